@@ -1,0 +1,177 @@
+//! `custom_middleware`: which functions of which files run at which hook. The same object stands in
+//! a bundle's manifest and in an API definition; its field names are those that gateway users know.
+
+use serde_json::{Map, Value, json};
+
+use crate::json::{Fields, Findings, describe};
+use crate::{FileName, FunctionName, Hook, Limits};
+
+/// One function at one hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookEntry {
+    /// The function's name within its library.
+    pub function: FunctionName,
+    /// The library, by the name that resolution starts from.
+    pub path: FileName,
+    /// Kept but not run.
+    pub disabled: bool,
+}
+
+/// The functions of an API or a bundle, by hook, in the order in which they run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Middleware {
+    entries: [Vec<HookEntry>; 5],
+}
+
+impl Middleware {
+    /// All entries of a hook, disabled ones too.
+    pub fn entries(&self, hook: Hook) -> &[HookEntry] {
+        &self.entries[hook as usize]
+    }
+
+    /// The entries that run, with hook and position among all entries of the hook.
+    pub fn enabled(&self) -> impl Iterator<Item = (Hook, usize, &HookEntry)> {
+        Hook::ALL.into_iter().flat_map(move |hook| {
+            let entries = self.entries(hook).iter().enumerate();
+            entries
+                .filter(|(_, entry)| !entry.disabled)
+                .map(move |(i, entry)| (hook, i, entry))
+        })
+    }
+
+    /// Whether any function runs at the hook.
+    pub fn runs_at(&self, hook: Hook) -> bool {
+        self.entries(hook).iter().any(|entry| !entry.disabled)
+    }
+
+    /// Whether there are no entries at all.
+    pub fn is_empty(&self) -> bool {
+        self.entries.iter().all(Vec::is_empty)
+    }
+
+    /// Reads the object at `path`. What is wrong goes to `findings`.
+    pub fn read(
+        path: &str,
+        map: Map<String, Value>,
+        limits: &Limits,
+        findings: &mut Findings,
+    ) -> Self {
+        let mut fields = Fields::new(path, map, findings);
+        check_driver(&mut fields);
+        let mut middleware = Self::default();
+        for hook in Hook::ALL {
+            let entries = match hook {
+                Hook::Auth => fields
+                    .object(hook.field())
+                    .map(|map| vec![Value::Object(map)]),
+                _ => fields.array(hook.field()),
+            }
+            .unwrap_or_default();
+            if entries.len() > limits.hook_entries_max {
+                let max = limits.hook_entries_max;
+                fields.error(
+                    hook.field(),
+                    "TOO_MANY",
+                    format!("at most {max} entries"),
+                    entries.len().to_string(),
+                );
+                continue;
+            }
+            let field = fields.path(hook.field());
+            for (i, value) in entries.into_iter().enumerate() {
+                let at = if hook == Hook::Auth {
+                    field.clone()
+                } else {
+                    format!("{field}[{i}]")
+                };
+                let entry = read_entry(&at, value, fields.findings());
+                middleware.entries[hook as usize].extend(entry);
+            }
+        }
+        fields.finish();
+        middleware
+    }
+
+    /// The object, as `read` takes it.
+    pub fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("driver".into(), json!("goplugin"));
+        for hook in Hook::ALL {
+            let entries: Vec<_> = self.entries(hook).iter().map(HookEntry::to_json).collect();
+            match (hook, entries.is_empty()) {
+                (_, true) => {}
+                (Hook::Auth, false) => drop(map.insert(hook.field().into(), entries[0].clone())),
+                (_, false) => drop(map.insert(hook.field().into(), Value::Array(entries))),
+            }
+        }
+        Value::Object(map)
+    }
+}
+
+impl HookEntry {
+    fn to_json(&self) -> Value {
+        let mut entry = json!({"name": self.function.as_str(), "path": self.path.as_str()});
+        if self.disabled {
+            entry["disabled"] = json!(true);
+        }
+        entry
+    }
+}
+
+/// An empty or foreign driver would mean that the functions silently never run.
+fn check_driver(fields: &mut Fields<'_>) {
+    const EXPECTED: &str = "\"goplugin\" or \"native\" (the same)";
+    if !fields.has("driver") {
+        fields.error("driver", "DRIVER_UNSUPPORTED", EXPECTED, "nothing");
+        return;
+    }
+    if let Some(driver) = fields.text("driver")
+        && !matches!(driver.as_str(), "goplugin" | "native")
+    {
+        fields.error(
+            "driver",
+            "DRIVER_UNSUPPORTED",
+            EXPECTED,
+            format!("{driver:?}"),
+        );
+    }
+}
+
+fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<HookEntry> {
+    let Value::Object(map) = value else {
+        findings.error(
+            path,
+            "FIELD_TYPE",
+            "an object with name and path",
+            describe(&value),
+        );
+        return None;
+    };
+    let mut fields = Fields::new(path, map, findings);
+    let function = fields.required("name", "the function's name");
+    let library = fields.required("path", "the library's file name");
+    let disabled = fields.boolean("disabled").unwrap_or(false);
+    for (name, why) in [
+        (
+            "require_session",
+            "native functions always see the session when there is one",
+        ),
+        (
+            "raw_body_only",
+            "native functions always see the body as it is",
+        ),
+    ] {
+        if fields.boolean(name).is_some() {
+            let at = fields.path(name);
+            fields
+                .findings()
+                .warn(at, "FIELD_IGNORED", format!("has no effect: {why}"));
+        }
+    }
+    fields.finish();
+    Some(HookEntry {
+        function: function?,
+        path: library?,
+        disabled,
+    })
+}

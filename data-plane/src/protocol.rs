@@ -1,0 +1,262 @@
+//! What the supervisor, its workers and the probe say to each other. Frames of JSON with a length
+//! before them, over sockets that only the two ends hold. Both ends are always the same build of one
+//! binary, so these shapes may change freely.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The control socket in a worker.
+pub const CONTROL_FD: i32 = 3;
+/// The listening socket in a worker.
+pub const LISTENER_FD: i32 = 4;
+/// The shared memory of a worker's slot.
+pub const SHARED_FD: i32 = 5;
+/// Where the probe writes its [`Verdict`]s, one frame each.
+pub const VERDICT_FD: i32 = 3;
+
+/// Bytes of one frame, at most.
+pub const FRAME_BYTES_MAX: usize = 64 << 20;
+
+/// Supervisor to worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Once, first: what does not change for the life of a worker.
+    Configure(WorkerSettings),
+    /// Run this revision from now on. Answered with [`Report::Applied`].
+    Apply(Generation),
+    /// Use this index of consumer keys from now on. Answered with [`Report::KeysLoaded`].
+    Keys {
+        /// A file that never changes.
+        path: PathBuf,
+        /// How far it is.
+        epoch: u64,
+    },
+    /// Accept no more connections, finish those that are open, exit.
+    Drain,
+}
+
+/// What does not change for the life of a worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkerSettings {
+    /// The slot, from 0.
+    pub slot: u32,
+    /// Under which consumer keys are hashed (HMAC-SHA256).
+    pub key_pepper: Vec<u8>,
+    /// Time to connect to an upstream, milliseconds.
+    pub upstream_connect_timeout_ms: u64,
+    /// Time from the end of the request to the head of the upstream's answer, milliseconds.
+    pub upstream_response_timeout_ms: u64,
+    /// Idle upstream connections kept per upstream.
+    pub upstream_idle_max: usize,
+    /// Time for a client to send a request's head, milliseconds.
+    pub header_read_timeout_ms: u64,
+    /// Client connections at once.
+    pub connections_max: usize,
+    /// Time that open connections get when draining, milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+/// What changes from the generation a worker runs to another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Generation {
+    /// The revision.
+    pub revision: u64,
+    /// `apis` are everything; what is not among them goes.
+    pub replace: bool,
+    /// APIs that are new or other.
+    pub apis: Vec<ApiOrder>,
+    /// APIs that go.
+    pub removed: Vec<String>,
+}
+
+/// One API as a worker runs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApiOrder {
+    /// Its identifier.
+    pub api_id: String,
+    /// The host it answers to, lower case; any when absent.
+    pub domain: Option<String>,
+    /// The path prefix without a slash at its end.
+    pub prefix: String,
+    /// What happens to its requests.
+    pub service: Service,
+}
+
+/// What happens to an API's requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// They are served.
+    Serve(Box<ApiRuntime>),
+    /// They are answered 500: the API cannot run here, and nothing may slip past its functions.
+    Refuse {
+        /// Stable code.
+        code: String,
+        /// For logs and status; clients do not see it.
+        message: String,
+    },
+}
+
+/// How an API is served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApiRuntime {
+    /// `http://host[:port][/path]`.
+    pub target_url: String,
+    /// Whether the prefix is taken off before the request goes upstream.
+    pub strip_listen_path: bool,
+    /// Whether there is no authentication.
+    pub keyless: bool,
+    /// Whether an auth function decides.
+    pub plugin_auth: bool,
+    /// The header of the consumer key, where one is asked for (after the auth function).
+    pub token_header: Option<String>,
+    /// The completed definition, canonical JSON, as functions see it.
+    pub definition: String,
+    /// Its `config_data`, canonical JSON.
+    pub config: String,
+    /// Its functions, in the order in which a request meets them.
+    pub functions: Vec<FunctionOrder>,
+}
+
+/// One function in its place. Two orders that are equal but for `number` are one instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FunctionOrder {
+    /// `pre`, `auth`, `post_auth`, `post` or `response`.
+    pub hook: String,
+    /// Its position among the entries of the hook.
+    pub position: usize,
+    /// Its name.
+    pub function: String,
+    /// The library's digest.
+    pub digest: String,
+    /// The verified library in the store.
+    pub library: PathBuf,
+    /// Whether it declares that it may block.
+    pub may_block: bool,
+    /// What stands in the slot record while it runs; the supervisor knows what it means. Never 0.
+    pub number: u32,
+}
+
+/// Worker to supervisor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// An [`Order::Apply`] is in effect.
+    Applied {
+        /// The revision.
+        revision: u64,
+        /// APIs that this worker could not bring to it.
+        failures: Vec<ApiFailure>,
+    },
+    /// An [`Order::Keys`] is in effect.
+    KeysLoaded {
+        /// How far the index is.
+        epoch: u64,
+    },
+    /// A line that a plugin logged.
+    PluginLog {
+        /// `error`, `warn`, `info` or `debug`.
+        level: String,
+        /// The text.
+        message: String,
+        /// The API, where the line belongs to a call.
+        api_id: Option<String>,
+        /// The function.
+        function: Option<String>,
+        /// The hook.
+        hook: Option<String>,
+        /// The request's trace, 32 hexadecimal characters.
+        trace_id: Option<String>,
+    },
+    /// Something in the worker's own work that an operator should see.
+    Note {
+        /// `warn` or `error`.
+        level: String,
+        /// Stable code.
+        code: String,
+        /// The text.
+        message: String,
+    },
+}
+
+/// An API that a worker could not bring to a revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApiFailure {
+    /// The API.
+    pub api_id: String,
+    /// Whether its earlier instances go on (`held`); otherwise it answers 500.
+    pub held: bool,
+    /// The library in question, where there is one.
+    pub digest: Option<String>,
+    /// Stable code.
+    pub code: String,
+    /// The text.
+    pub message: String,
+}
+
+/// What the probe is asked, as one JSON document on its standard input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProbeRequest {
+    /// In order.
+    pub libraries: Vec<ProbeLibrary>,
+}
+
+/// One library to try.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProbeLibrary {
+    /// Its digest.
+    pub digest: String,
+    /// The verified file in the store.
+    pub library: PathBuf,
+    /// The note that was admitted, JSON.
+    pub note: String,
+    /// The uses to start.
+    pub uses: Vec<ProbeUse>,
+}
+
+/// One use of a function.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProbeUse {
+    /// The API.
+    pub api_id: String,
+    /// The hook.
+    pub hook: String,
+    /// The function.
+    pub function: String,
+    /// The configuration, canonical JSON.
+    pub config: String,
+}
+
+/// What the probe says, one after the other. A library or use that was begun and has no verdict when
+/// the probe is gone is what killed it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// This library, or this use of it, is being tried now.
+    Begun {
+        /// Its position in the request.
+        library: usize,
+        /// The position of the use; none while the library itself is opened.
+        r#use: Option<usize>,
+    },
+    /// It works.
+    Passed {
+        /// As above.
+        library: usize,
+        /// As above.
+        r#use: Option<usize>,
+    },
+    /// It does not.
+    Failed {
+        /// As above.
+        library: usize,
+        /// As above.
+        r#use: Option<usize>,
+        /// Stable code.
+        code: String,
+        /// The text.
+        message: String,
+    },
+}
