@@ -1,0 +1,180 @@
+//! One change that a plugin asks for, checked: the single place where operation, hook, key and value
+//! are held against the rules. `mutate` and flat mutations both come through here.
+
+use crate::{Fault, constants, hook, limits, op, rules};
+
+/// The two messages whose headers a plugin can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// What goes to the upstream.
+    Request,
+    /// What goes to the client.
+    Response,
+}
+
+/// A change that passed the rules. Header names have the case in which the plugin wrote them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation<'a> {
+    /// Request method.
+    SetMethod(&'a str),
+    /// Request path.
+    SetPath(&'a str),
+    /// Query without `?`, or none.
+    SetQuery(Option<&'a str>),
+    /// Replaces all values of a header.
+    SetHeader(Side, &'a str, &'a [u8]),
+    /// Adds a value to a header.
+    AddHeader(Side, &'a str, &'a [u8]),
+    /// Removes a header.
+    RemoveHeader(Side, &'a str),
+    /// Status of the answer.
+    SetStatus(u16),
+    /// Session; that it is a JSON object is still to be proved.
+    SetSession(&'a str),
+    /// Status of a direct answer.
+    AnswerStatus(u16),
+    /// Body of a direct answer.
+    AnswerBody(&'a [u8]),
+}
+
+impl<'a> Mutation<'a> {
+    /// Checks one change at a hook.
+    ///
+    /// # Errors
+    /// [`Fault::Unknown`] or [`Fault::Unsupported`] for the operation, [`Fault::Refused`] if it has no
+    /// place at this hook or touches what belongs to the gateway, [`Fault::Invalid`] or
+    /// [`Fault::TooLarge`] for the key or value.
+    pub fn check(hook: u32, op: u32, key: &'a [u8], value: &'a [u8]) -> Result<Self, Fault> {
+        if constants::is_reserved_op(op) {
+            return Err(Fault::Unsupported);
+        }
+        if !(op::SET_METHOD..=op::ANSWER_BODY).contains(&op) {
+            return Err(Fault::Unknown);
+        }
+        if !allowed_at(hook, op) {
+            return Err(Fault::Refused);
+        }
+        if !takes_key(op) && !key.is_empty() {
+            return Err(Fault::Invalid);
+        }
+        let removes = matches!(op, op::REMOVE_REQUEST_HEADER | op::REMOVE_RESPONSE_HEADER);
+        if removes && !value.is_empty() {
+            return Err(Fault::Invalid);
+        }
+        Self::read(op, key, value)
+    }
+
+    fn read(op: u32, key: &'a [u8], value: &'a [u8]) -> Result<Self, Fault> {
+        use Side::{Request, Response};
+        let name = || rules::header_name(key);
+        Ok(match op {
+            op::SET_METHOD => Self::SetMethod(rules::method(value)?),
+            op::SET_PATH => Self::SetPath(rules::path(value)?),
+            op::SET_QUERY => Self::SetQuery(rules::query(value)?),
+            op::SET_REQUEST_HEADER => {
+                Self::SetHeader(Request, name()?, rules::header_value(value)?)
+            }
+            op::ADD_REQUEST_HEADER => {
+                Self::AddHeader(Request, name()?, rules::header_value(value)?)
+            }
+            op::REMOVE_REQUEST_HEADER => Self::RemoveHeader(Request, name()?),
+            op::SET_RESPONSE_HEADER => {
+                Self::SetHeader(Response, name()?, rules::header_value(value)?)
+            }
+            op::ADD_RESPONSE_HEADER => {
+                Self::AddHeader(Response, name()?, rules::header_value(value)?)
+            }
+            op::REMOVE_RESPONSE_HEADER => Self::RemoveHeader(Response, name()?),
+            op::SET_STATUS => Self::SetStatus(rules::status(value)?),
+            op::SET_SESSION => Self::SetSession(rules::session(value)?),
+            op::ANSWER_STATUS => Self::AnswerStatus(rules::status(value)?),
+            op::ANSWER_BODY if value.len() > limits::ANSWER_BODY_BYTES_MAX => {
+                return Err(Fault::TooLarge);
+            }
+            op::ANSWER_BODY => Self::AnswerBody(value),
+            _ => return Err(Fault::Unknown),
+        })
+    }
+
+    /// The side whose number of headers this change can raise.
+    pub const fn adds_header(&self) -> Option<Side> {
+        match self {
+            Self::SetHeader(side, ..) | Self::AddHeader(side, ..) => Some(*side),
+            _ => None,
+        }
+    }
+}
+
+fn takes_key(op: u32) -> bool {
+    (op::SET_REQUEST_HEADER..=op::REMOVE_RESPONSE_HEADER).contains(&op)
+}
+
+/// Where an operation has a place. A session set before authentication could stand in for it, so
+/// `pre` may not set one.
+fn allowed_at(at: u32, op: u32) -> bool {
+    let in_request = matches!(at, hook::PRE | hook::AUTH | hook::POST_AUTH | hook::POST);
+    match op {
+        op::SET_RESPONSE_HEADER | op::ADD_RESPONSE_HEADER | op::REMOVE_RESPONSE_HEADER => {
+            in_request || at == hook::RESPONSE
+        }
+        op::SET_STATUS => at == hook::RESPONSE,
+        op::SET_SESSION => matches!(at, hook::AUTH | hook::POST_AUTH | hook::POST),
+        _ => in_request,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(hook: u32, op: u32, key: &str, value: &str) -> Option<Fault> {
+        Mutation::check(hook, op, key.as_bytes(), value.as_bytes()).err()
+    }
+
+    #[test]
+    fn operation_outside_its_hooks_is_refused() {
+        let refused = Some(Fault::Refused);
+        assert_eq!(fault(hook::RESPONSE, op::SET_PATH, "", "/a"), refused);
+        assert_eq!(
+            fault(hook::RESPONSE, op::SET_REQUEST_HEADER, "x-a", "1"),
+            refused
+        );
+        assert_eq!(fault(hook::RESPONSE, op::ANSWER_STATUS, "", "200"), refused);
+        assert_eq!(fault(hook::RESPONSE, op::SET_SESSION, "", "{}"), refused);
+        assert_eq!(fault(hook::PRE, op::SET_SESSION, "", "{}"), refused);
+        assert_eq!(fault(hook::PRE, op::SET_STATUS, "", "200"), refused);
+        assert_eq!(fault(hook::PRE, op::SET_RESPONSE_HEADER, "x-a", "1"), None);
+        assert_eq!(fault(99, op::SET_PATH, "", "/a"), refused);
+    }
+
+    #[test]
+    fn reserved_and_unknown_operations_are_told_apart() {
+        assert_eq!(
+            fault(hook::PRE, op::SET_TIMER, "", ""),
+            Some(Fault::Unsupported)
+        );
+        assert_eq!(
+            fault(hook::PRE, op::SEND_OUTBOUND, "", ""),
+            Some(Fault::Unsupported)
+        );
+        assert_eq!(fault(hook::PRE, 14, "", ""), Some(Fault::Unknown));
+        assert_eq!(fault(hook::PRE, 0, "", ""), Some(Fault::Unknown));
+        assert_eq!(fault(hook::PRE, u32::MAX, "", ""), Some(Fault::Unknown));
+    }
+
+    #[test]
+    fn key_or_value_where_none_belongs_is_invalid() {
+        assert_eq!(
+            fault(hook::PRE, op::SET_PATH, "x", "/a"),
+            Some(Fault::Invalid)
+        );
+        assert_eq!(
+            fault(hook::PRE, op::REMOVE_REQUEST_HEADER, "x-a", "1"),
+            Some(Fault::Invalid)
+        );
+        assert_eq!(
+            fault(hook::PRE, op::SET_REQUEST_HEADER, "", "1"),
+            Some(Fault::Invalid)
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! What a plugin may write where: rules that need nothing but the bytes. The host and the SDK's test
+//! harness both ask here, so a plugin that passes its unit tests is not refused in a gateway.
+
+use crate::{Fault, limits};
+
+/// Headers that describe how a message is framed or which connection carries it. They belong to the
+/// gateway on both sides: a plugin that could set them could split one message into two.
+pub const FRAMING_HEADERS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a header belongs to the gateway; names compare without case.
+pub fn is_framing_header(name: &[u8]) -> bool {
+    FRAMING_HEADERS
+        .iter()
+        .any(|framing| framing.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// A request method: a token. `CONNECT` is refused, because it turns a request into a tunnel.
+pub fn method(value: &[u8]) -> Result<&str, Fault> {
+    let method = token(value, limits::METHOD_BYTES_MAX)?;
+    if method == "CONNECT" {
+        Err(Fault::Refused)
+    } else {
+        Ok(method)
+    }
+}
+
+/// A path: begins with `/`, printable ASCII without the characters that end a path or that no
+/// server accepts there.
+pub fn path(value: &[u8]) -> Result<&str, Fault> {
+    let allowed = |b: u8| {
+        b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'<' | b'>' | b'^' | b'`' | b'\\')
+    };
+    if value.first() != Some(&b'/') {
+        return Err(Fault::Invalid);
+    }
+    text(value, limits::PATH_BYTES_MAX, allowed)
+}
+
+/// A query without its `?`. Empty means no query at all.
+pub fn query(value: &[u8]) -> Result<Option<&str>, Fault> {
+    let allowed = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'"' | b'<' | b'>');
+    let query = text(value, limits::QUERY_BYTES_MAX, allowed)?;
+    Ok(Some(query).filter(|query| !query.is_empty()))
+}
+
+/// A header's name that a plugin may change: a token that is no framing header.
+pub fn header_name(name: &[u8]) -> Result<&str, Fault> {
+    let name = token(name, limits::HEADER_NAME_BYTES_MAX)?;
+    if is_framing_header(name.as_bytes()) {
+        Err(Fault::Refused)
+    } else {
+        Ok(name)
+    }
+}
+
+/// A header's value: anything but control characters; tab is allowed inside.
+pub fn header_value(value: &[u8]) -> Result<&[u8], Fault> {
+    if value.len() > limits::HEADER_VALUE_BYTES_MAX {
+        return Err(Fault::TooLarge);
+    }
+    let allowed = |b: &u8| *b == b'\t' || (*b >= 0x20 && *b != 0x7f);
+    if value.iter().all(allowed) {
+        Ok(value)
+    } else {
+        Err(Fault::Invalid)
+    }
+}
+
+/// A final status in three digits, 200 to 599.
+pub fn status(value: &[u8]) -> Result<u16, Fault> {
+    let &[a @ b'2'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'] = value else {
+        return Err(Fault::Invalid);
+    };
+    let digit = |b: u8| u16::from(b - b'0');
+    Ok(digit(a) * 100 + digit(b) * 10 + digit(c))
+}
+
+/// The outside of a session document. That it is one JSON object is for the caller to prove, who has
+/// a JSON parser.
+pub fn session(value: &[u8]) -> Result<&str, Fault> {
+    if value.len() > limits::SESSION_BYTES_MAX {
+        return Err(Fault::TooLarge);
+    }
+    core::str::from_utf8(value).map_err(|_| Fault::Invalid)
+}
+
+/// A name in a descriptor's table: letters, digits and underscores, not beginning with a digit.
+pub const fn is_function_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || bytes.len() > limits::NAME_BYTES_MAX || bytes[0].is_ascii_digit() {
+        return false;
+    }
+    let mut i = 0;
+    while i < bytes.len() {
+        if !bytes[i].is_ascii_alphanumeric() && bytes[i] != b'_' {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// Cuts a log message to its limit, at a character's boundary if it is UTF-8.
+pub fn cut_message(message: &[u8]) -> &[u8] {
+    if message.len() <= limits::LOG_MESSAGE_BYTES_MAX {
+        return message;
+    }
+    // A UTF-8 character has at most three continuation bytes; more than that is no UTF-8.
+    let boundary = (limits::LOG_MESSAGE_BYTES_MAX - 3..=limits::LOG_MESSAGE_BYTES_MAX)
+        .rev()
+        .find(|&end| message[end] & 0xc0 != 0x80)
+        .unwrap_or(limits::LOG_MESSAGE_BYTES_MAX);
+    &message[..boundary]
+}
+
+fn token(value: &[u8], max: usize) -> Result<&str, Fault> {
+    if value.is_empty() {
+        return Err(Fault::Invalid);
+    }
+    text(value, max, |b| {
+        b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+    })
+}
+
+fn text(value: &[u8], max: usize, allowed: impl Fn(u8) -> bool) -> Result<&str, Fault> {
+    if value.len() > max {
+        return Err(Fault::TooLarge);
+    }
+    if !value.iter().all(|&b| allowed(b)) {
+        return Err(Fault::Invalid);
+    }
+    core::str::from_utf8(value).map_err(|_| Fault::Invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_headers_are_refused_in_any_case() {
+        for name in FRAMING_HEADERS {
+            assert_eq!(header_name(name.as_bytes()), Err(Fault::Refused));
+            assert_eq!(
+                header_name(name.to_ascii_uppercase().as_bytes()),
+                Err(Fault::Refused)
+            );
+        }
+        assert_eq!(header_name(b"X-Trace"), Ok("X-Trace"));
+    }
+
+    #[test]
+    fn line_breaks_are_refused_everywhere() {
+        assert_eq!(header_value(b"a\r\nb: c"), Err(Fault::Invalid));
+        assert_eq!(header_name(b"a\r\nb"), Err(Fault::Invalid));
+        assert_eq!(path(b"/a\nb"), Err(Fault::Invalid));
+        assert_eq!(query(b"a\nb"), Err(Fault::Invalid));
+        assert_eq!(method(b"GET /"), Err(Fault::Invalid));
+    }
+
+    #[test]
+    fn limits_are_inclusive() {
+        static VALUE: [u8; limits::HEADER_VALUE_BYTES_MAX + 1] =
+            [b'a'; limits::HEADER_VALUE_BYTES_MAX + 1];
+        assert!(header_value(&VALUE[1..]).is_ok());
+        assert_eq!(header_value(&VALUE), Err(Fault::TooLarge));
+    }
+
+    #[test]
+    fn only_final_statuses_pass() {
+        assert_eq!(status(b"204"), Ok(204));
+        for bad in [&b"101"[..], b"600", b"20", b"2000", b"", b"2x0"] {
+            assert_eq!(status(bad), Err(Fault::Invalid), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn empty_query_means_none_and_a_path_needs_its_slash() {
+        assert_eq!(query(b""), Ok(None));
+        assert_eq!(query(b"a=1&b=%20"), Ok(Some("a=1&b=%20")));
+        assert_eq!(path(b""), Err(Fault::Invalid));
+        assert_eq!(path(b"a"), Err(Fault::Invalid));
+        assert_eq!(path(b"/a?b"), Err(Fault::Invalid));
+    }
+
+    #[test]
+    fn long_message_is_cut_between_characters() {
+        let mut message = [b'a'; limits::LOG_MESSAGE_BYTES_MAX + 2];
+        let end = limits::LOG_MESSAGE_BYTES_MAX;
+        message[end - 1..=end].copy_from_slice("é".as_bytes());
+        assert_eq!(cut_message(&message).len(), end - 1);
+        assert_eq!(cut_message(&message[..5]).len(), 5);
+    }
+}
