@@ -23,27 +23,31 @@ pub struct Note<const N: usize> {
 }
 
 impl<const N: usize> Note<N> {
-    /// A note whose descriptor is the concatenation of `pieces`.
+    /// A note whose descriptor is the concatenation of all pieces of all groups.
     ///
     /// # Panics
-    /// If `N` is not [`padded_len`] of the pieces; in a constant that is a compile error.
-    pub const fn new(pieces: &[&str]) -> Self {
+    /// If `N` is not [`padded_len`] of the same groups; in a constant that is a compile error.
+    pub const fn new(groups: &[&[&str]]) -> Self {
         assert!(
-            N == padded_len(pieces),
+            N == padded_len(groups),
             "N is the padded length of the pieces"
         );
         let mut descriptor = [0; N];
         let mut at = 0;
-        let mut piece = 0;
-        while piece < pieces.len() {
-            let bytes = pieces[piece].as_bytes();
-            let mut i = 0;
-            while i < bytes.len() {
-                descriptor[at] = bytes[i];
-                at += 1;
-                i += 1;
+        let mut group = 0;
+        while group < groups.len() {
+            let mut piece = 0;
+            while piece < groups[group].len() {
+                let bytes = groups[group][piece].as_bytes();
+                let mut i = 0;
+                while i < bytes.len() {
+                    descriptor[at] = bytes[i];
+                    at += 1;
+                    i += 1;
+                }
+                piece += 1;
             }
-            piece += 1;
+            group += 1;
         }
         assert!(at <= 64 << 10, "a note holds at most 64 KiB");
         #[expect(
@@ -67,12 +71,16 @@ impl<const N: usize> Note<N> {
 }
 
 /// Length of all pieces, rounded up to the alignment of notes.
-pub const fn padded_len(pieces: &[&str]) -> usize {
+pub const fn padded_len(groups: &[&[&str]]) -> usize {
     let mut len = 0;
-    let mut i = 0;
-    while i < pieces.len() {
-        len += pieces[i].len();
-        i += 1;
+    let mut group = 0;
+    while group < groups.len() {
+        let mut piece = 0;
+        while piece < groups[group].len() {
+            len += groups[group][piece].len();
+            piece += 1;
+        }
+        group += 1;
     }
     len.next_multiple_of(4)
 }
@@ -96,7 +104,7 @@ mod tests {
 
     #[test]
     fn note_joins_its_pieces_and_pads() {
-        const PIECES: &[&str] = &["{\"a\":", "1", "}"];
+        const PIECES: &[&[&str]] = &[&["{\"a\":", "1"], &[], &["}"]];
         static NOTE: Note<{ padded_len(PIECES) }> = Note::new(PIECES);
         assert_eq!(NOTE.descriptor(), b"{\"a\":1}");
         assert_eq!(size_of_val(&NOTE), 12 + 8 + 8);

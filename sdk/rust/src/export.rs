@@ -1,0 +1,276 @@
+//! What a library shows to the world: the static tables, the note, the symbol, and [`plugin!`], which
+//! makes them.
+#![expect(
+    unsafe_code,
+    reason = "static tables hold raw pointers, which are not Sync by themselves"
+)]
+
+use gantry_abi::note::is_plain;
+use gantry_abi::{ABI_MAJOR, ABI_MINOR, Function, Plugin, Str, rules};
+
+use crate::entry;
+use crate::{RequestFunction, ResponseFunction};
+
+/// The note up to the plugin's name.
+pub const NOTE_HEAD: &str = concat!(
+    "{\"abi\":{\"major\":0,\"minor\":1},\"language\":\"rust\",\"sdk\":\"",
+    env!("CARGO_PKG_VERSION"),
+    "\",\"name\":\""
+);
+const _: () = assert!(
+    ABI_MAJOR == 0 && ABI_MINOR == 1,
+    "NOTE_HEAD spells the version out"
+);
+
+/// A `gantry_function` in a static.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct StaticFunction(Function);
+
+// SAFETY: nobody writes to it, and its pointers point at statics.
+unsafe impl Sync for StaticFunction {}
+
+impl StaticFunction {
+    /// The table of a request function.
+    pub const fn request<F: RequestFunction>(name: &'static str, hooks: u32, flags: u32) -> Self {
+        Self(Function {
+            start: Some(entry::start_request::<F>),
+            call: Some(entry::call_request::<F>),
+            stop: Some(entry::stop::<F>),
+            ..base(name, hooks, flags)
+        })
+    }
+
+    /// The table of a response function.
+    pub const fn response<F: ResponseFunction>(name: &'static str, hooks: u32, flags: u32) -> Self {
+        Self(Function {
+            start: Some(entry::start_response::<F>),
+            call: Some(entry::call_response::<F>),
+            stop: Some(entry::stop::<F>),
+            ..base(name, hooks, flags)
+        })
+    }
+}
+
+const fn base(name: &'static str, hooks: u32, flags: u32) -> Function {
+    assert!(
+        rules::is_function_name(name),
+        "a function's name is an ASCII identifier"
+    );
+    Function {
+        size: size_of_u32::<Function>(),
+        hooks,
+        flags,
+        reserved: 0,
+        want_parts: 0,
+        name: Str::new(name.as_bytes()),
+        start: None,
+        call: None,
+        stop: None,
+    }
+}
+
+/// The functions of a plugin, in a static.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct FunctionTable<const N: usize>(pub [&'static StaticFunction; N]);
+
+/// A `gantry_plugin` in a static.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct PluginTable(Plugin);
+
+// SAFETY: nobody writes to it, and its pointers point at statics.
+unsafe impl Sync for PluginTable {}
+
+impl PluginTable {
+    /// The table of a library.
+    ///
+    /// # Panics
+    /// At compile time, if it has more functions than a library may have.
+    pub const fn new<const N: usize>(
+        name: &'static str,
+        version: &'static str,
+        functions: &'static FunctionTable<N>,
+    ) -> Self {
+        assert!(
+            N <= gantry_abi::limits::FUNCTIONS_MAX,
+            "a library has at most 256 functions"
+        );
+        Self(Plugin {
+            size: size_of_u32::<Plugin>(),
+            abi_major: ABI_MAJOR,
+            abi_minor: ABI_MINOR,
+            flags: 0,
+            name: Str::new(name.as_bytes()),
+            version: Str::new(version.as_bytes()),
+            n_functions: N,
+            functions: functions.0.as_ptr().cast(),
+        })
+    }
+
+    /// What the exported symbol returns.
+    pub const fn as_ptr(&'static self) -> *const Plugin {
+        &raw const self.0
+    }
+}
+
+/// A name or version that can stand in table and note.
+///
+/// # Panics
+/// At compile time, if it cannot.
+pub const fn checked_name(text: &'static str) -> &'static str {
+    assert!(!text.is_empty(), "name and version must not be empty");
+    assert!(
+        text.len() <= gantry_abi::limits::NAME_BYTES_MAX,
+        "at most 128 bytes"
+    );
+    assert!(
+        is_plain(text),
+        "no quotes, backslashes or control characters"
+    );
+    text
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the tables are below 100 bytes"
+)]
+const fn size_of_u32<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+/// Makes a library a plugin: names its functions, the hooks they may run at, and what runs.
+///
+/// ```text
+/// gantry_plugin::plugin! {
+///     name: "my-plugin",               // constants
+///     version: "1.0.0",
+///     functions: {
+///         Name: hook | hook => fn path,              // fn(&mut RequestCall<'_>) -> impl IntoOutcome
+///         Name: hook => type Type,                   // Type: RequestFunction
+///         Name: hook [may_block] => type Type,       // it may wait for network, disk or locks
+///         Name: response => fn path,                 // fn(&mut ResponseCall<'_>) -> Result<(), _>
+///         Name: response => type Type,               // Type: ResponseFunction
+///     }
+/// }
+/// ```
+///
+/// Hooks are `pre`, `auth`, `post_auth`, `post` and `response`; names are what API definitions and
+/// manifests say. If the environment variable `GANTRY_GATEWAY_VERSION` is set while the plugin is
+/// built, the library declares that it is for that gateway version only.
+#[macro_export]
+macro_rules! plugin {
+    (
+        name: $plugin_name:expr,
+        version: $plugin_version:expr,
+        functions: {
+            $( $name:ident : $hook:ident $(| $more:ident)* $([$($flag:ident),* $(,)?])?
+                => $kind:ident $what:path ),+ $(,)?
+        } $(,)?
+    ) => {
+        const _: () = {
+            const NAME: &str = $crate::__private::checked_name($plugin_name);
+            const VERSION: &str = $crate::__private::checked_name($plugin_version);
+            const GATEWAY: (&str, &str, &str) = match ::core::option_env!("GANTRY_GATEWAY_VERSION") {
+                Some(version) if !version.is_empty() => {
+                    (",\"gateway_version\":\"", $crate::__private::checked_name(version), "\"")
+                }
+                _ => ("", "", ""),
+            };
+            const FUNCTIONS_JSON: &[&str] = &[$(
+                ::core::concat!(
+                    "{\"name\":\"", ::core::stringify!($name),
+                    "\",\"hooks\":[\"", ::core::stringify!($hook), "\"",
+                    $( ",\"", ::core::stringify!($more), "\"", )*
+                    "],\"flags\":[", $crate::plugin!(@flags_json $($($flag)*)?), "]}"
+                ),
+                ","
+            ),+];
+            const NOTE: &[&[&str]] = &[
+                &[$crate::__private::NOTE_HEAD, NAME, "\",\"version\":\"", VERSION, "\""],
+                &[GATEWAY.0, GATEWAY.1, GATEWAY.2, ",\"functions\":["],
+                match FUNCTIONS_JSON { [functions @ .., _] => functions, [] => &[] },
+                &["]}"],
+            ];
+
+            #[used]
+            #[cfg_attr(target_os = "linux", unsafe(link_section = ".note.gantry"))]
+            static LIBRARY_NOTE: $crate::__private::Note<{ $crate::__private::padded_len(NOTE) }> =
+                $crate::__private::Note::new(NOTE);
+
+            const N: usize = [$(::core::stringify!($name)),+].len();
+            static FUNCTIONS: $crate::__private::FunctionTable<N> =
+                $crate::__private::FunctionTable([$({
+                    static FUNCTION: $crate::__private::StaticFunction =
+                        $crate::plugin!(@function $hook, $kind, $what, ::core::stringify!($name),
+                            $crate::plugin!(@hook $hook) $(| $crate::plugin!(@hook $more))*,
+                            0 $($(| $crate::plugin!(@flag $flag))*)?);
+                    &FUNCTION
+                }),+]);
+            static PLUGIN: $crate::__private::PluginTable =
+                $crate::__private::PluginTable::new(NAME, VERSION, &FUNCTIONS);
+
+            #[unsafe(no_mangle)]
+            extern "C" fn gantry_plugin_v0() -> *const $crate::__private::Plugin {
+                PLUGIN.as_ptr()
+            }
+        };
+    };
+
+    (@function response, fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
+        struct Plain;
+        impl $crate::ResponseFunction for Plain {
+            fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
+                ::core::result::Result::Ok(Self)
+            }
+            fn call(
+                &self,
+                call: &mut $crate::ResponseCall<'_>,
+            ) -> ::core::result::Result<(), $crate::Failure> {
+                ::core::result::Result::Ok($what(call)?)
+            }
+        }
+        $crate::__private::StaticFunction::response::<Plain>($name, $hooks, $flags)
+    }};
+    (@function response, type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
+        $crate::__private::StaticFunction::response::<$what>($name, $hooks, $flags)
+    };
+    (@function $hook:ident, fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
+        struct Plain;
+        impl $crate::RequestFunction for Plain {
+            fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
+                ::core::result::Result::Ok(Self)
+            }
+            fn call(
+                &self,
+                call: &mut $crate::RequestCall<'_>,
+            ) -> ::core::result::Result<$crate::Outcome, $crate::Failure> {
+                $crate::IntoOutcome::into_outcome($what(call))
+            }
+        }
+        $crate::__private::StaticFunction::request::<Plain>($name, $hooks, $flags)
+    }};
+    (@function $hook:ident, type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
+        $crate::__private::StaticFunction::request::<$what>($name, $hooks, $flags)
+    };
+    (@function $hook:ident, $kind:ident, $($rest:tt)*) => {
+        ::core::compile_error!("write `=> fn path` for a function or `=> type Type` for a type")
+    };
+
+    (@hook pre) => { (1 << $crate::__private::hook::PRE) };
+    (@hook auth) => { (1 << $crate::__private::hook::AUTH) };
+    (@hook post_auth) => { (1 << $crate::__private::hook::POST_AUTH) };
+    (@hook post) => { (1 << $crate::__private::hook::POST) };
+    (@hook response) => { (1 << $crate::__private::hook::RESPONSE) };
+    (@hook $other:ident) => {
+        ::core::compile_error!("hooks are pre, auth, post_auth, post and response")
+    };
+
+    (@flag may_block) => { $crate::__private::flag::MAY_BLOCK };
+    (@flag $other:ident) => { ::core::compile_error!("the only flag is may_block") };
+
+    (@flags_json) => { "" };
+    (@flags_json may_block) => { "\"may_block\"" };
+    (@flags_json $($other:ident)+) => { ::core::compile_error!("the only flag is may_block") };
+}
