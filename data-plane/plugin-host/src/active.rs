@@ -1,0 +1,282 @@
+//! A call in progress as the callbacks see it: reads parts, steps through headers, applies changes.
+//! Safe code over an [`Exchange`]; every change passes `gantry_abi::Mutation` first, whichever way it
+//! came.
+
+use std::cell::OnceCell;
+
+use bytes::Bytes;
+use gantry_abi::constants::{is_reserved_part, part};
+use gantry_abi::flat::Records;
+use gantry_abi::{Fault, Mutation, Side, limits};
+use gantry_domain::session::SessionDocument;
+use gantry_domain::{Hook, Limits};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::exchange::{Answer, Exchange};
+use crate::logging::LogOrigin;
+use crate::scratch::Scratch;
+use crate::snapshot;
+
+/// One call of one function.
+pub(crate) struct ActiveCall<'a> {
+    hook: Hook,
+    function: &'a str,
+    exchange: &'a mut Exchange,
+    remote_addr: OnceCell<String>,
+    scratch: Scratch,
+    answer_status: Option<StatusCode>,
+    answer_body: Option<Bytes>,
+}
+
+impl<'a> ActiveCall<'a> {
+    pub(crate) fn new(hook: Hook, function: &'a str, exchange: &'a mut Exchange) -> Self {
+        Self {
+            hook,
+            function,
+            exchange,
+            remote_addr: OnceCell::new(),
+            scratch: Scratch::take(),
+            answer_status: None,
+            answer_body: None,
+        }
+    }
+
+    /// Where a log line of this call comes from.
+    pub(crate) fn origin(&self) -> LogOrigin<'_> {
+        LogOrigin {
+            api_id: self.exchange.api.api_id.as_str(),
+            function: self.function,
+            hook: self.hook,
+            trace_id: &self.exchange.trace.trace_id,
+        }
+    }
+
+    /// The value of a part; for header parts the first value of the name `key`.
+    pub(crate) fn get(&self, part: u32, key: &[u8]) -> Result<&[u8], Fault> {
+        if let Some(headers) = self.headers(part) {
+            let name = header_key(key)?;
+            return headers
+                .get(name)
+                .map(HeaderValue::as_bytes)
+                .ok_or(Fault::Absent);
+        }
+        let value = self.value(part)?;
+        if !key.is_empty() {
+            return Err(Fault::Invalid);
+        }
+        value.ok_or(Fault::Absent)
+    }
+
+    /// The value of a part that has no key.
+    pub(crate) fn value(&self, part: u32) -> Result<Option<&[u8]>, Fault> {
+        let exchange = &*self.exchange;
+        Ok(match part {
+            part::METHOD => Some(exchange.method.as_str().as_bytes()),
+            part::PATH => Some(exchange.path.as_bytes()),
+            part::QUERY => exchange.query.as_deref().map(str::as_bytes),
+            part::HOST => Some(exchange.host.as_bytes()),
+            part::REMOTE_ADDR => Some(
+                self.remote_addr
+                    .get_or_init(|| exchange.remote_addr.to_string())
+                    .as_bytes(),
+            ),
+            part::SESSION => exchange.session.as_deref(),
+            part::API_ID => Some(exchange.api.api_id.as_str().as_bytes()),
+            part::API_DEFINITION => Some(&exchange.api.definition),
+            part::CONFIG_DATA => Some(&exchange.api.config),
+            part::TRACE_ID => Some(exchange.trace.trace_id.as_bytes()),
+            part::TRACEPARENT => Some(exchange.trace.traceparent.as_bytes()),
+            part::HOOK => Some(self.hook.as_str().as_bytes()),
+            part::STATUS => exchange
+                .status
+                .as_ref()
+                .map(|status| status.as_str().as_bytes()),
+            _ if is_reserved_part(part) => return Err(Fault::Unsupported),
+            _ => return Err(Fault::Unknown),
+        })
+    }
+
+    /// The headers behind a header part.
+    pub(crate) fn headers(&self, part: u32) -> Option<&HeaderMap> {
+        match part {
+            part::REQUEST_HEADER => Some(&self.exchange.headers),
+            part::RESPONSE_HEADER => Some(&self.exchange.response_headers),
+            _ => None,
+        }
+    }
+
+    /// The header at `index`: of all of a side if `key` is empty, else of the values of one name.
+    ///
+    /// Finding the nth costs n steps; a function that reads many headers takes a snapshot.
+    pub(crate) fn next(&self, part: u32, key: &[u8], index: u64) -> Result<(&[u8], &[u8]), Fault> {
+        let Some(headers) = self.headers(part) else {
+            return Err(self.value(part).err().unwrap_or(Fault::Invalid));
+        };
+        let name = str_of(key)?;
+        let index = usize::try_from(index).map_err(|_| Fault::Absent)?;
+        let (name, value) = headers
+            .iter()
+            .filter(|(each, _)| name.is_empty() || each.as_str().eq_ignore_ascii_case(name))
+            .nth(index)
+            .ok_or(Fault::Absent)?;
+        Ok((name.as_str().as_bytes(), value.as_bytes()))
+    }
+
+    /// Encodes parts as a snapshot, in this call's buffer.
+    pub(crate) fn snapshot(&mut self, parts: u64) -> Result<&[u8], Fault> {
+        let mut buffer = std::mem::take(&mut self.scratch.snapshot);
+        let encoded = snapshot::encode(self, parts, &mut buffer);
+        self.scratch.snapshot = buffer;
+        encoded.map(|()| self.scratch.snapshot.as_slice())
+    }
+
+    /// The buffer for the plugin's flat mutations.
+    pub(crate) fn out(&mut self) -> &mut [u8] {
+        &mut self.scratch.out
+    }
+
+    /// Checks and applies one change.
+    pub(crate) fn mutate(&mut self, op: u32, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let mutation = Mutation::check(self.hook as u32, op, key, value)?;
+        check_session(&mutation)?;
+        self.commit(&mutation)
+    }
+
+    /// Checks all flat mutations and then applies all; a refusal leaves everything as it was.
+    pub(crate) fn apply(&mut self, mutations: &[u8]) -> Result<(), Fault> {
+        let hook = self.hook as u32;
+        let mut request = self.exchange.headers.len();
+        let mut response = self.exchange.response_headers.len();
+        for record in Records::new(mutations) {
+            let record = record?;
+            let mutation = Mutation::check(hook, record.op, record.key, record.value)?;
+            check_session(&mutation)?;
+            match mutation.adds_header() {
+                Some(Side::Request) => request += 1,
+                Some(Side::Response) => response += 1,
+                None => continue,
+            }
+            if request.max(response) > limits::HEADERS_MAX {
+                return Err(Fault::TooLarge);
+            }
+        }
+        for record in Records::new(mutations) {
+            let record = record?;
+            self.commit(&Mutation::check(hook, record.op, record.key, record.value)?)?;
+        }
+        Ok(())
+    }
+
+    /// Applies what the plugin left in the output buffer.
+    pub(crate) fn apply_out(&mut self, len: usize) -> Result<(), Fault> {
+        let out = std::mem::take(&mut self.scratch.out);
+        let applied = out
+            .get(..len)
+            .ok_or(Fault::TooLarge)
+            .and_then(|out| self.apply(out));
+        self.scratch.out = out;
+        applied
+    }
+
+    /// Whether the function set a part of an answer.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.answer_status.is_some() || self.answer_body.is_some()
+    }
+
+    /// Moves the answer to the exchange; `false` if there is none, or a body without a status.
+    pub(crate) fn give_answer(&mut self) -> bool {
+        let body = self.answer_body.take().unwrap_or_default();
+        self.exchange.answer = self
+            .answer_status
+            .take()
+            .map(|status| Answer { status, body });
+        self.exchange.answer.is_some()
+    }
+
+    /// Copies the value before it lets go of the old one: a plugin may pass back what it got.
+    fn commit(&mut self, mutation: &Mutation<'_>) -> Result<(), Fault> {
+        let exchange = &mut *self.exchange;
+        match *mutation {
+            Mutation::SetMethod(method) => {
+                exchange.method =
+                    Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Invalid)?;
+            }
+            Mutation::SetPath(path) => exchange.path = path.to_owned(),
+            Mutation::SetQuery(query) => exchange.query = query.map(str::to_owned),
+            Mutation::SetHeader(side, name, value) => {
+                let (name, value) = header(name, value)?;
+                let headers = side_of(exchange, side);
+                if headers.len() >= limits::HEADERS_MAX && !headers.contains_key(&name) {
+                    return Err(Fault::TooLarge);
+                }
+                headers
+                    .try_insert(name, value)
+                    .map_err(|_| Fault::TooLarge)?;
+            }
+            Mutation::AddHeader(side, name, value) => {
+                let (name, value) = header(name, value)?;
+                let headers = side_of(exchange, side);
+                if headers.len() >= limits::HEADERS_MAX {
+                    return Err(Fault::TooLarge);
+                }
+                headers
+                    .try_append(name, value)
+                    .map_err(|_| Fault::TooLarge)?;
+            }
+            Mutation::RemoveHeader(side, name) => {
+                side_of(exchange, side).remove(name);
+            }
+            Mutation::SetStatus(status) => exchange.status = Some(status_code(status)?),
+            Mutation::SetSession(session) => {
+                exchange.session = Some(Bytes::copy_from_slice(session.as_bytes()));
+            }
+            Mutation::AnswerStatus(status) => self.answer_status = Some(status_code(status)?),
+            Mutation::AnswerBody(body) => self.answer_body = Some(Bytes::copy_from_slice(body)),
+        }
+        Ok(())
+    }
+}
+
+fn side_of(exchange: &mut Exchange, side: Side) -> &mut HeaderMap {
+    match side {
+        Side::Request => &mut exchange.headers,
+        Side::Response => &mut exchange.response_headers,
+    }
+}
+
+/// A header's name as a key to look up.
+fn header_key(key: &[u8]) -> Result<&str, Fault> {
+    let key = str_of(key)?;
+    if key.is_empty() {
+        Err(Fault::Invalid)
+    } else {
+        Ok(key)
+    }
+}
+
+fn str_of(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|_| Fault::Invalid)
+}
+
+fn header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), Fault> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::Invalid)?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| Fault::Invalid)?;
+    Ok((name, value))
+}
+
+fn status_code(status: u16) -> Result<StatusCode, Fault> {
+    StatusCode::from_u16(status).map_err(|_| Fault::Invalid)
+}
+
+/// Proves the one thing that the pure rules cannot: that a session is a JSON object.
+fn check_session(mutation: &Mutation<'_>) -> Result<(), Fault> {
+    if let Mutation::SetSession(session) = mutation {
+        SessionDocument::parse(session.as_bytes(), &Limits::default())
+            .map_err(|_| Fault::Invalid)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "active/tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,227 @@
+//! What a plugin can read and change, without a plugin.
+
+use std::sync::Arc;
+
+use gantry_abi::flat::Snapshot;
+use gantry_abi::{constants, hook, op};
+
+use super::*;
+use crate::exchange::{ApiContext, Trace};
+
+/// A request with two values of one header, or a response to it.
+pub(crate) fn exchange() -> Exchange {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-one", HeaderValue::from_static("1"));
+    headers.append("x-two", HeaderValue::from_static("a"));
+    headers.append("x-two", HeaderValue::from_static("b"));
+    Exchange {
+        method: Method::GET,
+        path: "/users/7".to_owned(),
+        query: Some(String::new()),
+        headers,
+        remote_addr: "[2001:db8::1]:4711".parse().unwrap(),
+        host: "api.example".to_owned(),
+        session: None,
+        api: Arc::new(ApiContext {
+            api_id: "users".parse().unwrap(),
+            definition: Bytes::from_static(b"{\"name\":\"users\"}"),
+            config: Bytes::from_static(b"{}"),
+        }),
+        trace: Trace {
+            trace_id: "ab".repeat(16),
+            traceparent: "00-".to_owned(),
+        },
+        response_headers: HeaderMap::new(),
+        status: None,
+        answer: None,
+    }
+}
+
+pub(crate) fn call_of(exchange: &mut Exchange) -> ActiveCall<'_> {
+    ActiveCall::new(Hook::Pre, "Test", exchange)
+}
+
+fn record(op: u32, key: &str, value: &str) -> Vec<u8> {
+    let mut record = vec![u8::try_from(op).unwrap(), 0];
+    record.extend(u16::try_from(key.len()).unwrap().to_le_bytes());
+    record.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
+    record.extend(key.bytes().chain(value.bytes()));
+    record
+}
+
+#[test]
+fn hook_numbers_and_session_limits_are_the_domains() {
+    for (hook, number) in Hook::ALL.into_iter().zip([
+        hook::PRE,
+        hook::AUTH,
+        hook::POST_AUTH,
+        hook::POST,
+        hook::RESPONSE,
+    ]) {
+        assert_eq!(hook as u32, number);
+    }
+    assert_eq!(
+        Limits::default().session_bytes_max,
+        limits::SESSION_BYTES_MAX
+    );
+    assert_eq!(Limits::default().json_depth_max, limits::SESSION_DEPTH_MAX);
+}
+
+#[test]
+fn every_served_part_answers_and_the_others_say_why_not() {
+    let mut exchange = exchange();
+    let call = call_of(&mut exchange);
+    assert_eq!(
+        call.get(part::REMOTE_ADDR, b""),
+        Ok(&b"[2001:db8::1]:4711"[..])
+    );
+    assert_eq!(call.get(part::QUERY, b""), Ok(&b""[..]));
+    assert_eq!(call.get(part::REQUEST_HEADER, b"X-Two"), Ok(&b"a"[..]));
+    assert_eq!(
+        call.get(part::REQUEST_HEADER, b"x-none"),
+        Err(Fault::Absent)
+    );
+    assert_eq!(call.get(part::REQUEST_HEADER, b""), Err(Fault::Invalid));
+    assert_eq!(call.get(part::STATUS, b""), Err(Fault::Absent));
+    assert_eq!(call.get(part::SESSION, b""), Err(Fault::Absent));
+    assert_eq!(call.get(part::PATH, b"key"), Err(Fault::Invalid));
+    assert_eq!(call.get(part::REQUEST_BODY, b""), Err(Fault::Unsupported));
+    assert_eq!(call.get(part::SHARED_VALUE, b"k"), Err(Fault::Unsupported));
+    assert_eq!(call.get(999, b""), Err(Fault::Unknown));
+    for part in (0..64).filter(|&part| constants::is_served_part(part)) {
+        let known = !matches!(
+            call.get(part, b""),
+            Err(Fault::Unknown | Fault::Unsupported)
+        );
+        assert!(known, "part {part}");
+    }
+}
+
+#[test]
+fn headers_are_stepped_through_all_or_by_name() {
+    let mut exchange = exchange();
+    let call = call_of(&mut exchange);
+    let all = |key: &[u8]| {
+        (0..)
+            .map_while(|i| call.next(part::REQUEST_HEADER, key, i).ok())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(all(b"").len(), 3);
+    assert_eq!(
+        all(b"X-TWO"),
+        [(&b"x-two"[..], &b"a"[..]), (b"x-two", b"b")]
+    );
+    assert_eq!(
+        call.next(part::REQUEST_HEADER, b"", u64::MAX),
+        Err(Fault::Absent)
+    );
+    assert_eq!(call.next(part::PATH, b"", 0), Err(Fault::Invalid));
+    assert_eq!(
+        call.next(part::REQUEST_BODY, b"", 0),
+        Err(Fault::Unsupported)
+    );
+}
+
+#[test]
+fn flat_mutations_apply_all_or_nothing() {
+    let mut exchange = exchange();
+    let mut call = call_of(&mut exchange);
+    let mut mutations = record(op::SET_PATH, "", "/new");
+    mutations.extend(record(op::ADD_REQUEST_HEADER, "x-one", "2"));
+    let mut refused = mutations.clone();
+    refused.extend(record(op::SET_REQUEST_HEADER, "Host", "evil"));
+    assert_eq!(call.apply(&refused), Err(Fault::Refused));
+    assert_eq!(
+        call.apply(&refused[..refused.len() - 1]),
+        Err(Fault::Invalid)
+    );
+    assert_eq!(call.get(part::PATH, b""), Ok(&b"/users/7"[..]));
+    assert_eq!(call.apply(&mutations), Ok(()));
+    assert_eq!(call.get(part::PATH, b""), Ok(&b"/new"[..]));
+    assert_eq!(
+        call.next(part::REQUEST_HEADER, b"x-one", 1).unwrap().1,
+        b"2"
+    );
+}
+
+#[test]
+fn session_must_be_a_json_object() {
+    let mut exchange = exchange();
+    let mut call = ActiveCall::new(Hook::Auth, "Test", &mut exchange);
+    for bad in [&b"[]"[..], b"{", b"", b"\"a\"", b"{}x", b"\xff"] {
+        assert_eq!(
+            call.mutate(op::SET_SESSION, b"", bad),
+            Err(Fault::Invalid),
+            "{bad:?}"
+        );
+    }
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(limits::SESSION_BYTES_MAX));
+    assert_eq!(
+        call.mutate(op::SET_SESSION, b"", large.as_bytes()),
+        Err(Fault::TooLarge)
+    );
+    assert_eq!(
+        call.mutate(op::SET_SESSION, b"", br#"{"b":1,"a":2}"#),
+        Ok(())
+    );
+    assert_eq!(call.get(part::SESSION, b""), Ok(&br#"{"b":1,"a":2}"#[..]));
+}
+
+#[test]
+fn headers_have_a_limit_either_way() {
+    let mut exchange = exchange();
+    let mut call = call_of(&mut exchange);
+    let add = |call: &mut ActiveCall<'_>, i: usize| {
+        call.mutate(op::ADD_REQUEST_HEADER, format!("x-{i}").as_bytes(), b"v")
+    };
+    let added = (0..).take_while(|&i| add(&mut call, i).is_ok()).count();
+    assert_eq!(added, limits::HEADERS_MAX - 3);
+    assert_eq!(add(&mut call, 0), Err(Fault::TooLarge));
+    assert_eq!(
+        call.mutate(op::SET_REQUEST_HEADER, b"x-one", b"new"),
+        Ok(())
+    );
+    assert_eq!(
+        call.mutate(op::SET_REQUEST_HEADER, b"x-other", b"new"),
+        Err(Fault::TooLarge)
+    );
+    let flat: Vec<u8> = (0..=limits::HEADERS_MAX)
+        .flat_map(|_| record(op::ADD_RESPONSE_HEADER, "x-a", "v"))
+        .collect();
+    assert_eq!(call.apply(&flat), Err(Fault::TooLarge));
+    assert_eq!(call.get(part::RESPONSE_HEADER, b"x-a"), Err(Fault::Absent));
+}
+
+#[test]
+fn snapshot_holds_what_get_and_next_give() {
+    let mut exchange = exchange();
+    let mut call = call_of(&mut exchange);
+    let bytes = call.snapshot(constants::SNAPSHOT_PARTS).unwrap().to_vec();
+    let snapshot = Snapshot::new(&bytes).unwrap();
+    for part in (0..64).filter(|&part| call.headers(part).is_none()) {
+        assert_eq!(snapshot.get(part), call.get(part, b"").ok(), "part {part}");
+    }
+    let stepped: Vec<_> = (0..)
+        .map_while(|i| call.next(part::REQUEST_HEADER, b"", i).ok())
+        .collect();
+    assert_eq!(snapshot.request_headers().collect::<Vec<_>>(), stepped);
+    assert_eq!(snapshot.response_headers().count(), 0);
+}
+
+#[test]
+fn snapshot_leaves_out_what_is_not_wanted_and_refuses_what_it_cannot_hold() {
+    let mut exchange = exchange();
+    let mut call = call_of(&mut exchange);
+    let bytes = call.snapshot(1 << part::PATH).unwrap();
+    let snapshot = Snapshot::new(bytes).unwrap();
+    assert_eq!(snapshot.get(part::PATH), Some(&b"/users/7"[..]));
+    assert_eq!(snapshot.get(part::METHOD), None);
+    assert_eq!(snapshot.request_headers().count(), 0);
+    assert_eq!(
+        call.snapshot(1 << part::REQUEST_BODY),
+        Err(Fault::Unsupported)
+    );
+    assert_eq!(call.snapshot(1 << 16), Err(Fault::Unknown));
+    assert_eq!(call.snapshot(1), Err(Fault::Unknown));
+    assert_eq!(call.snapshot(1 << 63), Err(Fault::Unknown));
+}

@@ -1,0 +1,69 @@
+//! One request on its way through the hooks: what functions see and change. Plain data; the worker
+//! owns it, and this crate touches it only during a call.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gantry_domain::ApiId;
+use http::{HeaderMap, Method, StatusCode};
+
+/// A request, and later its response.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Request method.
+    pub method: Method,
+    /// Request path, with the listen path until it is stripped.
+    pub path: String,
+    /// Query without `?`.
+    pub query: Option<String>,
+    /// Request headers.
+    pub headers: HeaderMap,
+    /// The client's address.
+    pub remote_addr: SocketAddr,
+    /// Host that the client asked for, without port.
+    pub host: String,
+    /// Session, a JSON object; `None` before authentication.
+    pub session: Option<Bytes>,
+    /// The API definition that the request belongs to.
+    pub api: Arc<ApiContext>,
+    /// The request's trace.
+    pub trace: Trace,
+    /// In request hooks the headers that functions put on the response to come; in response hooks
+    /// those of the upstream, together with them.
+    pub response_headers: HeaderMap,
+    /// Status of the upstream's answer; `Some` in response hooks only.
+    pub status: Option<StatusCode>,
+    /// The answer that a function gave. `Some` exactly after a call that said
+    /// [`Respond`](crate::Verdict::Respond); its headers are `response_headers`.
+    pub answer: Option<Answer>,
+}
+
+/// What functions can read about an API definition; shared by all its requests.
+#[derive(Debug)]
+pub struct ApiContext {
+    /// Identifier of the definition.
+    pub api_id: ApiId,
+    /// The definition, JSON.
+    pub definition: Bytes,
+    /// Its `config_data`, JSON; `{}` if it has none.
+    pub config: Bytes,
+}
+
+/// A request's place in a distributed trace (W3C Trace Context).
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// 32 lower-case hexadecimal characters.
+    pub trace_id: String,
+    /// The `traceparent` header for requests made on behalf of this one.
+    pub traceparent: String,
+}
+
+/// An answer that a function gave instead of the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Status, 200 to 599.
+    pub status: StatusCode,
+    /// Body, at most 1 MiB.
+    pub body: Bytes,
+}
