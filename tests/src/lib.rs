@@ -1,1 +1,24 @@
-//! 
+//! The stage: everything an end-to-end test or the demo needs, all of it real. Control plane and
+//! gateways are the built binaries as processes of their own, plugins are compiled libraries, requests
+//! travel over loopback. The stage asserts nothing; it starts, steers and stops.
+//!
+//! Invariant: what a [`Stage`] started is gone when it is dropped, also when a test panics.
+
+pub mod binaries;
+pub mod cli;
+pub mod control_plane;
+pub mod gateway;
+pub mod load;
+pub mod plugins;
+pub mod process;
+pub mod stage;
+pub mod upstream;
+pub mod web;
+
+pub use cli::{Gantry, Outcome};
+pub use control_plane::ControlPlane;
+pub use gateway::{Gateway, GatewayOptions};
+pub use load::{Load, LoadReport};
+pub use stage::{Project, Stage};
+pub use upstream::Upstream;
+pub use web::{Answer, Request};

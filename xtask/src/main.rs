@@ -1,2 +1,60 @@
-//! 
-fn main() {}
+//! `cargo xtask`: the project's habits in one place. `check` is what continuous integration holds
+//! every change against, `test` runs every test after providing what the tests need, `demo` shows the
+//! whole product at work on this machine.
+
+mod check;
+mod demo;
+mod floors;
+mod house;
+mod run;
+mod test;
+mod tools;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's habits.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    habit: Habit,
+}
+
+#[derive(Debug, Subcommand)]
+enum Habit {
+    /// Formatting, lints, documentation, floors, and one owner for each heavy dependency.
+    Check,
+    /// Installs what the tests need under target/tools, then runs every test.
+    Test {
+        /// Passed on to `cargo test`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Builds and starts everything, and shows what each hook does.
+    Demo {
+        /// Stop after the last check; the exit code is 0 only if every check held.
+        #[arg(long)]
+        once: bool,
+        /// Keep data and logs in this folder instead of a temporary one.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().habit {
+        Habit::Check => check::run(),
+        Habit::Test { arguments } => test::run(&arguments),
+        Habit::Demo { once, folder } => demo::run(once, folder),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            run::say(&format!("\nerror: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

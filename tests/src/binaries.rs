@@ -1,0 +1,36 @@
+//! Where the built binaries are. The test command builds them; nothing here builds them behind its
+//! back, except plugins (see [`crate::plugins`]).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+/// The root of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a folder of the workspace")
+}
+
+/// The folder of build products: `CARGO_TARGET_DIR`, or `target` in the workspace.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// The path of a built binary.
+///
+/// # Errors
+/// It is not there: the message says which command builds it.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let path = target_dir().join("debug").join(name);
+    ensure!(path.is_file(), "{} is missing: run `cargo xtask test`, or `cargo build --workspace` first", path.display());
+    Ok(path)
+}
+
+/// The path of a tool that the test command installs under `target/tools`.
+///
+/// # Errors
+/// It is not there: the message says which command installs it.
+pub fn tool(name: &str) -> Result<PathBuf> {
+    let path = target_dir().join("tools/bin").join(name);
+    ensure!(path.is_file(), "{} is missing: `cargo xtask test` installs it", path.display());
+    Ok(path)
+}
