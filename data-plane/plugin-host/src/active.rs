@@ -201,7 +201,8 @@ impl<'a> ActiveCall<'a> {
                 exchange.method =
                     Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Invalid)?;
             }
-            Mutation::SetPath(path) => exchange.path = path.to_owned(),
+            // Not `clone_into`: the value may be the old path itself.
+            Mutation::SetPath(path) => exchange.path = String::from(path),
             Mutation::SetQuery(query) => exchange.query = query.map(str::to_owned),
             Mutation::SetHeader(side, name, value) => {
                 let (name, value) = header(name, value)?;

@@ -223,7 +223,6 @@ const fn encode(shard: u64, slot: usize, generation: u64) -> gantry_abi::Call {
     shard << (SLOT_BITS + GENERATION_BITS) | (slot as u64) << GENERATION_BITS | generation
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a slot has 12 bits")]
 const fn decode(handle: gantry_abi::Call) -> (u64, usize, u64) {
     let slot = handle >> GENERATION_BITS & (SLOTS_MAX as u64 - 1);
     (

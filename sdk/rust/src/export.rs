@@ -150,7 +150,7 @@ const fn size_of_u32<T>() -> u32 {
 ///         Name: hook | hook => fn path,              // fn(&mut RequestCall<'_>) -> impl IntoOutcome
 ///         Name: hook => type Type,                   // Type: RequestFunction
 ///         Name: hook [may_block] => type Type,       // it may wait for network, disk or locks
-///         Name: response => fn path,                 // fn(&mut ResponseCall<'_>) -> Result<(), _>
+///         Name: response => fn path,                 // fn(&mut ResponseCall<'_>) -> impl IntoDone
 ///         Name: response => type Type,               // Type: ResponseFunction
 ///     }
 /// }
@@ -169,16 +169,17 @@ macro_rules! plugin {
                 => $kind:ident $what:path ),+ $(,)?
         } $(,)?
     ) => {
+        // Items have no hygiene: none of these names may be one that the author's own expressions use.
         const _: () = {
-            const NAME: &str = $crate::__private::checked_name($plugin_name);
-            const VERSION: &str = $crate::__private::checked_name($plugin_version);
-            const GATEWAY: (&str, &str, &str) = match ::core::option_env!("GANTRY_GATEWAY_VERSION") {
+            const __GANTRY_NAME: &str = $crate::__private::checked_name($plugin_name);
+            const __GANTRY_VERSION: &str = $crate::__private::checked_name($plugin_version);
+            const __GANTRY_GATEWAY: (&str, &str, &str) = match ::core::option_env!("GANTRY_GATEWAY_VERSION") {
                 Some(version) if !version.is_empty() => {
                     (",\"gateway_version\":\"", $crate::__private::checked_name(version), "\"")
                 }
                 _ => ("", "", ""),
             };
-            const FUNCTIONS_JSON: &[&str] = &[$(
+            const __GANTRY_FUNCTIONS_JSON: &[&str] = &[$(
                 ::core::concat!(
                     "{\"name\":\"", ::core::stringify!($name),
                     "\",\"hooks\":[\"", ::core::stringify!($hook), "\"",
@@ -187,40 +188,40 @@ macro_rules! plugin {
                 ),
                 ","
             ),+];
-            const NOTE: &[&[&str]] = &[
-                &[$crate::__private::NOTE_HEAD, NAME, "\",\"version\":\"", VERSION, "\""],
-                &[GATEWAY.0, GATEWAY.1, GATEWAY.2, ",\"functions\":["],
-                match FUNCTIONS_JSON { [functions @ .., _] => functions, [] => &[] },
+            const __GANTRY_NOTE: &[&[&str]] = &[
+                &[$crate::__private::NOTE_HEAD, __GANTRY_NAME, "\",\"version\":\"", __GANTRY_VERSION, "\""],
+                &[__GANTRY_GATEWAY.0, __GANTRY_GATEWAY.1, __GANTRY_GATEWAY.2, ",\"functions\":["],
+                match __GANTRY_FUNCTIONS_JSON { [functions @ .., _] => functions, [] => &[] },
                 &["]}"],
             ];
 
             #[used]
             #[cfg_attr(target_os = "linux", unsafe(link_section = ".note.gantry"))]
-            static LIBRARY_NOTE: $crate::__private::Note<{ $crate::__private::padded_len(NOTE) }> =
-                $crate::__private::Note::new(NOTE);
+            static __GANTRY_LIBRARY_NOTE: $crate::__private::Note<{ $crate::__private::padded_len(__GANTRY_NOTE) }> =
+                $crate::__private::Note::new(__GANTRY_NOTE);
 
-            const N: usize = [$(::core::stringify!($name)),+].len();
-            static FUNCTIONS: $crate::__private::FunctionTable<N> =
+            const __GANTRY_N: usize = [$(::core::stringify!($name)),+].len();
+            static __GANTRY_FUNCTIONS: $crate::__private::FunctionTable<__GANTRY_N> =
                 $crate::__private::FunctionTable([$({
-                    static FUNCTION: $crate::__private::StaticFunction =
+                    static __GANTRY_FUNCTION: $crate::__private::StaticFunction =
                         $crate::plugin!(@function $hook, $kind, $what, ::core::stringify!($name),
                             $crate::plugin!(@hook $hook) $(| $crate::plugin!(@hook $more))*,
                             0 $($(| $crate::plugin!(@flag $flag))*)?);
-                    &FUNCTION
+                    &__GANTRY_FUNCTION
                 }),+]);
-            static PLUGIN: $crate::__private::PluginTable =
-                $crate::__private::PluginTable::new(NAME, VERSION, &FUNCTIONS);
+            static __GANTRY_PLUGIN: $crate::__private::PluginTable =
+                $crate::__private::PluginTable::new(__GANTRY_NAME, __GANTRY_VERSION, &__GANTRY_FUNCTIONS);
 
             #[unsafe(no_mangle)]
             extern "C" fn gantry_plugin_v0() -> *const $crate::__private::Plugin {
-                PLUGIN.as_ptr()
+                __GANTRY_PLUGIN.as_ptr()
             }
         };
     };
 
     (@function response, fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
-        struct Plain;
-        impl $crate::ResponseFunction for Plain {
+        struct __GantryPlain;
+        impl $crate::ResponseFunction for __GantryPlain {
             fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
                 ::core::result::Result::Ok(Self)
             }
@@ -228,17 +229,17 @@ macro_rules! plugin {
                 &self,
                 call: &mut $crate::ResponseCall<'_>,
             ) -> ::core::result::Result<(), $crate::Failure> {
-                ::core::result::Result::Ok($what(call)?)
+                $crate::IntoDone::into_done($what(call))
             }
         }
-        $crate::__private::StaticFunction::response::<Plain>($name, $hooks, $flags)
+        $crate::__private::StaticFunction::response::<__GantryPlain>($name, $hooks, $flags)
     }};
     (@function response, type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
         $crate::__private::StaticFunction::response::<$what>($name, $hooks, $flags)
     };
     (@function $hook:ident, fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
-        struct Plain;
-        impl $crate::RequestFunction for Plain {
+        struct __GantryPlain;
+        impl $crate::RequestFunction for __GantryPlain {
             fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
                 ::core::result::Result::Ok(Self)
             }
@@ -249,7 +250,7 @@ macro_rules! plugin {
                 $crate::IntoOutcome::into_outcome($what(call))
             }
         }
-        $crate::__private::StaticFunction::request::<Plain>($name, $hooks, $flags)
+        $crate::__private::StaticFunction::request::<__GantryPlain>($name, $hooks, $flags)
     }};
     (@function $hook:ident, type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
         $crate::__private::StaticFunction::request::<$what>($name, $hooks, $flags)

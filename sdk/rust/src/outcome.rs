@@ -125,3 +125,24 @@ impl<T: IntoOutcome, E: Into<Failure>> IntoOutcome for Result<T, E> {
         self.map_err(Into::into).and_then(T::into_outcome)
     }
 }
+
+/// What a plain response function may return: nothing, or a `Result` of it.
+pub trait IntoDone {
+    /// Nothing, or why it failed.
+    ///
+    /// # Errors
+    /// The failure that the function returned.
+    fn into_done(self) -> Result<(), Failure>;
+}
+
+impl IntoDone for () {
+    fn into_done(self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<E: Into<Failure>> IntoDone for Result<(), E> {
+    fn into_done(self) -> Result<(), Failure> {
+        self.map_err(Into::into)
+    }
+}

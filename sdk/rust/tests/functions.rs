@@ -122,7 +122,7 @@ fn response_function_sees_and_changes_the_answer() {
     let done = TestCall::new(Hook::Response)
         .status(503)
         .response_header("server", "x")
-        .run_response_fn(|call: &mut ResponseCall<'_>| {
+        .run_response_fn(|call: &mut ResponseCall<'_>| -> Result<(), Failure> {
             assert_eq!(call.status(), 503);
             call.set_status(502)?;
             call.remove_response_header("server")?;

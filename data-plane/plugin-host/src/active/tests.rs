@@ -174,7 +174,7 @@ fn headers_have_a_limit_either_way() {
     let add = |call: &mut ActiveCall<'_>, i: usize| {
         call.mutate(op::ADD_REQUEST_HEADER, format!("x-{i}").as_bytes(), b"v")
     };
-    let added = (0..).take_while(|&i| add(&mut call, i).is_ok()).count();
+    let added = (0..1000).take_while(|&i| add(&mut call, i).is_ok()).count();
     assert_eq!(added, limits::HEADERS_MAX - 3);
     assert_eq!(add(&mut call, 0), Err(Fault::TooLarge));
     assert_eq!(

@@ -25,7 +25,7 @@ use gantry_abi::verdict;
 
 use crate::raw::Gate;
 use crate::{
-    Call, Failure, Hook, IntoOutcome, Level, RequestCall, RequestFunction, ResponseCall,
+    Call, Hook, IntoDone, IntoOutcome, Level, RequestCall, RequestFunction, ResponseCall,
     ResponseFunction, entry,
 };
 
@@ -170,9 +170,9 @@ impl TestCall {
     ///
     /// # Panics
     /// If the hook is not `response`, or the function panics.
-    pub fn run_response_fn(
+    pub fn run_response_fn<O: IntoDone>(
         self,
-        function: impl FnOnce(&mut ResponseCall<'_>) -> Result<(), Failure>,
+        function: impl FnOnce(&mut ResponseCall<'_>) -> O,
     ) -> Finished {
         assert_eq!(
             self.hook,
@@ -181,7 +181,7 @@ impl TestCall {
         );
         self.enter(|call| {
             let mut call = ResponseCall::new(call);
-            let result = function(&mut call);
+            let result = function(&mut call).into_done();
             let failure = result.as_ref().err().map(|f| f.message().to_owned());
             (entry::conclude_response(&call, result), failure)
         })
