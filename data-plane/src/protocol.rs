@@ -155,6 +155,14 @@ pub enum Report {
         /// How far the index is.
         epoch: u64,
     },
+    /// A library was opened. Where its code lies tells which library a thread was in when it faulted,
+    /// also if it was a thread that the library started.
+    LibraryLoaded {
+        /// The library's digest.
+        digest: String,
+        /// Where its code begins and ends.
+        code: Vec<(u64, u64)>,
+    },
     /// A line that a plugin logged.
     PluginLog {
         /// `error`, `warn`, `info` or `debug`.

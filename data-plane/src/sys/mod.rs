@@ -1,0 +1,14 @@
+//! The system calls that the standard library does not offer: the data plane's only `unsafe`.
+//!
+//! Each file is one mechanism behind a small safe API; policy (when to start what, what a fault means)
+//! is with the callers. Only Linux is served.
+
+pub mod slot;
+
+pub mod fault;
+
+pub mod spawn;
+
+pub mod descriptors;
+pub mod mapping;
+pub mod process;

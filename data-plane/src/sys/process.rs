@@ -1,0 +1,48 @@
+//! Properties of the running process.
+#![expect(unsafe_code, reason = "process attributes are set by system calls")]
+
+use std::ffi::CStr;
+use std::io;
+
+/// Makes the process unreadable for others of the same user: no core dump, no `ptrace`, no
+/// `/proc/<pid>/environ`. For the supervisor, which holds credentials that plugins must not find.
+///
+/// # Errors
+/// The system refuses.
+pub fn forbid_inspection() -> io::Result<()> {
+    let off: libc::c_ulong = 0;
+    // SAFETY: the option takes a number and touches no memory.
+    match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, off) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ignores the signals that ask a process to end. Workers take orders from the supervisor alone, also
+/// when a terminal or a service manager signals the whole group.
+pub fn ignore_termination() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: `SIG_IGN` is a valid disposition, and no handler of ours is replaced by it.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// The version of the C library that this process runs on, such as `2.36`.
+pub fn libc_version() -> String {
+    // SAFETY: the function has no preconditions.
+    let version = unsafe { libc::gnu_get_libc_version() };
+    // SAFETY: it returns a constant C string.
+    let version = unsafe { CStr::from_ptr(version) };
+    version.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn libc_version_is_a_pair_of_numbers() {
+        let version = super::libc_version();
+        let (major, minor) = version.split_once('.').unwrap();
+        assert_eq!(major.parse(), Ok(2));
+        assert!(minor.parse::<u32>().unwrap() >= 17);
+    }
+}
