@@ -7,7 +7,9 @@ use anyhow::{Result, ensure};
 
 /// The root of the workspace.
 pub fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a folder of the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in a folder of the workspace")
 }
 
 /// The folder of build products: `CARGO_TARGET_DIR`, or `target` in the workspace.
@@ -21,7 +23,11 @@ pub fn target_dir() -> PathBuf {
 /// It is not there: the message says which command builds it.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let path = target_dir().join("debug").join(name);
-    ensure!(path.is_file(), "{} is missing: run `cargo xtask test`, or `cargo build --workspace` first", path.display());
+    ensure!(
+        path.is_file(),
+        "{} is missing: run `cargo xtask test`, or `cargo build --workspace` first",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -31,6 +37,10 @@ pub fn binary(name: &str) -> Result<PathBuf> {
 /// It is not there: the message says which command installs it.
 pub fn tool(name: &str) -> Result<PathBuf> {
     let path = target_dir().join("tools/bin").join(name);
-    ensure!(path.is_file(), "{} is missing: `cargo xtask test` installs it", path.display());
+    ensure!(
+        path.is_file(),
+        "{} is missing: `cargo xtask test` installs it",
+        path.display()
+    );
     Ok(path)
 }

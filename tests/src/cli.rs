@@ -30,19 +30,34 @@ pub struct Outcome {
 impl Gantry {
     /// The command line for a control plane and a token.
     pub fn new(endpoint: &str, token: &str, environment: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), token: token.to_owned(), environment: environment.to_owned() }
+        Self {
+            endpoint: endpoint.to_owned(),
+            token: token.to_owned(),
+            environment: environment.to_owned(),
+        }
+    }
+
+    /// Its token.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// The same with another token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
-        Self { token: token.to_owned(), ..self.clone() }
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The same in another environment.
     #[must_use]
     pub fn in_environment(&self, environment: &str) -> Self {
-        Self { environment: environment.to_owned(), ..self.clone() }
+        Self {
+            environment: environment.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// Runs it, whatever comes out.
@@ -72,11 +87,26 @@ impl Gantry {
     /// # Errors
     /// It failed, or what it printed is not JSON.
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
-        let arguments: Vec<_> = arguments.iter().copied().chain(["--output", "json"]).collect();
+        let arguments: Vec<_> = arguments
+            .iter()
+            .copied()
+            .chain(["--output", "json"])
+            .collect();
         let outcome = self.run(&arguments)?;
-        ensure!(outcome.code == 0, "gantry {} ended with {}\n{}", arguments.join(" "), outcome.code, outcome.stderr);
-        serde_json::from_str(&outcome.stdout)
-            .with_context(|| format!("gantry {} printed no JSON: {:?}", arguments.join(" "), outcome.stdout))
+        ensure!(
+            outcome.code == 0,
+            "gantry {} ended with {}\n{}",
+            arguments.join(" "),
+            outcome.code,
+            outcome.stderr
+        );
+        serde_json::from_str(&outcome.stdout).with_context(|| {
+            format!(
+                "gantry {} printed no JSON: {:?}",
+                arguments.join(" "),
+                outcome.stdout
+            )
+        })
     }
 
     /// Pushes a folder or a zip.
@@ -100,7 +130,10 @@ impl Gantry {
     /// # Errors
     /// As [`Gantry::json`].
     pub fn put_api(&self, folder: &Path, definition: &Value) -> Result<Value> {
-        let file = folder.join(format!("api-{}.json", definition["api_id"].as_str().unwrap_or("unnamed")));
+        let file = folder.join(format!(
+            "api-{}.json",
+            definition["api_id"].as_str().unwrap_or("unnamed")
+        ));
         std::fs::write(&file, definition.to_string())?;
         self.json(&["api", "put", &file.to_string_lossy()])
     }

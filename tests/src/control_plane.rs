@@ -32,10 +32,22 @@ impl ControlPlane {
         let address_file = folder.join("address");
         let _ = fs::remove_file(&address_file);
         let mut command = Self::command(folder)?;
-        command.args(["serve", "--listen", listen, "--address-file"]).arg(&address_file);
-        let mut process = Process::start("control plane", &mut command, &folder.join("control-plane.log"))?;
-        let address = process.wait_until("it listens", || fs::read_to_string(&address_file).ok()?.trim().parse().ok())?;
-        Ok(Self { folder: folder.to_owned(), process, address })
+        command
+            .args(["serve", "--listen", listen, "--address-file"])
+            .arg(&address_file);
+        let mut process = Process::start(
+            "control plane",
+            &mut command,
+            &folder.join("control-plane.log"),
+        )?;
+        let address = process.wait_until("it listens", || {
+            fs::read_to_string(&address_file).ok()?.trim().parse().ok()
+        })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            process,
+            address,
+        })
     }
 
     fn command(folder: &Path) -> Result<Command> {
@@ -54,8 +66,15 @@ impl ControlPlane {
     /// There is one already, or the metadata cannot be written.
     pub fn bootstrap(folder: &Path) -> Result<String> {
         fs::create_dir_all(folder)?;
-        let output = Self::command(folder)?.arg("bootstrap").output().context("start gantry-control-plane")?;
-        ensure!(output.status.success(), "bootstrap:\n{}", String::from_utf8_lossy(&output.stderr));
+        let output = Self::command(folder)?
+            .arg("bootstrap")
+            .output()
+            .context("start gantry-control-plane")?;
+        ensure!(
+            output.status.success(),
+            "bootstrap:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
@@ -83,7 +102,9 @@ impl ControlPlane {
         let mut found = Vec::new();
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            let Ok(entries) = fs::read_dir(&folder) else {
+                continue;
+            };
             for entry in entries {
                 let path = entry?.path();
                 if path.is_dir() {

@@ -40,12 +40,31 @@ impl Gateway {
     ///
     /// # Errors
     /// It does not come up.
-    pub fn start(folder: &Path, endpoint: &str, token: &str, options: &GatewayOptions) -> Result<Self> {
+    pub fn start(
+        folder: &Path,
+        endpoint: &str,
+        token: &str,
+        options: &GatewayOptions,
+    ) -> Result<Self> {
         let folder = folder.join(&options.id);
         fs::create_dir_all(&folder)?;
-        let (process, listen, admin) = launch(&folder, endpoint, token, options, ("127.0.0.1:0", "127.0.0.1:0"))?;
+        let (process, listen, admin) = launch(
+            &folder,
+            endpoint,
+            token,
+            options,
+            ("127.0.0.1:0", "127.0.0.1:0"),
+        )?;
         let (endpoint, token) = (endpoint.to_owned(), token.to_owned());
-        Ok(Self { folder, endpoint, token, options: options.clone(), process, listen, admin })
+        Ok(Self {
+            folder,
+            endpoint,
+            token,
+            options: options.clone(),
+            process,
+            listen,
+            admin,
+        })
     }
 
     /// Stops it with SIGTERM and starts it again on the same ports and folder.
@@ -77,7 +96,13 @@ impl Gateway {
 
     fn relaunch(&mut self) -> Result<()> {
         let ports = (self.listen.to_string(), self.admin.to_string());
-        let launched = launch(&self.folder, &self.endpoint, &self.token, &self.options, (&ports.0, &ports.1))?;
+        let launched = launch(
+            &self.folder,
+            &self.endpoint,
+            &self.token,
+            &self.options,
+            (&ports.0, &ports.1),
+        )?;
         (self.process, self.listen, self.admin) = launched;
         Ok(())
     }
@@ -107,7 +132,10 @@ impl Gateway {
     pub fn wait_ready(&mut self) -> Result<()> {
         let admin = self.admin;
         self.process.wait_until("it is ready", || {
-            Request::get("/readyz").send(admin).is_ok_and(|answer| answer.status == 200).then_some(())
+            Request::get("/readyz")
+                .send(admin)
+                .is_ok_and(|answer| answer.status == 200)
+                .then_some(())
         })
     }
 
@@ -116,7 +144,9 @@ impl Gateway {
     /// # Errors
     /// It does not answer.
     pub fn status(&self) -> Result<Value> {
-        let answer = Request::get("/status").send(self.admin).context("ask for the gateway's status")?;
+        let answer = Request::get("/status")
+            .send(self.admin)
+            .context("ask for the gateway's status")?;
         Ok(answer.json())
     }
 
@@ -139,7 +169,9 @@ impl Gateway {
     /// Patience ran out.
     pub fn wait_revision(&self, revision: u64) -> Result<Value> {
         self.wait_status(&format!("revision {revision}"), |status| {
-            status["report"]["applied_revision"].as_u64().is_some_and(|applied| applied >= revision)
+            status["report"]["applied_revision"]
+                .as_u64()
+                .is_some_and(|applied| applied >= revision)
         })
     }
 
@@ -149,11 +181,18 @@ impl Gateway {
     /// The kernel's list cannot be read.
     pub fn worker_pids(&self) -> Result<Vec<u32>> {
         let id = self.process.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-        let mut pids: Vec<u32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        let children =
+            fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let mut pids: Vec<u32> = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect();
         for task in fs::read_dir(format!("/proc/{id}/task"))? {
             let list = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
-            pids.extend(list.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            pids.extend(
+                list.split_whitespace()
+                    .filter_map(|pid| pid.parse::<u32>().ok()),
+            );
         }
         pids.sort_unstable();
         pids.dedup();
@@ -195,17 +234,38 @@ fn launch(
     let address_file = folder.join("addresses.json");
     let _ = fs::remove_file(&address_file);
     let mut command = Command::new(binary("gantry-gateway")?);
-    command.arg("--config").arg(workspace().join("deploy/gateway.toml"));
-    command.args(["--gateway-id", &options.id, "--listen", listen, "--admin-listen", admin]);
-    command.arg("--state-dir").arg(folder.join("state")).arg("--address-file").arg(&address_file);
+    command
+        .arg("--config")
+        .arg(workspace().join("deploy/gateway.toml"));
+    command.args([
+        "--gateway-id",
+        &options.id,
+        "--listen",
+        listen,
+        "--admin-listen",
+        admin,
+    ]);
+    command
+        .arg("--state-dir")
+        .arg(folder.join("state"))
+        .arg("--address-file")
+        .arg(&address_file);
     if let Some(version) = &options.version {
         command.args(["--gateway-version", version]);
     }
     command.args(&options.arguments);
-    command.env("GANTRY_ENDPOINT", endpoint).env("GANTRY_TOKEN", token).env_remove("RUST_LOG");
-    let mut process = Process::start(&format!("gateway {}", options.id), &mut command, &folder.join("gateway.log"))?;
+    command
+        .env("GANTRY_ENDPOINT", endpoint)
+        .env("GANTRY_TOKEN", token)
+        .env_remove("RUST_LOG");
+    let mut process = Process::start(
+        &format!("gateway {}", options.id),
+        &mut command,
+        &folder.join("gateway.log"),
+    )?;
     let (listen, admin) = process.wait_until("it listens", || {
-        let addresses: Value = serde_json::from_str(&fs::read_to_string(&address_file).ok()?).ok()?;
+        let addresses: Value =
+            serde_json::from_str(&fs::read_to_string(&address_file).ok()?).ok()?;
         let address = |name: &str| addresses[name].as_str()?.parse().ok();
         Some((address("listen")?, address("admin")?))
     })?;

@@ -66,7 +66,9 @@ impl Load {
     /// They were not, within patience.
     pub fn wait_for(&self, more: u64) -> Result<()> {
         let goal = self.shared.total() + more;
-        eventually("further requests under load", || (self.shared.total() >= goal).then_some(()))
+        eventually("further requests under load", || {
+            (self.shared.total() >= goal).then_some(())
+        })
     }
 
     /// Stops and tells.
@@ -75,7 +77,12 @@ impl Load {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        let failures = self.shared.failures.lock().map(|failures| failures.clone()).unwrap_or_default();
+        let failures = self
+            .shared
+            .failures
+            .lock()
+            .map(|failures| failures.clone())
+            .unwrap_or_default();
         LoadReport {
             good: self.shared.good.load(Ordering::SeqCst),
             failed: self.shared.failed.load(Ordering::SeqCst),

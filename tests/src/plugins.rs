@@ -17,8 +17,16 @@ use crate::binaries::{target_dir, workspace};
 /// cargo fails; the message holds what it wrote.
 pub fn example(version: &str, gateway_version: &str) -> Result<PathBuf> {
     let name = format!("hooks-{version}-for-{gateway_version}.so");
-    let environment = [("GANTRY_EXAMPLE_VERSION", version), ("GANTRY_GATEWAY_VERSION", gateway_version)];
-    rust("gantry-example-hooks", "libgantry_example_hooks.so", &name, &environment)
+    let environment = [
+        ("GANTRY_EXAMPLE_VERSION", version),
+        ("GANTRY_GATEWAY_VERSION", gateway_version),
+    ];
+    rust(
+        "gantry-example-hooks",
+        "libgantry_example_hooks.so",
+        &name,
+        &environment,
+    )
 }
 
 /// Builds the library of functions that misbehave or tell what they see.
@@ -26,7 +34,12 @@ pub fn example(version: &str, gateway_version: &str) -> Result<PathBuf> {
 /// # Errors
 /// cargo fails; the message holds what it wrote.
 pub fn faulty() -> Result<PathBuf> {
-    rust("gantry-fixture-faulty", "libgantry_fixture_faulty.so", "faulty.so", &[])
+    rust(
+        "gantry-fixture-faulty",
+        "libgantry_fixture_faulty.so",
+        "faulty.so",
+        &[],
+    )
 }
 
 fn rust(package: &str, library: &str, name: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
@@ -38,11 +51,19 @@ fn rust(package: &str, library: &str, name: &str, environment: &[(&str, &str)]) 
     let kept = folder.join(name);
     let own_target = folder.join("build");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(workspace()).args(["build", "--quiet", "--package", package]).env("CARGO_TARGET_DIR", &own_target);
+    command
+        .current_dir(workspace())
+        .args(["build", "--quiet", "--package", package])
+        .env("CARGO_TARGET_DIR", &own_target);
     command.envs(environment.iter().copied());
     let output = command.output().context("start cargo")?;
-    ensure!(output.status.success(), "building {package}:\n{}", String::from_utf8_lossy(&output.stderr));
-    fs::copy(own_target.join("debug").join(library), &kept).with_context(|| format!("keep {library}"))?;
+    ensure!(
+        output.status.success(),
+        "building {package}:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    fs::copy(own_target.join("debug").join(library), &kept)
+        .with_context(|| format!("keep {library}"))?;
     Ok(kept)
 }
 
@@ -52,16 +73,37 @@ fn rust(package: &str, library: &str, name: &str, environment: &[(&str, &str)]) 
 /// `cc` fails; the message holds what it wrote.
 pub fn c(source: &str, folder: &Path, gateway_version: Option<&str>) -> Result<PathBuf> {
     let source = workspace().join(source);
-    let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = source
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let built = folder.join(format!("{stem}.so"));
     let mut command = Command::new("cc");
-    command.args(["-shared", "-fPIC", "-O1", "-fvisibility=hidden", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack"]);
+    command.args([
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-fvisibility=hidden",
+        "-Wl,-Bsymbolic",
+        "-Wl,-z,noexecstack",
+    ]);
     command.arg("-I").arg(workspace().join("sdk/c/include"));
     if let Some(version) = gateway_version {
         command.arg(format!("-DGANTRY_GATEWAY_VERSION=\"{version}\""));
     }
-    let output = command.arg("-o").arg(&built).arg(&source).output().context("start cc")?;
-    ensure!(output.status.success(), "building {}:\n{}", source.display(), String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .arg("-o")
+        .arg(&built)
+        .arg(&source)
+        .output()
+        .context("start cc")?;
+    ensure!(
+        output.status.success(),
+        "building {}:\n{}",
+        source.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(built)
 }
 
@@ -91,7 +133,8 @@ impl BundleFolder {
     /// # Errors
     /// It cannot be copied.
     pub fn file(mut self, name: &str, library: &Path) -> Result<Self> {
-        fs::copy(library, self.folder.join(name)).with_context(|| format!("copy {}", library.display()))?;
+        fs::copy(library, self.folder.join(name))
+            .with_context(|| format!("copy {}", library.display()))?;
         if let Some(list) = self.manifest["file_list"].as_array_mut() {
             list.push(json!(name));
         }
@@ -123,7 +166,10 @@ impl BundleFolder {
     /// # Errors
     /// It cannot be written.
     pub fn write(self) -> Result<PathBuf> {
-        fs::write(self.folder.join("manifest.json"), serde_json::to_string_pretty(&self.manifest)?)?;
+        fs::write(
+            self.folder.join("manifest.json"),
+            serde_json::to_string_pretty(&self.manifest)?,
+        )?;
         Ok(self.folder)
     }
 }

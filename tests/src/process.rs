@@ -25,10 +25,21 @@ impl Process {
     /// # Errors
     /// The program cannot be started.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
-        let file = File::options().create(true).append(true).open(log).with_context(|| format!("open {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("open {}", log.display()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
         let child = command.spawn().with_context(|| format!("start {name}"))?;
-        Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
+        Ok(Self {
+            child,
+            name: name.to_owned(),
+            log: log.to_owned(),
+        })
     }
 
     /// The process id.
@@ -45,17 +56,29 @@ impl Process {
     ///
     /// # Errors
     /// The process ended, or patience ran out; the message ends with the end of its log.
-    pub fn wait_until<T>(&mut self, what: &str, mut condition: impl FnMut() -> Option<T>) -> Result<T> {
+    pub fn wait_until<T>(
+        &mut self,
+        what: &str,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(value) = condition() {
                 return Ok(value);
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended ({status}) before {what}\n{}", self.name, self.log_tail());
+                bail!(
+                    "{} ended ({status}) before {what}\n{}",
+                    self.name,
+                    self.log_tail()
+                );
             }
             if Instant::now() > deadline {
-                bail!("{}: {what} did not happen within {PATIENCE:?}\n{}", self.name, self.log_tail());
+                bail!(
+                    "{}: {what} did not happen within {PATIENCE:?}\n{}",
+                    self.name,
+                    self.log_tail()
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -72,7 +95,11 @@ impl Process {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                bail!("{} did not end within {PATIENCE:?}\n{}", self.name, self.log_tail());
+                bail!(
+                    "{} did not end within {PATIENCE:?}\n{}",
+                    self.name,
+                    self.log_tail()
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -122,7 +149,10 @@ impl Drop for Process {
 /// # Errors
 /// There is no such process.
 pub fn signal(pid: u32, name: &str) -> Result<()> {
-    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status().context("run kill")?;
+    let status = Command::new("kill")
+        .args(["-s", name, &pid.to_string()])
+        .status()
+        .context("run kill")?;
     if !status.success() {
         bail!("kill -s {name} {pid} failed");
     }

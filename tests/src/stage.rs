@@ -42,7 +42,10 @@ impl Stage {
     pub fn start() -> Result<Self> {
         let temporary = tempfile::Builder::new().prefix("gantry-stage-").tempdir()?;
         let folder = temporary.path().to_owned();
-        Ok(Self { _temporary: Some(temporary), ..Self::start_in(&folder)? })
+        Ok(Self {
+            _temporary: Some(temporary),
+            ..Self::start_in(&folder)?
+        })
     }
 
     /// Starts a control plane in a folder that stays.
@@ -54,7 +57,12 @@ impl Stage {
         let token = ControlPlane::bootstrap(&home).context("make the first token")?;
         let control_plane = ControlPlane::start(&home)?;
         let operator = Gantry::new(&control_plane.endpoint(), &token, "");
-        Ok(Self { control_plane, operator, folder: folder.to_owned(), _temporary: None })
+        Ok(Self {
+            control_plane,
+            operator,
+            folder: folder.to_owned(),
+            _temporary: None,
+        })
     }
 
     /// The folder of everything.
@@ -71,8 +79,16 @@ impl Stage {
         let token = text(&created, "admin_token")?;
         let admin = self.operator.with_token(&token).in_environment(environment);
         admin.json(&["env", "create", environment])?;
-        let gateway_token = create_token(&admin, &["--right", "gateway", "--environment", environment])?;
-        Ok(Project { tenant: tenant.to_owned(), environment: environment.to_owned(), admin, gateway_token })
+        let gateway_token = create_token(
+            &admin,
+            &["--right", "gateway", "--environment", environment],
+        )?;
+        Ok(Project {
+            tenant: tenant.to_owned(),
+            environment: environment.to_owned(),
+            admin,
+            gateway_token,
+        })
     }
 
     /// Starts a gateway of a project; its folder is named after it.
@@ -80,7 +96,12 @@ impl Stage {
     /// # Errors
     /// It does not come up.
     pub fn gateway(&self, project: &Project, options: &GatewayOptions) -> Result<Gateway> {
-        Gateway::start(&self.folder, &self.control_plane.endpoint(), &project.gateway_token, options)
+        Gateway::start(
+            &self.folder,
+            &self.control_plane.endpoint(),
+            &project.gateway_token,
+            options,
+        )
     }
 
     /// Starts a gateway under a name and a version, and waits until it is ready.
@@ -88,7 +109,11 @@ impl Stage {
     /// # Errors
     /// It does not become ready.
     pub fn ready_gateway(&self, project: &Project, id: &str, version: &str) -> Result<Gateway> {
-        let options = GatewayOptions { id: id.to_owned(), version: Some(version.to_owned()), arguments: Vec::new() };
+        let options = GatewayOptions {
+            id: id.to_owned(),
+            version: Some(version.to_owned()),
+            arguments: Vec::new(),
+        };
         let mut gateway = self.gateway(project, &options)?;
         gateway.wait_ready()?;
         Ok(gateway)
@@ -100,7 +125,10 @@ impl Stage {
 /// # Errors
 /// It is refused.
 pub fn create_token(admin: &Gantry, arguments: &[&str]) -> Result<String> {
-    let arguments: Vec<_> = ["token", "create"].into_iter().chain(arguments.iter().copied()).collect();
+    let arguments: Vec<_> = ["token", "create"]
+        .into_iter()
+        .chain(arguments.iter().copied())
+        .collect();
     text(&admin.json(&arguments)?, "secret")
 }
 
@@ -109,5 +137,8 @@ pub fn create_token(admin: &Gantry, arguments: &[&str]) -> Result<String> {
 /// # Errors
 /// There is none.
 pub fn text(value: &Value, name: &str) -> Result<String> {
-    value[name].as_str().map(ToOwned::to_owned).with_context(|| format!("no {name} in {value}"))
+    value[name]
+        .as_str()
+        .map(ToOwned::to_owned)
+        .with_context(|| format!("no {name} in {value}"))
 }

@@ -37,17 +37,26 @@ impl Upstream {
         let address = listener.local_addr()?;
         let requests = Arc::new(AtomicU64::new(0));
         let counter = requests.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("upstream".into()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serve(listener, counter) => {}
-                    _ = stopped => {}
-                }
-            });
-        })?;
-        Ok(Self { address, requests, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("upstream".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = serve(listener, counter) => {}
+                        _ = stopped => {}
+                    }
+                });
+            })?;
+        Ok(Self {
+            address,
+            requests,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Its URL, without a slash at the end.
@@ -71,7 +80,9 @@ impl Drop for Upstream {
 }
 
 async fn serve(listener: std::net::TcpListener, requests: Arc<AtomicU64>) {
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let Ok(listener) = TcpListener::from_std(listener) else {
+        return;
+    };
     while let Ok((stream, _)) = listener.accept().await {
         let requests = requests.clone();
         tokio::spawn(async move {
@@ -79,7 +90,9 @@ async fn serve(listener: std::net::TcpListener, requests: Arc<AtomicU64>) {
                 requests.fetch_add(1, Ordering::SeqCst);
                 answer(request)
             });
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -87,7 +100,11 @@ async fn serve(listener: std::net::TcpListener, requests: Arc<AtomicU64>) {
 /// `GET …/status/NNN` answers with that status; everything else with 200.
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
     let mut headers = Map::new();
     for (name, value) in &head.headers {
         let value = String::from_utf8_lossy(value.as_bytes());
@@ -101,7 +118,12 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "method": head.method.as_str(), "path": head.uri.path(), "query": head.uri.query(),
         "headers": headers, "body": String::from_utf8_lossy(&body), "body_bytes": body.len(),
     });
-    let status = head.uri.path().rsplit_once("/status/").and_then(|(_, status)| status.parse().ok()).unwrap_or(200);
+    let status = head
+        .uri
+        .path()
+        .rsplit_once("/status/")
+        .and_then(|(_, status)| status.parse().ok())
+        .unwrap_or(200);
     let response = Response::builder()
         .status(status)
         .header("content-type", "application/json")

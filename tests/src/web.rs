@@ -31,12 +31,21 @@ pub struct Answer {
 impl Request {
     /// A GET request.
     pub fn get(path: &str) -> Self {
-        Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
+        Self {
+            method: "GET",
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// A POST request.
     pub fn post(path: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { method: "POST", body: body.into(), ..Self::get(path) }
+        Self {
+            method: "POST",
+            body: body.into(),
+            ..Self::get(path)
+        }
     }
 
     /// Adds a header.
@@ -59,19 +68,36 @@ impl Request {
     /// # Errors
     /// No answer came.
     pub fn send_with(&self, agent: &ureq::Agent, to: SocketAddr) -> Result<Answer> {
-        let mut request = http::Request::builder().method(self.method).uri(format!("http://{to}{}", self.path));
+        let mut request = http::Request::builder()
+            .method(self.method)
+            .uri(format!("http://{to}{}", self.path));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let mut response = agent.run(request.body(self.body.clone())?).with_context(|| format!("{} {}", self.method, self.path))?;
+        let mut response = agent
+            .run(request.body(self.body.clone())?)
+            .with_context(|| format!("{} {}", self.method, self.path))?;
         let mut headers: BTreeMap<String, String> = BTreeMap::new();
         for (name, value) in response.headers() {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            headers.entry(name.to_string()).and_modify(|all| { all.push_str(", "); all.push_str(&value); }).or_insert(value);
+            headers
+                .entry(name.to_string())
+                .and_modify(|all| {
+                    all.push_str(", ");
+                    all.push_str(&value);
+                })
+                .or_insert(value);
         }
         let status = response.status().as_u16();
-        let body = response.body_mut().read_to_string().context("read the body")?;
-        Ok(Answer { status, headers, body })
+        let body = response
+            .body_mut()
+            .read_to_string()
+            .context("read the body")?;
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
     }
 }
 

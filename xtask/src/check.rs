@@ -6,14 +6,30 @@ use crate::run::{cargo, run as command, say};
 use crate::{floors, house};
 
 /// Runs every check; the first that does not hold ends it.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     command(cargo().args(["fmt", "--all", "--check"]))?;
     floors::check()?;
     house::check()?;
-    command(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
-    command(cargo()
-        .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"])
-        .env("RUSTDOCFLAGS", "-D warnings"))?;
+    command(cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    command(
+        cargo()
+            .args([
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+                "--quiet",
+            ])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
     say("every check holds");
     Ok(())
 }

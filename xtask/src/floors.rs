@@ -11,8 +11,18 @@ use crate::run::root;
 /// Floors from the bottom up. Crates of one floor do not depend on each other.
 const FLOORS: [&[&str]; 6] = [
     &["gantry-domain", "gantry-abi"],
-    &["gantry-proto", "gantry-bundle", "gantry-telemetry", "gantry-plugin", "gantry-plugin-host"],
-    &["gantry-client", "gantry-example-hooks", "gantry-fixture-faulty"],
+    &[
+        "gantry-proto",
+        "gantry-bundle",
+        "gantry-telemetry",
+        "gantry-plugin",
+        "gantry-plugin-host",
+    ],
+    &[
+        "gantry-client",
+        "gantry-example-hooks",
+        "gantry-fixture-faulty",
+    ],
     &["gantry-control-plane", "gantry-gateway", "gantry"],
     &["gantry-tests"],
     &["xtask"],
@@ -30,8 +40,12 @@ const OWNERS: [(&str, &str); 7] = [
 ];
 
 /// Checks floors and owners.
-pub fn check() -> Result<()> {
-    let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec().context("run cargo metadata")?;
+pub(crate) fn check() -> Result<()> {
+    let metadata = MetadataCommand::new()
+        .current_dir(root())
+        .no_deps()
+        .exec()
+        .context("run cargo metadata")?;
     let mut complaints = Vec::new();
     for package in metadata.workspace_packages() {
         complaints.extend(check_floors(package, &metadata));
@@ -44,19 +58,40 @@ pub fn check() -> Result<()> {
 }
 
 fn check_floors(package: &Package, metadata: &Metadata) -> Vec<String> {
-    let floors: BTreeMap<&str, usize> =
-        FLOORS.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (*name, floor))).collect();
+    let floors: BTreeMap<&str, usize> = FLOORS
+        .iter()
+        .enumerate()
+        .flat_map(|(floor, names)| names.iter().map(move |name| (*name, floor)))
+        .collect();
     let name = package.name.as_str();
     let Some(floor) = floors.get(name) else {
-        return vec![format!("{name} stands on no floor: add it to xtask/src/floors.rs")];
+        return vec![format!(
+            "{name} stands on no floor: add it to xtask/src/floors.rs"
+        )];
     };
-    let ours = |name: &str| metadata.workspace_packages().iter().any(|package| package.name.as_str() == name);
+    let ours = |name: &str| {
+        metadata
+            .workspace_packages()
+            .iter()
+            .any(|package| package.name.as_str() == name)
+    };
     package
         .dependencies
         .iter()
-        .filter(|dependency| dependency.kind != DependencyKind::Development && ours(&dependency.name))
-        .filter(|dependency| floors.get(dependency.name.as_str()).is_none_or(|other| other >= floor))
-        .map(|dependency| format!("{name} depends on {}, which is not on a lower floor", dependency.name))
+        .filter(|dependency| {
+            dependency.kind != DependencyKind::Development && ours(&dependency.name)
+        })
+        .filter(|dependency| {
+            floors
+                .get(dependency.name.as_str())
+                .is_none_or(|other| other >= floor)
+        })
+        .map(|dependency| {
+            format!(
+                "{name} depends on {}, which is not on a lower floor",
+                dependency.name
+            )
+        })
         .collect()
 }
 
@@ -65,7 +100,11 @@ fn check_owners(package: &Package) -> Vec<String> {
     package
         .dependencies
         .iter()
-        .filter_map(|dependency| OWNERS.iter().find(|(heavy, owner)| *heavy == dependency.name && *owner != name))
+        .filter_map(|dependency| {
+            OWNERS
+                .iter()
+                .find(|(heavy, owner)| *heavy == dependency.name && *owner != name)
+        })
         .map(|(heavy, owner)| format!("{name} names {heavy}, which only {owner} may"))
         .collect()
 }

