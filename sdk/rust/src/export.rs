@@ -1,4 +1,4 @@
-//! What a library shows to the world: the static tables, the note, the symbol, and [`plugin!`], which
+//! What a library shows to the world: the static tables, the note, the symbol, and [`plugin!`](crate::plugin!), which
 //! makes them.
 #![expect(
     unsafe_code,
