@@ -169,13 +169,13 @@ fn note_that_lies_about_the_table_is_found_out() {
 #[test]
 fn function_that_does_not_start_says_why() {
     let library = open("start_fails");
-    let error = start(&library, "Refuses", Hook::Pre, "{}").unwrap_err();
+    let error = start(&library, "StartFails", Hook::Pre, "{}").unwrap_err();
     assert_eq!(error.code(), "START_REFUSED");
     assert!(
         error.to_string().contains("this function never starts"),
         "{error}"
     );
-    let error = start(&library, "RefusesSilently", Hook::Pre, "{}").unwrap_err();
+    let error = start(&library, "StartFailsSilently", Hook::Pre, "{}").unwrap_err();
     assert!(
         error
             .to_string()
