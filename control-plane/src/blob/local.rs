@@ -1,0 +1,294 @@
+//! Objects as files of a local directory.
+//!
+//! A new object is written under a temporary name, synced, and linked to its path: `link(2)` fails
+//! where the path exists, so nothing is ever replaced, and a crash leaves a temporary file and never
+//! half an object. Folders are synced too, since a file without its entry is lost.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+
+use super::{Append, BlobError, BlobKey, BlobPrefix, BlobStore, Created};
+use crate::random;
+
+/// Where temporary files lie: beside the objects, since links do not cross file systems.
+const TEMPORARY: &str = "tmp";
+
+/// A directory of objects.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    root: PathBuf,
+}
+
+impl LocalStore {
+    /// Opens a directory and makes it if need be. What an earlier process left half-written goes.
+    ///
+    /// # Errors
+    /// The directory cannot be made or read.
+    pub async fn open(root: impl Into<PathBuf>) -> Result<Self, BlobError> {
+        let store = Self { root: root.into() };
+        let opened = store.clone();
+        blocking("open", &store.root.display().to_string(), move || {
+            let temporary = opened.root.join(TEMPORARY);
+            fs::create_dir_all(&temporary)?;
+            for entry in fs::read_dir(&temporary)? {
+                fs::remove_file(entry?.path())?;
+            }
+            sync_directory(&opened.root)
+        })
+        .await?;
+        Ok(store)
+    }
+
+    fn path(&self, key: &BlobKey) -> PathBuf {
+        self.root.join(key.path())
+    }
+
+    /// Makes the folders of a path and syncs each new one's entry.
+    fn make_parents(&self, path: &Path) -> io::Result<()> {
+        let parent = path.parent().unwrap_or(&self.root);
+        if parent.is_dir() {
+            return Ok(());
+        }
+        self.make_parents(parent)?;
+        match fs::create_dir(parent) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+            _ => sync_directory(parent.parent().unwrap_or(&self.root)),
+        }
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<Created> {
+        self.make_parents(to)?;
+        let created = match fs::hard_link(from, to) {
+            Ok(()) => Created::Now,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Created::Before,
+            Err(e) => return Err(e),
+        };
+        sync_directory(to.parent().unwrap_or(&self.root))?;
+        Ok(created)
+    }
+}
+
+#[async_trait]
+impl BlobStore for LocalStore {
+    async fn create(&self, key: &BlobKey, body: Bytes) -> Result<Created, BlobError> {
+        let (store, path) = (self.clone(), self.path(key));
+        blocking("create", &key.path(), move || {
+            let temporary = store.root.join(TEMPORARY).join(random::hex::<16>());
+            let linked = write_synced(&temporary, &body).and_then(|()| store.link(&temporary, &path));
+            fs::remove_file(&temporary)?;
+            linked
+        })
+        .await
+    }
+
+    async fn promote(&self, staged: &BlobKey, key: &BlobKey) -> Result<Created, BlobError> {
+        let (store, from, to) = (self.clone(), self.path(staged), self.path(key));
+        let linked = blocking("link", &key.path(), move || store.link(&from, &to)).await;
+        linked.map_err(|e| not_found(e, staged))
+    }
+
+    async fn append(&self, key: &BlobKey, offset: u64) -> Result<Box<dyn Append>, BlobError> {
+        let (store, path) = (self.clone(), self.path(key));
+        let (file, size) = blocking("append to", &key.path(), move || {
+            store.make_parents(&path)?;
+            let mut options = File::options();
+            let mut file = options.write(true).create(true).truncate(false).open(&path)?;
+            let size = file.metadata()?.len();
+            if size >= offset {
+                file.set_len(offset)?;
+                file.seek(SeekFrom::End(0))?;
+            }
+            sync_directory(path.parent().unwrap_or(&store.root))?;
+            Ok((file, size))
+        })
+        .await?;
+        if size < offset {
+            let key = key.clone();
+            return Err(BlobError::Truncated { key, offset, size });
+        }
+        Ok(Box::new(LocalAppend {
+            key: key.path(),
+            file: tokio::fs::File::from_std(file),
+            position: offset,
+        }))
+    }
+
+    async fn open(&self, key: &BlobKey) -> Result<File, BlobError> {
+        let path = self.path(key);
+        let opened = blocking("open", &key.path(), move || File::open(path)).await;
+        opened.map_err(|e| not_found(e, key))
+    }
+
+    async fn read(&self, key: &BlobKey, offset: u64, length_max: usize) -> Result<Bytes, BlobError> {
+        let path = self.path(key);
+        let read = blocking("read", &key.path(), move || {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            let mut bytes = Vec::with_capacity(length_max);
+            file.take(length_max as u64).read_to_end(&mut bytes)?;
+            Ok(Bytes::from(bytes))
+        })
+        .await;
+        read.map_err(|e| not_found(e, key))
+    }
+
+    async fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
+        let path = self.path(key);
+        let size = blocking("measure", &key.path(), move || Ok(fs::metadata(path)?.len())).await;
+        size.map_err(|e| not_found(e, key))
+    }
+
+    async fn list(
+        &self,
+        prefix: &BlobPrefix,
+        after: Option<&BlobKey>,
+        entries_max: usize,
+    ) -> Result<Vec<BlobKey>, BlobError> {
+        let (store, prefix) = (self.clone(), prefix.path());
+        let after = after.map(BlobKey::path);
+        let mut paths = blocking("list", &prefix.clone(), move || {
+            let mut paths = Vec::new();
+            collect(&store.root.join(&prefix), &prefix, &mut paths)?;
+            Ok(paths)
+        })
+        .await?;
+        paths.sort_unstable();
+        Ok(paths
+            .into_iter()
+            .filter(|path| after.as_ref().is_none_or(|after| path > after))
+            .filter_map(|path| path.parse().ok())
+            .take(entries_max)
+            .collect())
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        let path = self.path(key);
+        blocking("delete", &key.path(), move || {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            // Only the innermost folder goes, and only when it is empty: the ones above may be about
+            // to be used by another upload of the tenant.
+            let _ = path.parent().map(fs::remove_dir);
+            Ok(())
+        })
+        .await
+    }
+}
+
+struct LocalAppend {
+    key: String,
+    file: tokio::fs::File,
+    position: u64,
+}
+
+impl LocalAppend {
+    fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> BlobError {
+        let key = self.key.clone();
+        move |source| BlobError::Io {
+            action,
+            key,
+            source,
+        }
+    }
+}
+
+#[async_trait]
+impl Append for LocalAppend {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        let written = self.file.write_all(&bytes).await;
+        written.map_err(self.failed("write"))?;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<u64, BlobError> {
+        let flushed = self.file.flush().await;
+        flushed.map_err(self.failed("flush"))?;
+        let synced = self.file.sync_data().await;
+        synced.map_err(self.failed("sync"))?;
+        Ok(self.position)
+    }
+}
+
+fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(body)?;
+    file.sync_all()
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn collect(folder: &Path, path: &str, paths: &mut Vec<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), &format!("{path}{name}/"), paths)?;
+        } else {
+            paths.push(format!("{path}{name}"));
+        }
+    }
+    Ok(())
+}
+
+fn not_found(error: BlobError, key: &BlobKey) -> BlobError {
+    match error {
+        BlobError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            BlobError::NotFound { key: key.clone() }
+        }
+        other => other,
+    }
+}
+
+/// Runs file work where it may wait.
+async fn blocking<T: Send + 'static>(
+    action: &'static str,
+    key: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, BlobError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.unwrap_or_else(|e| Err(io::Error::other(e)));
+    done.map_err(|source| BlobError::Io {
+        action,
+        key: key.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::conformance;
+
+    #[tokio::test]
+    async fn local_directory_keeps_the_promises_of_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path().join("objects")).await.unwrap();
+        conformance::run(&store).await;
+    }
+
+    #[tokio::test]
+    async fn half_written_objects_of_an_earlier_process_are_swept_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        LocalStore::open(folder.path()).await.unwrap();
+        let left = folder.path().join(TEMPORARY).join("left");
+        fs::write(&left, "half").unwrap();
+        LocalStore::open(folder.path()).await.unwrap();
+        assert!(!left.exists());
+    }
+}

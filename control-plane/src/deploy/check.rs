@@ -1,0 +1,129 @@
+//! Whether APIs are legal and can run, given what would be pinned. Pure: the same words for a
+//! definition that is put, a deployment that is asked for, and a warning.
+
+use std::sync::Arc;
+
+use gantry_domain::api_definition::Plugins;
+use gantry_domain::plan::{hooks_of, owner, plan_api};
+use gantry_domain::{ApiDefinition, ApiId, GatewayId, GatewayProfile, Release};
+
+use crate::catalog::Snapshot;
+use crate::publish::check_entries;
+use crate::refusal::Violation;
+
+/// What stands against a state of an environment.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// What no force can make right: contradictions and ambiguities.
+    pub(super) illegal: Vec<Violation>,
+    /// What would answer with errors somewhere.
+    pub(super) unfit: Vec<Violation>,
+}
+
+/// Checks some APIs of a state against gateways.
+pub(super) fn check<'a>(
+    state: &Snapshot,
+    apis: impl IntoIterator<Item = (&'a ApiId, &'a Arc<ApiDefinition>)>,
+    gateways: &[(GatewayId, GatewayProfile)],
+) -> Findings {
+    let mut findings = Findings::default();
+    for (api, definition) in apis {
+        let before = findings.illegal.len() + findings.unfit.len();
+        check_definition(state, api, definition, &mut findings);
+        let sound = findings.illegal.len() + findings.unfit.len() == before;
+        if sound && definition.active {
+            check_gateways(state, api, definition, gateways, &mut findings);
+        }
+    }
+    findings
+}
+
+fn check_definition(state: &Snapshot, api: &ApiId, definition: &ApiDefinition, findings: &mut Findings) {
+    let violation = |field: &str, code, message| Violation {
+        subject: format!("apis/{api}{field}"),
+        code,
+        message,
+    };
+    let hooks = match hooks_of(definition, &state.releases) {
+        Ok(hooks) => hooks,
+        Err(failure) => {
+            let found = violation("/custom_middleware_bundle", failure.code, failure.message);
+            findings.unfit.push(found);
+            return;
+        }
+    };
+    if let Err(errors) = definition.clone().complete(hooks) {
+        findings.illegal.extend(errors.into_iter().map(|error| {
+            let mut found = Violation::from(error);
+            found.subject = format!("apis/{api}/{}", found.subject);
+            found
+        }));
+    }
+    let Plugins::Inline(middleware) = &definition.plugins else {
+        return;
+    };
+    for (_, _, entry) in middleware.enabled() {
+        if let Err((code @ "FILE_AMBIGUOUS", message)) = owner(definition, &entry.path, &state.releases) {
+            findings.illegal.push(violation("/custom_middleware", code, message));
+        }
+    }
+    let artifacts = state.releases.values().flat_map(|release| &release.artifacts);
+    for mut found in check_entries("custom_middleware", middleware, artifacts) {
+        found.subject = format!("apis/{api}/{}", found.subject);
+        if found.code == "FILE_NOT_FOUND" {
+            found.message = found.message.replace("the bundle", "a deployed bundle");
+        }
+        findings.unfit.push(found);
+    }
+}
+
+fn check_gateways(
+    state: &Snapshot,
+    api: &ApiId,
+    definition: &ApiDefinition,
+    gateways: &[(GatewayId, GatewayProfile)],
+    findings: &mut Findings,
+) {
+    let lookup = state.revision.lookup;
+    // A fleet has few profiles and many gateways: plan once per profile.
+    let mut planned: Vec<(&GatewayProfile, Option<(&'static str, String)>)> = Vec::new();
+    for (gateway, profile) in gateways {
+        let known = planned.iter().find(|(known, _)| *known == profile);
+        let failure = match known {
+            Some((_, failure)) => failure.clone(),
+            None => {
+                let plan = plan_api(definition, &state.releases, profile, lookup);
+                let failure = plan.err().map(|failure| (failure.code, describe(&failure)));
+                planned.push((profile, failure.clone()));
+                failure
+            }
+        };
+        findings.unfit.extend(failure.map(|(code, message)| Violation {
+            subject: format!("gateways/{gateway}/apis/{api}"),
+            code,
+            message,
+        }));
+    }
+}
+
+fn describe(failure: &gantry_domain::plan::PlanFailure) -> String {
+    match &failure.place {
+        Some((hook, position, function)) => {
+            format!("{}[{position}] {function}: {}", hook.field(), failure.message)
+        }
+        None => failure.message.clone(),
+    }
+}
+
+/// Whether a deployment of a release can change what an API runs: it names the bundle, or lists
+/// functions of a file that the release (or the one before) answers for.
+pub(super) fn concerns(definition: &ApiDefinition, releases: &[&Release]) -> bool {
+    match &definition.plugins {
+        Plugins::None => false,
+        Plugins::Bundle(bundle) => releases.iter().any(|release| release.bundle() == bundle),
+        Plugins::Inline(middleware) => middleware.enabled().any(|(_, _, entry)| {
+            let mut artifacts = releases.iter().flat_map(|release| &release.artifacts);
+            artifacts.any(|file| gantry_domain::resolution::matches(&entry.path, &file.file).is_some())
+        }),
+    }
+}

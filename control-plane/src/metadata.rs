@@ -1,0 +1,189 @@
+//! The metadata store: every row and every SQL statement of the control plane, on SQLite.
+//!
+//! Responsible for keeping rows true to each other: each method is one short transaction at most,
+//! checks how many rows it changed, writes its audit entry with it and commits last. Not responsible
+//! for what is allowed: callers decide and say which [`Deed`] it was. Invariant: every statement is
+//! bound to one tenant, except the look-up of a token by its id, which is what names the tenant.
+
+mod audit;
+mod environments;
+mod gateways;
+mod keys;
+mod releases;
+mod revisions;
+mod row;
+mod tokens;
+mod uploads;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use thiserror::Error;
+
+use crate::refusal::{Kind, Refuse};
+
+pub use audit::{AuditEntry, Deed};
+pub use environments::{EnvironmentCreated, EnvironmentRow, TenantRow};
+pub use gateways::GatewayRow;
+pub use keys::{KeyChange, KeyCreated, KeyRow};
+pub use releases::{ArtifactRow, ReleaseRow};
+pub use revisions::HeadMoved;
+pub use tokens::TokenRow;
+pub use uploads::{UploadFileRow, UploadRow};
+
+/// The migrations, oldest first. A released one never changes.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "first", include_str!("metadata/migrations/0001_first.sql"))];
+
+/// How long a writer waits for another one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Readers at once; SQLite has one writer whatever this says.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// Why the store did not answer.
+#[derive(Debug, Error)]
+pub enum MetadataError {
+    /// The database refused or could not be reached.
+    #[error("{action}")]
+    Database {
+        /// What was being done.
+        action: &'static str,
+        /// Its answer.
+        source: sqlx::Error,
+    },
+    /// The schema cannot be brought to this program's version.
+    #[error("migrate the metadata store")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// A row holds what this program never wrote.
+    #[error("row of {table} holds a malformed {column}: {cause}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A statement changed another number of rows than it must.
+    #[error("{action} changed {found} rows, not {expected}")]
+    Rows {
+        /// What was being done.
+        action: &'static str,
+        /// Rows that it must change.
+        expected: u64,
+        /// Rows that it changed.
+        found: u64,
+    },
+}
+
+impl MetadataError {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        let Self::Database { source, .. } = self else {
+            return false;
+        };
+        match source {
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
+            // SQLITE_BUSY and its extended forms end in 5.
+            sqlx::Error::Database(e) => e
+                .code()
+                .and_then(|code| code.parse::<u32>().ok())
+                .is_some_and(|code| code & 0xff == 5),
+            _ => false,
+        }
+    }
+}
+
+/// The store. Clones share one pool.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    pool: SqlitePool,
+}
+
+impl Metadata {
+    /// Opens a database file, makes it if need be, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or its schema is of a newer program.
+    pub async fn open(file: &Path) -> Result<Self, MetadataError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // With WAL, NORMAL would lose the last transactions in a power cut: an answered publish
+            // must not be forgotten.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await
+            .map_err(failed("open the metadata store"))?;
+        let migrations = MIGRATIONS.map(|(version, name, sql)| {
+            let sql = sql.into_sql_str();
+            Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+        });
+        let migrator = Migrator::with_migrations(migrations.into());
+        migrator.run(&pool).await.map_err(MetadataError::Migrate)?;
+        Ok(Self { pool })
+    }
+
+    /// Closes every connection, so that the write-ahead log is folded into the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A transaction that may write: it takes the write lock at once, since one that reads first
+    /// and writes later would fail instead of waiting.
+    async fn write(&self, action: &'static str) -> Result<Transaction<'_, Sqlite>, MetadataError> {
+        let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        begun.map_err(failed(action))
+    }
+}
+
+/// Names what was being done when the database refused.
+fn failed(action: &'static str) -> impl FnOnce(sqlx::Error) -> MetadataError {
+    move |source| MetadataError::Database { action, source }
+}
+
+/// Checks how many rows a statement changed.
+fn changed(
+    action: &'static str,
+    expected: u64,
+    result: &sqlx::sqlite::SqliteQueryResult,
+) -> Result<(), MetadataError> {
+    match result.rows_affected() {
+        found if found == expected => Ok(()),
+        found => Err(MetadataError::Rows {
+            action,
+            expected,
+            found,
+        }),
+    }
+}
+
+impl Refuse for MetadataError {
+    fn kind(&self) -> Kind {
+        if self.is_transient() {
+            Kind::Unavailable
+        } else {
+            Kind::Internal
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        if self.is_transient() {
+            "STORE_UNAVAILABLE"
+        } else {
+            "INTERNAL"
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Consumer keys of environments. Plaintext is never here: a row holds the key's HMAC under the
+//! environment's pepper. Each change takes the environment's next epoch, which is how gateways are
+//! told about it by difference.
+
+use gantry_domain::{EnvironmentName, KeyId, TenantId, Timestamp};
+use sqlx::{Sqlite, Transaction};
+
+use super::row::{Column, count, signed};
+use super::{Deed, Metadata, MetadataError, audit, changed, failed};
+
+/// A consumer key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The public half.
+    pub key: KeyId,
+    /// HMAC-SHA256 of the secret under the environment's pepper.
+    pub hmac: [u8; 32],
+    /// The session document, canonical.
+    pub session: String,
+    /// For people.
+    pub description: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// What became of a new key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyCreated {
+    /// It is there now.
+    Now,
+    /// The environment has a key with this secret.
+    Before,
+    /// The environment has as many keys as it may have.
+    TooMany,
+}
+
+/// One change of an environment's keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyChange {
+    /// Its number.
+    pub epoch: u64,
+    /// Which key.
+    pub hmac: [u8; 32],
+    /// The key's id and session; none when the key is gone.
+    pub live: Option<(KeyId, String)>,
+}
+
+type KeyTuple = (String, Vec<u8>, String, String, i64);
+
+impl Metadata {
+    /// Stores a new key.
+    pub async fn create_key(
+        &self,
+        environment: &EnvironmentName,
+        row: &KeyRow,
+        keys_max: usize,
+        deed: &Deed,
+    ) -> Result<KeyCreated, MetadataError> {
+        let mut tx = self.write("create a key").await?;
+        let live: (i64, i64) = sqlx::query_as(
+            "SELECT count(*), coalesce(sum(hmac = ?), 0) FROM keys
+             WHERE tenant = ? AND environment = ? AND revoked_at_ms IS NULL",
+        )
+        .bind(row.hmac.as_slice())
+        .bind(deed.tenant.as_str())
+        .bind(environment.as_str())
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed("count keys"))?;
+        if live.1 > 0 {
+            return Ok(KeyCreated::Before);
+        }
+        if live.0 >= count(keys_max) {
+            return Ok(KeyCreated::TooMany);
+        }
+        forget_tombstone(&mut tx, environment, row, deed).await?;
+        let epoch = next_epoch(&mut tx, &deed.tenant, environment).await?;
+        let inserted = sqlx::query(
+            "INSERT INTO keys
+             (tenant, environment, key, hmac, session, description, epoch, created_at_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(deed.tenant.as_str())
+        .bind(environment.as_str())
+        .bind(row.key.as_str())
+        .bind(row.hmac.as_slice())
+        .bind(&row.session)
+        .bind(&row.description)
+        .bind(epoch)
+        .bind(row.created_at.as_millis())
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("create a key"))?;
+        changed("create a key", 1, &inserted)?;
+        audit::record(&mut tx, deed).await?;
+        tx.commit().await.map_err(failed("create a key"))?;
+        Ok(KeyCreated::Now)
+    }
+
+    /// One key of an environment.
+    pub async fn key(
+        &self,
+        tenant: &TenantId,
+        environment: &EnvironmentName,
+        key: &KeyId,
+    ) -> Result<Option<KeyRow>, MetadataError> {
+        let row: Option<KeyTuple> = sqlx::query_as(
+            "SELECT key, hmac, session, description, created_at_ms FROM keys
+             WHERE tenant = ? AND environment = ? AND key = ? AND revoked_at_ms IS NULL",
+        )
+        .bind(tenant.as_str())
+        .bind(environment.as_str())
+        .bind(key.as_str())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("read a key"))?;
+        row.map(read).transpose()
+    }
+
+    /// Keys of an environment in the order of their ids.
+    pub async fn keys(
+        &self,
+        tenant: &TenantId,
+        environment: &EnvironmentName,
+        after: Option<&KeyId>,
+        entries_max: usize,
+    ) -> Result<Vec<KeyRow>, MetadataError> {
+        let rows: Vec<KeyTuple> = sqlx::query_as(
+            "SELECT key, hmac, session, description, created_at_ms FROM keys
+             WHERE tenant = ? AND environment = ? AND key > ? AND revoked_at_ms IS NULL
+             ORDER BY key LIMIT ?",
+        )
+        .bind(tenant.as_str())
+        .bind(environment.as_str())
+        .bind(after.map_or("", KeyId::as_str))
+        .bind(count(entries_max))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list keys"))?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Ends a key and forgets its session. `false`: there is none of this id.
+    pub async fn revoke_key(
+        &self,
+        environment: &EnvironmentName,
+        key: &KeyId,
+        deed: &Deed,
+    ) -> Result<bool, MetadataError> {
+        let mut tx = self.write("revoke a key").await?;
+        let epoch = next_epoch(&mut tx, &deed.tenant, environment).await?;
+        let revoked = sqlx::query(
+            "UPDATE keys SET revoked_at_ms = ?, epoch = ?, session = '{}', description = ''
+             WHERE tenant = ? AND environment = ? AND key = ? AND revoked_at_ms IS NULL",
+        )
+        .bind(deed.at.as_millis())
+        .bind(epoch)
+        .bind(deed.tenant.as_str())
+        .bind(environment.as_str())
+        .bind(key.as_str())
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("revoke a key"))?;
+        if revoked.rows_affected() == 0 {
+            return Ok(false);
+        }
+        audit::record(&mut tx, deed).await?;
+        tx.commit().await.map_err(failed("revoke a key"))?;
+        Ok(true)
+    }
+
+    /// Changes of an environment's keys after an epoch up to another, in order. Without tombstones
+    /// where everything is sent anew.
+    pub async fn key_changes(
+        &self,
+        tenant: &TenantId,
+        environment: &EnvironmentName,
+        (after, until): (u64, u64),
+        tombstones: bool,
+        entries_max: usize,
+    ) -> Result<Vec<KeyChange>, MetadataError> {
+        let rows: Vec<(i64, Vec<u8>, String, String, Option<i64>)> = sqlx::query_as(
+            "SELECT epoch, hmac, key, session, revoked_at_ms FROM keys
+             WHERE tenant = ? AND environment = ? AND epoch > ? AND epoch <= ?
+               AND (? OR revoked_at_ms IS NULL)
+             ORDER BY epoch LIMIT ?",
+        )
+        .bind(tenant.as_str())
+        .bind(environment.as_str())
+        .bind(signed(after))
+        .bind(signed(until))
+        .bind(tombstones)
+        .bind(count(entries_max))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("read changes of keys"))?;
+        type ChangeTuple = (i64, Vec<u8>, String, String, Option<i64>);
+        let change = |(epoch, hmac, key, session, revoked): ChangeTuple| {
+            let key = Column("keys", "key").parse(&key)?;
+            Ok(KeyChange {
+                epoch: Column("keys", "epoch").unsigned(epoch)?,
+                hmac: Column("keys", "hmac").array(&hmac)?,
+                live: revoked.is_none().then_some((key, session)),
+            })
+        };
+        rows.into_iter().map(change).collect()
+    }
+}
+
+/// A secret that was revoked and comes back takes its tombstone's place: gateways then learn of one
+/// change of this HMAC, and not of two whose order they would have to keep.
+async fn forget_tombstone(
+    tx: &mut Transaction<'_, Sqlite>,
+    environment: &EnvironmentName,
+    row: &KeyRow,
+    deed: &Deed,
+) -> Result<(), MetadataError> {
+    sqlx::query(
+        "DELETE FROM keys
+         WHERE tenant = ? AND environment = ? AND hmac = ? AND revoked_at_ms IS NOT NULL",
+    )
+    .bind(deed.tenant.as_str())
+    .bind(environment.as_str())
+    .bind(row.hmac.as_slice())
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("forget a tombstone"))?;
+    Ok(())
+}
+
+async fn next_epoch(
+    tx: &mut Transaction<'_, Sqlite>,
+    tenant: &TenantId,
+    environment: &EnvironmentName,
+) -> Result<i64, MetadataError> {
+    let row: (i64,) = sqlx::query_as(
+        "UPDATE environments SET keys_epoch = keys_epoch + 1
+         WHERE tenant = ? AND environment = ? RETURNING keys_epoch",
+    )
+    .bind(tenant.as_str())
+    .bind(environment.as_str())
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed("take the next epoch"))?;
+    Ok(row.0)
+}
+
+fn read(row: KeyTuple) -> Result<KeyRow, MetadataError> {
+    let (key, hmac, session, description, created_at) = row;
+    Ok(KeyRow {
+        key: Column("keys", "key").parse(&key)?,
+        hmac: Column("keys", "hmac").array(&hmac)?,
+        session,
+        description,
+        created_at: Timestamp::from_millis(created_at),
+    })
+}

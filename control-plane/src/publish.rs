@@ -1,0 +1,268 @@
+//! One upload, top to bottom: begin, receive, publish.
+//!
+//! Responsible for what a version may hold and for the order in which it becomes real: bytes first,
+//! then the release document in object storage (the commit), the row last. Not responsible for what
+//! runs where. Invariants: bytes count as received only once they are durable, and a file counts as
+//! complete only once its digest has been verified; a published version never changes; a refused
+//! upload leaves nothing behind.
+
+mod admission;
+mod commit;
+mod error;
+mod holds;
+mod receive;
+mod repair;
+
+use std::sync::Arc;
+
+use gantry_domain::{Clock, Digest, FileName, Limits, Manifest, UploadId};
+
+use crate::blob::{BlobKey, BlobStore};
+use crate::metadata::{Metadata, ReleaseRow, UploadFileRow, UploadRow};
+use crate::principal::Principal;
+use crate::random;
+use crate::refusal::{Violation, violations};
+
+pub(crate) use admission::check_entries;
+pub use commit::Published;
+pub use error::PublishError;
+pub use receive::Receiver;
+pub use repair::{SWEEP_INTERVAL, UPLOAD_IDLE_MAX};
+
+use holds::Holds;
+
+/// Takes bundles in. Clones share everything.
+#[derive(Clone)]
+pub struct Publisher {
+    metadata: Metadata,
+    blobs: Arc<dyn BlobStore>,
+    clock: Arc<dyn Clock>,
+    limits: Arc<Limits>,
+    holds: Holds,
+}
+
+/// A file as its sender declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaration {
+    /// Its name.
+    pub file: FileName,
+    /// Of its bytes.
+    pub digest: Digest,
+    /// How many there are.
+    pub size_bytes: u64,
+}
+
+/// What an upload starts with.
+#[derive(Debug)]
+pub enum Begun {
+    /// Send what is missing.
+    Open(UploadRow),
+    /// The version is published already, with this very manifest.
+    Published(ReleaseRow),
+}
+
+/// A manifest and declarations that agree with each other and with the limits. Made by [`admit`]
+/// alone, so that nothing can be stored of a bundle that is too large.
+struct Admitted {
+    manifest: Manifest,
+    declarations: Vec<Declaration>,
+}
+
+impl Publisher {
+    /// A publisher on these stores.
+    pub fn new(
+        metadata: Metadata,
+        blobs: Arc<dyn BlobStore>,
+        clock: Arc<dyn Clock>,
+        limits: Arc<Limits>,
+    ) -> Self {
+        Self {
+            metadata,
+            blobs,
+            clock,
+            limits,
+            holds: Holds::default(),
+        }
+    }
+
+    /// Opens the upload of a version, or finds it again.
+    ///
+    /// # Errors
+    /// A manifest or declarations that are refused; a version that is published with other content;
+    /// too many open uploads.
+    pub async fn begin(
+        &self,
+        who: &Principal,
+        manifest: &[u8],
+        declarations: Vec<Declaration>,
+    ) -> Result<Begun, PublishError> {
+        let admitted = admit(manifest, declarations, &self.limits)?;
+        let manifest = &admitted.manifest;
+        if let Some(row) = self.published(who, &manifest.name, &manifest.version).await? {
+            return match row.release.manifest == *manifest {
+                true => Ok(Begun::Published(row)),
+                false => Err(PublishError::Immutable {
+                    bundle: manifest.name.clone(),
+                    version: manifest.version.clone(),
+                }),
+            };
+        }
+        let row = UploadRow {
+            upload: random::hex::<16>().parse().expect("hexadecimal characters are an upload id"),
+            bundle: manifest.name.clone(),
+            version: manifest.version.clone(),
+            manifest: manifest.canonical(),
+            files: self.files(who, admitted.declarations).await?,
+        };
+        let subject = format!("{}@{}", row.bundle, row.version);
+        let deed = who.deed("upload.begin", subject, self.clock.now());
+        let uploads_max = self.limits.uploads_open_max;
+        let opened = self.metadata.open_upload(&row, uploads_max, &deed).await?;
+        opened
+            .map(Begun::Open)
+            .ok_or(PublishError::TooManyUploads(uploads_max))
+    }
+
+    /// How far an upload is.
+    ///
+    /// # Errors
+    /// There is no such upload of this tenant.
+    pub async fn progress(&self, who: &Principal, upload: &UploadId) -> Result<UploadRow, PublishError> {
+        let row = self.metadata.upload(&who.tenant, upload).await?;
+        row.ok_or_else(|| PublishError::NoUpload(upload.clone()))
+    }
+
+    /// Drops an upload and the bytes that only it brought.
+    ///
+    /// # Errors
+    /// There is no such upload of this tenant, or a call is writing to it.
+    pub async fn abort(&self, who: &Principal, upload: &UploadId) -> Result<(), PublishError> {
+        let hold = self.holds.take(&who.tenant, upload, None);
+        let _hold = hold.ok_or_else(|| PublishError::Busy(upload.clone()))?;
+        let row = self.progress(who, upload).await?;
+        self.discard(who, &row, "upload.abort").await
+    }
+
+    /// Row first: without it nobody can go on, and staged bytes without a row are swept anyway.
+    async fn discard(
+        &self,
+        who: &Principal,
+        row: &UploadRow,
+        action: &'static str,
+    ) -> Result<(), PublishError> {
+        let subject = format!("{}@{}", row.bundle, row.version);
+        let deed = who.deed(action, subject, self.clock.now());
+        self.metadata.drop_upload(&row.upload, &deed).await?;
+        self.delete_staged(&deed.tenant, row).await
+    }
+
+    async fn delete_staged(
+        &self,
+        tenant: &gantry_domain::TenantId,
+        row: &UploadRow,
+    ) -> Result<(), PublishError> {
+        for file in &row.files {
+            let key = staged_key(tenant, &row.upload, &file.file);
+            self.blobs.delete(&key).await?;
+        }
+        Ok(())
+    }
+
+    /// The files of a new upload: those whose bytes the tenant has are complete from the start.
+    async fn files(
+        &self,
+        who: &Principal,
+        declarations: Vec<Declaration>,
+    ) -> Result<Vec<UploadFileRow>, PublishError> {
+        let mut files = Vec::with_capacity(declarations.len());
+        for declared in declarations {
+            let known = self.metadata.artifact(&who.tenant, &declared.digest).await?;
+            let stored = known.filter(|known| known.size_bytes == declared.size_bytes);
+            files.push(UploadFileRow {
+                committed_bytes: stored.as_ref().map_or(0, |stored| stored.size_bytes),
+                file: declared.file,
+                digest: declared.digest,
+                size_bytes: declared.size_bytes,
+                hash_state: None,
+                stored: stored.map(|stored| stored.key),
+            });
+        }
+        Ok(files)
+    }
+}
+
+fn staged_key(tenant: &gantry_domain::TenantId, upload: &UploadId, file: &FileName) -> BlobKey {
+    BlobKey::Staged {
+        tenant: tenant.clone(),
+        upload: upload.clone(),
+        file: file.clone(),
+    }
+}
+
+fn admit(
+    manifest: &[u8],
+    declarations: Vec<Declaration>,
+    limits: &Limits,
+) -> Result<Admitted, PublishError> {
+    let refused = |errors| PublishError::Refused(violations(errors));
+    let manifest = Manifest::parse(manifest, limits).map_err(refused)?;
+    let mut wrong = Vec::new();
+    let mut violate = |subject: String, code, message| {
+        wrong.push(Violation {
+            subject,
+            code,
+            message,
+        });
+    };
+    let mut ordered = Vec::with_capacity(manifest.files.len());
+    for (file, digest) in &manifest.files {
+        let subject = format!("files.{file}");
+        match declarations.iter().find(|declared| declared.file == *file) {
+            None => violate(
+                subject,
+                "FILE_MISSING",
+                "expected the size of a file of the manifest, found no declaration".into(),
+            ),
+            Some(declared) if declared.digest != *digest => violate(
+                subject,
+                "DIGEST_MISMATCH",
+                format!("expected {digest}, as the manifest says, found {}", declared.digest),
+            ),
+            Some(declared) if !(1..=limits.file_bytes_max).contains(&declared.size_bytes) => violate(
+                subject,
+                "FILE_SIZE",
+                format!(
+                    "expected 1 to {} bytes, found {}",
+                    limits.file_bytes_max, declared.size_bytes
+                ),
+            ),
+            Some(declared) => ordered.push(declared.clone()),
+        }
+    }
+    if declarations.len() > manifest.files.len() {
+        violate(
+            "files".into(),
+            "FILE_UNKNOWN",
+            format!(
+                "expected the {} files of the manifest, each once, found {}",
+                manifest.files.len(),
+                declarations.len()
+            ),
+        );
+    }
+    let total: u64 = ordered.iter().map(|declared| declared.size_bytes).sum();
+    if total > limits.bundle_bytes_max {
+        violate(
+            "files".into(),
+            "BUNDLE_TOO_LARGE",
+            format!("expected at most {} bytes in all, found {total}", limits.bundle_bytes_max),
+        );
+    }
+    match wrong.is_empty() {
+        true => Ok(Admitted {
+            manifest,
+            declarations: ordered,
+        }),
+        false => Err(PublishError::Refused(wrong)),
+    }
+}

@@ -1,0 +1,248 @@
+//! What a version may hold: every library is what its name says, and every function that a hook
+//! names is offered there by every file that could answer.
+
+use std::io::{self, Read};
+
+use gantry_bundle::hash::Md5Sum;
+use gantry_bundle::{Inspection, inspect_reader};
+use gantry_domain::resolution::{Convention, matches};
+use gantry_domain::{Artifact, FieldWarning, FileName, Manifest, Middleware, TenantId};
+
+use super::{PublishError, Publisher, staged_key};
+use crate::blob::{BlobError, BlobKey};
+use crate::metadata::{UploadFileRow, UploadRow};
+use crate::refusal::Violation;
+
+/// Bytes read at once for the MD5 sum.
+const READ_BYTES: usize = 256 << 10;
+
+/// What inspection found.
+pub(super) struct Admission {
+    /// In the order of the manifest. A key is that of bytes the tenant has already, or the one that
+    /// these bytes will have.
+    pub(super) artifacts: Vec<Artifact>,
+    /// Final keys of the files whose bytes are staged.
+    pub(super) moves: Vec<(BlobKey, BlobKey)>,
+    pub(super) warnings: Vec<FieldWarning>,
+}
+
+impl Publisher {
+    /// Inspects what is stored, without running it.
+    pub(super) async fn inspect(
+        &self,
+        tenant: &TenantId,
+        upload: &UploadRow,
+        manifest: &Manifest,
+    ) -> Result<Admission, PublishError> {
+        let mut wrong = Vec::new();
+        let mut admission = Admission {
+            artifacts: Vec::new(),
+            moves: Vec::new(),
+            warnings: Vec::new(),
+        };
+        for file in &upload.files {
+            let place = place_of(tenant, upload, file);
+            match self.inspect_file(&place, &file.file).await? {
+                Ok(inspection) => admission.add(tenant, upload, file, inspection),
+                Err(violation) => wrong.push(violation),
+            }
+        }
+        if wrong.is_empty() {
+            wrong.extend(check_entries("custom_middleware", &manifest.middleware, &admission.artifacts));
+            wrong.extend(self.check_md5(tenant, upload, manifest).await?);
+        }
+        if !wrong.is_empty() {
+            return Err(PublishError::Refused(wrong));
+        }
+        admission.warnings.extend(shadowed(&admission.artifacts));
+        Ok(admission)
+    }
+
+    async fn inspect_file(
+        &self,
+        place: &BlobKey,
+        file: &FileName,
+    ) -> Result<Result<Inspection, Violation>, PublishError> {
+        let opened = self.blobs.open(place).await?;
+        let name = file.clone();
+        let inspected = blocking(place, move || Ok(inspect_reader(opened, &name))).await?;
+        Ok(inspected.map_err(|e| {
+            let advice = e.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+            Violation {
+                subject: format!("files.{file}"),
+                code: e.code(),
+                message: format!("{}{advice}", e.refusal),
+            }
+        }))
+    }
+
+    /// The checksum that older tools write: MD5 over all contents in the order of the manifest.
+    async fn check_md5(
+        &self,
+        tenant: &TenantId,
+        upload: &UploadRow,
+        manifest: &Manifest,
+    ) -> Result<Option<Violation>, PublishError> {
+        let Some(expected) = &manifest.checksum else {
+            return Ok(None);
+        };
+        let mut sum = Md5Sum::new();
+        for file in &upload.files {
+            let place = place_of(tenant, upload, file);
+            let mut opened = self.blobs.open(&place).await?;
+            sum = blocking(&place, move || {
+                let mut buffer = vec![0; READ_BYTES];
+                loop {
+                    match opened.read(&mut buffer)? {
+                        0 => return Ok(sum),
+                        count => sum.update(&buffer[..count]),
+                    }
+                }
+            })
+            .await?;
+        }
+        let found = sum.finish();
+        Ok((found != *expected).then(|| Violation {
+            subject: "checksum".into(),
+            code: "CHECKSUM_MISMATCH",
+            message: format!("expected {expected}, as the manifest says, found {found}"),
+        }))
+    }
+}
+
+impl Admission {
+    fn add(
+        &mut self,
+        tenant: &TenantId,
+        upload: &UploadRow,
+        file: &UploadFileRow,
+        inspection: Inspection,
+    ) {
+        let key = match &file.stored {
+            Some(key) => key.clone(),
+            None => {
+                let key = BlobKey::Artifact {
+                    tenant: tenant.clone(),
+                    gateway_version: inspection.target.gateway_version,
+                    platform: inspection.target.platform,
+                    bundle: upload.bundle.clone(),
+                    version: upload.version.clone(),
+                    digest: file.digest,
+                    file: file.file.clone(),
+                };
+                let staged = staged_key(tenant, &upload.upload, &file.file);
+                self.moves.push((staged, key.clone()));
+                key
+            }
+        };
+        self.warnings.extend(inspection.warnings.iter().map(|warning| FieldWarning {
+            path: format!("files.{}", file.file),
+            code: warning.code(),
+            message: warning.message().to_owned(),
+        }));
+        self.artifacts.push(Artifact {
+            file: file.file.clone(),
+            digest: file.digest,
+            size_bytes: file.size_bytes,
+            target: inspection.target,
+            note: inspection.note,
+            key: key.path(),
+        });
+    }
+}
+
+fn place_of(tenant: &TenantId, upload: &UploadRow, file: &UploadFileRow) -> BlobKey {
+    match &file.stored {
+        Some(key) => key.clone(),
+        None => staged_key(tenant, &upload.upload, &file.file),
+    }
+}
+
+/// What is wrong with the functions that hooks name, given the files that could answer. Which of
+/// them does depends on the gateway, so each must offer the function and declare the hook.
+pub(crate) fn check_entries<'a>(
+    path: &str,
+    middleware: &Middleware,
+    artifacts: impl IntoIterator<Item = &'a Artifact> + Clone,
+) -> Vec<Violation> {
+    let mut wrong = Vec::new();
+    for (hook, position, entry) in middleware.enabled() {
+        let place = match hook {
+            gantry_domain::Hook::Auth => format!("{path}.{}", hook.field()),
+            _ => format!("{path}.{}[{position}]", hook.field()),
+        };
+        let mut violate = |field: &str, code, message| {
+            wrong.push(Violation {
+                subject: format!("{place}.{field}"),
+                code,
+                message,
+            });
+        };
+        let files = artifacts.clone().into_iter();
+        let mut answering = files.filter(|file| matches(&entry.path, &file.file).is_some()).peekable();
+        if answering.peek().is_none() {
+            let message = format!("expected the name of a file of the bundle, found {}", entry.path);
+            violate("path", "FILE_NOT_FOUND", message);
+        }
+        for artifact in answering {
+            match artifact.note.function(&entry.function) {
+                None => {
+                    let names: Vec<_> = artifact.note.functions.iter().map(|f| f.name.as_str()).collect();
+                    let message = format!(
+                        "expected a function of {}, which offers {}, found {}",
+                        artifact.file,
+                        names.join(", "),
+                        entry.function
+                    );
+                    violate("name", "FUNCTION_NOT_FOUND", message);
+                }
+                Some(function) if !function.hooks.contains(hook) => {
+                    let message = format!(
+                        "expected a hook that {} declares for {} ({}), found {hook}",
+                        artifact.file, entry.function, function.hooks
+                    );
+                    violate("name", "HOOK_UNDECLARED", message);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    wrong
+}
+
+/// A plain file takes precedence over a versioned build of the same library wherever both fit.
+fn shadowed(artifacts: &[Artifact]) -> Vec<FieldWarning> {
+    let plain = artifacts.iter().filter(|plain| Convention::of(&plain.file).is_none());
+    let pairs = plain.flat_map(|plain| {
+        let versioned = artifacts.iter().filter(|versioned| {
+            plain.file != versioned.file
+                && matches(&plain.file, &versioned.file).is_some()
+                && plain.target.platform == versioned.target.platform
+        });
+        versioned.map(move |versioned| (plain, versioned))
+    });
+    pairs
+        .map(|(plain, versioned)| FieldWarning {
+            path: format!("files.{}", versioned.file),
+            code: "VERSIONED_SHADOWED",
+            message: format!(
+                "{} comes first wherever it fits, so {} does not run unless the environment looks \
+                 up versioned_first",
+                plain.file, versioned.file
+            ),
+        })
+        .collect()
+}
+
+async fn blocking<T: Send + 'static>(
+    place: &BlobKey,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, BlobError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.unwrap_or_else(|e| Err(io::Error::other(e)));
+    done.map_err(|source| BlobError::Io {
+        action: "inspect",
+        key: place.path(),
+        source,
+    })
+}

@@ -1,0 +1,107 @@
+//! What crashes and absent-minded uploaders leave: releases without a row are rolled forward, uploads
+//! that nobody goes on with are dropped, staged bytes without an upload are deleted.
+
+use std::time::Duration;
+
+use gantry_domain::{TenantId, Timestamp, UploadId};
+
+use super::{PublishError, Publisher};
+use crate::blob::{BlobKey, BlobPrefix};
+use crate::metadata::Deed;
+
+/// How long an upload may rest before it is dropped.
+pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How often is looked for such uploads.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+/// Entries of a store that are looked at in one go.
+const PAGE_ENTRIES: usize = 500;
+
+impl Publisher {
+    /// Makes rows and objects agree again. Meant for the start, before anything is served.
+    ///
+    /// # Errors
+    /// A store that fails. What was repaired until then stays repaired.
+    pub async fn repair(&self) -> Result<(), PublishError> {
+        let mut after: Option<TenantId> = None;
+        loop {
+            let tenants = self.metadata.tenants(after.as_ref(), PAGE_ENTRIES).await?;
+            let Some(last) = tenants.last() else {
+                return Ok(());
+            };
+            after = Some(last.tenant.clone());
+            for row in &tenants {
+                self.roll_all_forward(&row.tenant).await?;
+                self.delete_orphans(&row.tenant).await?;
+            }
+        }
+    }
+
+    /// Drops uploads that have rested too long.
+    ///
+    /// # Errors
+    /// A store that fails.
+    pub async fn sweep(&self) -> Result<(), PublishError> {
+        let idle_ms = i64::try_from(UPLOAD_IDLE_MAX.as_millis()).unwrap_or(i64::MAX);
+        let before = Timestamp::from_millis(self.clock.now().as_millis() - idle_ms);
+        for (tenant, upload) in self.metadata.stale_uploads(before, PAGE_ENTRIES).await? {
+            let Some(_hold) = self.holds.take(&tenant, &upload, None) else {
+                continue;
+            };
+            self.drop_stale(tenant, &upload).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_stale(&self, tenant: TenantId, upload: &UploadId) -> Result<(), PublishError> {
+        let Some(row) = self.metadata.upload(&tenant, upload).await? else {
+            return Ok(());
+        };
+        let deed = Deed {
+            tenant,
+            token: None,
+            action: "upload.expire",
+            subject: format!("{}@{}", row.bundle, row.version),
+            at: self.clock.now(),
+        };
+        self.metadata.drop_upload(upload, &deed).await?;
+        self.delete_staged(&deed.tenant, &row).await
+    }
+
+    async fn roll_all_forward(&self, tenant: &TenantId) -> Result<(), PublishError> {
+        let prefix = BlobPrefix::Published(tenant.clone());
+        let mut after: Option<BlobKey> = None;
+        loop {
+            let keys = self.blobs.list(&prefix, after.as_ref(), PAGE_ENTRIES).await?;
+            let Some(last) = keys.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            for key in &keys {
+                if let BlobKey::Published { bundle, version, .. } = key
+                    && self.metadata.release(tenant, bundle, version).await?.is_none()
+                {
+                    self.roll_forward(key, None).await?;
+                }
+            }
+        }
+    }
+
+    async fn delete_orphans(&self, tenant: &TenantId) -> Result<(), PublishError> {
+        let prefix = BlobPrefix::Staging(tenant.clone());
+        let mut after: Option<BlobKey> = None;
+        loop {
+            let keys = self.blobs.list(&prefix, after.as_ref(), PAGE_ENTRIES).await?;
+            let Some(last) = keys.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            for key in &keys {
+                if let BlobKey::Staged { upload, .. } = key
+                    && self.metadata.upload(tenant, upload).await?.is_none()
+                {
+                    self.blobs.delete(key).await?;
+                }
+            }
+        }
+    }
+}
