@@ -103,9 +103,10 @@ family! {
         SET_STATUS = 10;
         /// Session, a JSON object. Auth, post-auth and post hooks.
         SET_SESSION = 11;
-        /// Status of a direct answer, three digits. Request hooks.
+        /// Begins a direct answer with its status, three digits. All hooks. In response hooks it drops
+        /// the [headers](crate::rules::REPRESENTATION_HEADERS) that describe the upstream's body.
         ANSWER_STATUS = 12;
-        /// Body of a direct answer. Request hooks.
+        /// Body of a direct answer. All hooks.
         ANSWER_BODY = 13;
         /// Reserved: a piece of the request body.
         REQUEST_BODY_CHUNK = 32;
@@ -153,7 +154,8 @@ family! {
     verdict: i32, "GANTRY_", {
         /// Go on with the request.
         CONTINUE = 0;
-        /// Send the answer that was set; the request goes no further.
+        /// Send the answer that was set; no later function runs. In response hooks it goes out in place
+        /// of the upstream's.
         RESPOND = 1;
         /// Reserved: the call ends later with `resume`. A host that does not serve it fails the call.
         PENDING = 2;

@@ -114,9 +114,11 @@ fn takes_key(op: u32) -> bool {
 fn allowed_at(at: u32, op: u32) -> bool {
     let in_request = matches!(at, hook::PRE | hook::AUTH | hook::POST_AUTH | hook::POST);
     match op {
-        op::SET_RESPONSE_HEADER | op::ADD_RESPONSE_HEADER | op::REMOVE_RESPONSE_HEADER => {
-            in_request || at == hook::RESPONSE
-        }
+        op::SET_RESPONSE_HEADER
+        | op::ADD_RESPONSE_HEADER
+        | op::REMOVE_RESPONSE_HEADER
+        | op::ANSWER_STATUS
+        | op::ANSWER_BODY => in_request || at == hook::RESPONSE,
         op::SET_STATUS => at == hook::RESPONSE,
         op::SET_SESSION => matches!(at, hook::AUTH | hook::POST_AUTH | hook::POST),
         _ => in_request,
@@ -139,12 +141,23 @@ mod tests {
             fault(hook::RESPONSE, op::SET_REQUEST_HEADER, "x-a", "1"),
             refused
         );
-        assert_eq!(fault(hook::RESPONSE, op::ANSWER_STATUS, "", "200"), refused);
         assert_eq!(fault(hook::RESPONSE, op::SET_SESSION, "", "{}"), refused);
         assert_eq!(fault(hook::PRE, op::SET_SESSION, "", "{}"), refused);
         assert_eq!(fault(hook::PRE, op::SET_STATUS, "", "200"), refused);
         assert_eq!(fault(hook::PRE, op::SET_RESPONSE_HEADER, "x-a", "1"), None);
         assert_eq!(fault(99, op::SET_PATH, "", "/a"), refused);
+    }
+
+    #[test]
+    fn answer_has_a_place_at_every_hook_and_nowhere_else() {
+        for (_, hook) in hook::C_NAMES {
+            let hook = u32::try_from(*hook).unwrap();
+            assert_eq!(fault(hook, op::ANSWER_STATUS, "", "200"), None);
+            assert_eq!(fault(hook, op::ANSWER_BODY, "", "body"), None);
+        }
+        let refused = Some(Fault::Refused);
+        assert_eq!(fault(99, op::ANSWER_STATUS, "", "200"), refused);
+        assert_eq!(fault(99, op::ANSWER_BODY, "", "body"), refused);
     }
 
     #[test]

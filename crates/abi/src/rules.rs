@@ -17,6 +17,27 @@ pub const FRAMING_HEADERS: [&str; 9] = [
     "upgrade",
 ];
 
+/// Headers that describe the body they came with, in lower case: representation metadata (RFC 9110
+/// section 8), ranges of it (section 14), announced trailers (section 6.6.2), digests (RFC 9530) and
+/// the two obsolete forms of a digest. An answer that takes the upstream's place drops those of the
+/// upstream: they are wrong about its own body, and a client would decode, check or cache it by them.
+pub const REPRESENTATION_HEADERS: [&str; 14] = [
+    "accept-ranges",
+    "content-digest",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "digest",
+    "etag",
+    "last-modified",
+    "repr-digest",
+    "trailer",
+];
+
 /// Whether a header belongs to the gateway; names compare without case.
 pub fn is_framing_header(name: &[u8]) -> bool {
     FRAMING_HEADERS

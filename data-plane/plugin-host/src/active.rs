@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use gantry_abi::constants::{is_reserved_part, part};
 use gantry_abi::flat::Records;
-use gantry_abi::{Fault, Mutation, Side, limits};
+use gantry_abi::{Fault, Mutation, Side, limits, rules};
 use gantry_domain::session::SessionDocument;
 use gantry_domain::{Hook, Limits};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -26,6 +26,8 @@ pub(crate) struct ActiveCall<'a> {
     scratch: Scratch,
     answer_status: Option<StatusCode>,
     answer_body: Option<Bytes>,
+    /// The response headers as they were before an answer began.
+    before_answer: Option<HeaderMap>,
 }
 
 impl<'a> ActiveCall<'a> {
@@ -38,6 +40,7 @@ impl<'a> ActiveCall<'a> {
             scratch: Scratch::take(),
             answer_status: None,
             answer_body: None,
+            before_answer: None,
         }
     }
 
@@ -193,6 +196,28 @@ impl<'a> ActiveCall<'a> {
         self.exchange.answer.is_some()
     }
 
+    /// Puts the response headers back as they were before an answer began: a failed call gives none, and
+    /// the upstream's body must not go out without the headers that describe it.
+    pub(crate) fn withdraw_answer(&mut self) {
+        if let Some(headers) = self.before_answer.take() {
+            self.exchange.response_headers = headers;
+        }
+    }
+
+    /// Begins an answer or, the second time, changes its status: headers set in between are its own.
+    fn answer_with(&mut self, status: StatusCode) {
+        if self.answer_status.replace(status).is_some() {
+            return;
+        }
+        let headers = &mut self.exchange.response_headers;
+        self.before_answer = Some(headers.clone());
+        if self.hook == Hook::Response {
+            for name in rules::REPRESENTATION_HEADERS {
+                headers.remove(name);
+            }
+        }
+    }
+
     /// Copies the value before it lets go of the old one: a plugin may pass back what it got.
     fn commit(&mut self, mutation: &Mutation<'_>) -> Result<(), Fault> {
         let exchange = &mut *self.exchange;
@@ -231,7 +256,7 @@ impl<'a> ActiveCall<'a> {
             Mutation::SetSession(session) => {
                 exchange.session = Some(Bytes::copy_from_slice(session.as_bytes()));
             }
-            Mutation::AnswerStatus(status) => self.answer_status = Some(status_code(status)?),
+            Mutation::AnswerStatus(status) => self.answer_with(status_code(status)?),
             Mutation::AnswerBody(body) => self.answer_body = Some(Bytes::copy_from_slice(body)),
         }
         Ok(())

@@ -32,10 +32,11 @@ pub struct Exchange {
     /// In request hooks the headers that functions put on the response to come; in response hooks
     /// those of the upstream, together with them.
     pub response_headers: HeaderMap,
-    /// Status of the upstream's answer; `Some` in response hooks only.
+    /// Status of the upstream's answer; `Some` in response hooks only, and left alone by an answer.
     pub status: Option<StatusCode>,
     /// The answer that a function gave. `Some` exactly after a call that said
-    /// [`Respond`](crate::Verdict::Respond); its headers are `response_headers`.
+    /// [`Respond`](crate::Verdict::Respond); its headers are `response_headers`, which after a response
+    /// hook no longer hold those that described the upstream's body.
     pub answer: Option<Answer>,
 }
 

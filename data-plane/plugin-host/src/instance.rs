@@ -39,7 +39,8 @@ pub enum Verdict {
     Continue,
     /// The function answered: `Exchange::answer` holds it.
     Respond,
-    /// The call failed. Changes that the function made before it are still in the exchange.
+    /// The call failed. Changes that the function made before it are still in the exchange, without
+    /// those that belonged to an answer.
     Failed(CallFailure),
 }
 
@@ -82,7 +83,10 @@ impl Instance {
             conclude(&mut active, returned, out_len)
                 .map_err(|(code, what)| CallFailure::new(code, format!("function {name}: {what}")))
         });
-        result.unwrap_or_else(Verdict::Failed)
+        result.unwrap_or_else(|failure| {
+            active.withdraw_answer();
+            Verdict::Failed(failure)
+        })
     }
 
     /// Crosses into the plugin; gives what it returned and how much it wrote.

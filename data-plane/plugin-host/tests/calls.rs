@@ -6,7 +6,8 @@ use gantry_domain::Hook;
 use gantry_plugin_host::{LogLevel, Verdict};
 use http::Method;
 use support::{
-    TRACE_ID, build_c, code, collect_logs, lines_with, open, request, response, run, start, told,
+    TRACE_ID, build_c, code, collect_logs, encoded_response, lines_with, open, request, response,
+    run, start, told,
 };
 
 const REFUSED: i32 = -5;
@@ -100,6 +101,42 @@ fn output_is_applied_to_answers_and_never_half() {
             (Method::GET, "/users/7")
         );
     }
+}
+
+#[test]
+fn answer_takes_the_place_of_a_response_by_every_way() {
+    let library = open("changes");
+    let call = |function: &str| {
+        let instance = start(&library, function, Hook::Response, "{}").unwrap();
+        let mut exchange = encoded_response();
+        (instance.call(Hook::Response, &mut exchange), exchange)
+    };
+    for function in [
+        "AnswerResponseByMutate",
+        "AnswerResponseByApply",
+        "AnswerResponseByOut",
+    ] {
+        let (verdict, exchange) = call(function);
+        assert_eq!(verdict, Verdict::Respond, "{function}");
+        let answer = exchange.answer.unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body[..]),
+            (451, &b"{}"[..])
+        );
+        let headers = exchange.response_headers;
+        assert_eq!(headers["content-type"], "application/json", "{function}");
+        assert!(!headers.contains_key("content-encoding"), "{function}");
+        assert!(!headers.contains_key("etag"), "{function}");
+        assert_eq!(headers["set-cookie"], "a=b", "{function}");
+    }
+
+    let (verdict, exchange) = call("AnswerResponseAndContinue");
+    assert_eq!(code(&verdict), "ANSWER_WITHOUT_RESPOND");
+    assert_eq!(exchange.answer, None);
+    assert_eq!(
+        exchange.response_headers,
+        encoded_response().response_headers
+    );
 }
 
 #[test]

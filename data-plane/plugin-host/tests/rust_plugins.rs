@@ -9,7 +9,8 @@ use gantry_domain::{FunctionFlag, Hook};
 use gantry_plugin_host::{Library, LogLevel, Verdict};
 use serde_json::{Value, json};
 use support::{
-    TRACE_ID, build_rust, code, collect_logs, lines_with, note_of, request, response, run, start,
+    TRACE_ID, build_rust, code, collect_logs, encoded_response, lines_with, note_of, request,
+    response, run, start,
 };
 
 static FAULTY: LazyLock<Arc<Library>> =
@@ -118,6 +119,24 @@ fn response_function_sees_and_changes_the_response() {
         serde_json::from_slice(exchange.response_headers["x-seen"].as_bytes()).unwrap();
     assert_eq!(seen["status"], json!(200));
     assert_eq!(seen["response_headers"], json!([["server", "upstream"]]));
+}
+
+#[test]
+fn response_function_answers_in_place_of_the_upstream() {
+    let instance = start(&FAULTY, "AnswerResponse", Hook::Response, "{}").unwrap();
+    let mut exchange = encoded_response();
+    assert_eq!(
+        instance.call(Hook::Response, &mut exchange),
+        Verdict::Respond
+    );
+    let answer = exchange.answer.unwrap();
+    assert_eq!(answer.status.as_u16(), 451);
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body, json!({"error": "withheld"}));
+    let headers = exchange.response_headers;
+    assert_eq!(headers["content-type"], "application/json");
+    assert!(!headers.contains_key("content-encoding"));
+    assert_eq!(headers["set-cookie"], "a=b");
 }
 
 #[test]

@@ -72,7 +72,7 @@ typedef struct gantry_str {
 
 /* What `call` returns. Any other value fails the call. */
 #define GANTRY_CONTINUE 0
-#define GANTRY_RESPOND 1 /* send the answer that was set; request hooks only */
+#define GANTRY_RESPOND 1 /* send the answer that was set; no later function runs */
 #define GANTRY_PENDING 2 /* reserved */
 #define GANTRY_FAILED (-1)
 #define GANTRY_PANICKED (-2)
@@ -108,6 +108,14 @@ typedef struct gantry_str {
  * Framing and connection headers (Connection, Content-Length, Host, Keep-Alive, Proxy-Connection,
  * TE, Trailer, Transfer-Encoding, Upgrade) belong to the gateway: GANTRY_E_REFUSED.
  * A path changed by a plugin never selects another API.
+ *
+ * An answer begins with GANTRY_OP_ANSWER_STATUS; set it first, then headers and body, and return
+ * GANTRY_RESPOND. In a response hook it goes out in place of the upstream's: the first
+ * GANTRY_OP_ANSWER_STATUS of a call drops the headers that describe the upstream's body
+ * (Accept-Ranges, Content-Digest, Content-Encoding, Content-Language, Content-Length,
+ * Content-Location, Content-MD5, Content-Range, Content-Type, Digest, ETag, Last-Modified,
+ * Repr-Digest, Trailer); the others stay. If the call fails, the response headers are again as they
+ * were before the answer began.
  */
 #define GANTRY_OP_SET_METHOD 1             /* request hooks; not CONNECT */
 #define GANTRY_OP_SET_PATH 2               /* request hooks; begins with `/` */
@@ -120,8 +128,8 @@ typedef struct gantry_str {
 #define GANTRY_OP_REMOVE_RESPONSE_HEADER 9 /* all hooks; key: name; empty value */
 #define GANTRY_OP_SET_STATUS 10            /* response hooks; three digits, 200 to 599 */
 #define GANTRY_OP_SET_SESSION 11           /* auth, post_auth, post; JSON object, at most 16 KiB */
-#define GANTRY_OP_ANSWER_STATUS 12         /* request hooks; then return GANTRY_RESPOND */
-#define GANTRY_OP_ANSWER_BODY 13           /* request hooks; its headers are the response headers */
+#define GANTRY_OP_ANSWER_STATUS 12         /* all hooks; three digits, 200 to 599 */
+#define GANTRY_OP_ANSWER_BODY 13           /* all hooks; at most 1 MiB */
 /* Reserved operations: GANTRY_E_UNSUPPORTED. */
 #define GANTRY_OP_REQUEST_BODY_CHUNK 32
 #define GANTRY_OP_RESPONSE_BODY_CHUNK 33

@@ -227,6 +227,24 @@ impl<'a> Call<'a> {
             })
     }
 
+    /// Begins an answer. What is a header of it comes after this.
+    pub(crate) fn answer_status(&mut self, status: u16) -> Result<(), Refusal> {
+        let digits = status.to_string();
+        self.mutate(op::ANSWER_STATUS, "", digits.as_bytes(), || {
+            format!("answer with status {status}")
+        })
+    }
+
+    pub(crate) fn answer_header(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
+        self.change_header(op::SET_RESPONSE_HEADER, name, value)
+    }
+
+    pub(crate) fn answer_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
+        self.mutate(op::ANSWER_BODY, "", body, || {
+            format!("answer with {} bytes", body.len())
+        })
+    }
+
     fn change_header(&mut self, op: u32, name: &str, value: &[u8]) -> Result<(), Refusal> {
         let verb = match op {
             op::SET_REQUEST_HEADER | op::SET_RESPONSE_HEADER => "set",
@@ -262,6 +280,10 @@ pub struct RequestCall<'a>(Call<'a>);
 impl<'a> RequestCall<'a> {
     pub(crate) const fn new(call: Call<'a>) -> Self {
         Self(call)
+    }
+
+    pub(crate) fn into_inner(self) -> Call<'a> {
+        self.0
     }
 
     /// Sets the method. `CONNECT` is refused.
@@ -334,17 +356,6 @@ impl<'a> RequestCall<'a> {
             "set session".to_owned()
         })
     }
-
-    pub(crate) fn answer(&mut self, status: u16, body: &[u8]) -> Result<(), Refusal> {
-        let digits = status.to_string();
-        self.0
-            .mutate(op::ANSWER_STATUS, "", digits.as_bytes(), || {
-                format!("answer with status {status}")
-            })?;
-        self.0.mutate(op::ANSWER_BODY, "", body, || {
-            format!("answer with {} bytes", body.len())
-        })
-    }
 }
 
 impl<'a> Deref for RequestCall<'a> {
@@ -361,6 +372,10 @@ pub struct ResponseCall<'a>(Call<'a>);
 impl<'a> ResponseCall<'a> {
     pub(crate) const fn new(call: Call<'a>) -> Self {
         Self(call)
+    }
+
+    pub(crate) fn into_inner(self) -> Call<'a> {
+        self.0
     }
 
     /// Status of the answer.

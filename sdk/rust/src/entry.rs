@@ -45,7 +45,7 @@ pub(crate) unsafe extern "C" fn call_request<F: RequestFunction>(
         call_with::<F>(instance, frame, |function, call| {
             let mut call = RequestCall::new(call);
             let result = function.call(&mut call);
-            conclude(&mut call, result)
+            conclude(call.into_inner(), result)
         })
     }
 }
@@ -60,7 +60,7 @@ pub(crate) unsafe extern "C" fn call_response<F: ResponseFunction>(
         call_with::<F>(instance, frame, |function, call| {
             let mut call = ResponseCall::new(call);
             let result = function.call(&mut call);
-            conclude_response(&call, result)
+            conclude(call.into_inner(), result)
         })
     }
 }
@@ -72,23 +72,16 @@ pub(crate) unsafe extern "C" fn stop<F>(instance: *mut c_void) {
     panics::barrier(0, || drop(instance));
 }
 
-/// The verdict behind a request function's result; sets the answer if there is one.
-pub(crate) fn conclude(call: &mut RequestCall<'_>, result: Result<Outcome, Failure>) -> i32 {
+/// The verdict behind a function's result; sets the answer if there is one.
+pub(crate) fn conclude(mut call: Call<'_>, result: Result<Outcome, Failure>) -> i32 {
     let concluded = result.and_then(|outcome| match outcome {
         Outcome::Continue => Ok(verdict::CONTINUE),
-        Outcome::Answer(answer) => Ok(answer.send(call).map(|()| verdict::RESPOND)?),
+        Outcome::Answer(answer) => Ok(answer.send(&mut call).map(|()| verdict::RESPOND)?),
     });
-    concluded.unwrap_or_else(|failure| fail(call, &failure))
-}
-
-/// The verdict behind a response function's result.
-pub(crate) fn conclude_response(call: &ResponseCall<'_>, result: Result<(), Failure>) -> i32 {
-    result.map_or_else(|failure| fail(call, &failure), |()| verdict::CONTINUE)
-}
-
-fn fail(call: &Call<'_>, failure: &Failure) -> i32 {
-    call.log(Level::Error, failure.message());
-    verdict::FAILED
+    concluded.unwrap_or_else(|failure| {
+        call.log(Level::Error, failure.message());
+        verdict::FAILED
+    })
 }
 
 /// # Safety

@@ -150,7 +150,7 @@ const fn size_of_u32<T>() -> u32 {
 ///         Name: hook | hook => fn path,              // fn(&mut RequestCall<'_>) -> impl IntoOutcome
 ///         Name: hook => type Type,                   // Type: RequestFunction
 ///         Name: hook [may_block] => type Type,       // it may wait for network, disk or locks
-///         Name: response => fn path,                 // fn(&mut ResponseCall<'_>) -> impl IntoDone
+///         Name: response => fn path,                 // fn(&mut ResponseCall<'_>) -> impl IntoOutcome
 ///         Name: response => type Type,               // Type: ResponseFunction
 ///     }
 /// }
@@ -228,8 +228,8 @@ macro_rules! plugin {
             fn call(
                 &self,
                 call: &mut $crate::ResponseCall<'_>,
-            ) -> ::core::result::Result<(), $crate::Failure> {
-                $crate::IntoDone::into_done($what(call))
+            ) -> ::core::result::Result<$crate::Outcome, $crate::Failure> {
+                $crate::IntoOutcome::into_outcome($what(call))
             }
         }
         $crate::__private::StaticFunction::response::<__GantryPlain>($name, $hooks, $flags)

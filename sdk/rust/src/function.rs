@@ -30,9 +30,9 @@ pub trait ResponseFunction: Sized + Send + Sync + 'static {
     /// Why the configuration cannot be used; the gateway then does not take the definition over.
     fn start(config: &str) -> Result<Self, String>;
 
-    /// Runs one response.
+    /// Runs one response. An answer goes out in place of the upstream's.
     ///
     /// # Errors
     /// Fails the call; nothing of the upstream's response leaves the gateway then.
-    fn call(&self, call: &mut ResponseCall<'_>) -> Result<(), Failure>;
+    fn call(&self, call: &mut ResponseCall<'_>) -> Result<Outcome, Failure>;
 }

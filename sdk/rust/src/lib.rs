@@ -81,7 +81,7 @@ pub mod testing;
 
 pub use call::{Call, Headers, Hook, Level, Refusal, RequestCall, ResponseCall};
 pub use function::{RequestFunction, ResponseFunction};
-pub use outcome::{Answer, Failure, IntoDone, IntoOutcome, Outcome};
+pub use outcome::{Answer, Failure, IntoOutcome, Outcome};
 
 pub use gantry_abi::Fault;
 

@@ -3,18 +3,20 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{Refusal, RequestCall};
+use crate::{Call, Refusal};
 
-/// What the gateway does after a request function.
+/// What the gateway does after a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Go on with the request.
+    /// Go on with the request, or with the upstream's response.
     Continue,
-    /// Send this answer; no later function and no upstream sees the request.
+    /// Send this answer; no later function runs. From a request function, no upstream sees the request;
+    /// from a response function, nothing of the upstream's body leaves.
     Answer(Answer),
 }
 
-/// An answer that a plugin gives instead of the upstream.
+/// An answer that a plugin gives instead of the upstream. In a response hook the headers that describe
+/// the upstream's body (type, encoding, length, validators, digests) are dropped for it; others stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     status: u16,
@@ -53,12 +55,13 @@ impl Answer {
         self
     }
 
-    /// Hands the answer to the gateway.
-    pub(crate) fn send(&self, call: &mut RequestCall<'_>) -> Result<(), Refusal> {
+    /// Hands the answer to the gateway, the status first: headers are the answer's only after it.
+    pub(crate) fn send(&self, call: &mut Call<'_>) -> Result<(), Refusal> {
+        call.answer_status(self.status)?;
         for (name, value) in &self.headers {
-            call.set_response_header(name, value)?;
+            call.answer_header(name, value)?;
         }
-        call.answer(self.status, &self.body)
+        call.answer_body(&self.body)
     }
 }
 
@@ -123,26 +126,5 @@ impl IntoOutcome for Outcome {
 impl<T: IntoOutcome, E: Into<Failure>> IntoOutcome for Result<T, E> {
     fn into_outcome(self) -> Result<Outcome, Failure> {
         self.map_err(Into::into).and_then(T::into_outcome)
-    }
-}
-
-/// What a plain response function may return: nothing, or a `Result` of it.
-pub trait IntoDone {
-    /// Nothing, or why it failed.
-    ///
-    /// # Errors
-    /// The failure that the function returned.
-    fn into_done(self) -> Result<(), Failure>;
-}
-
-impl IntoDone for () {
-    fn into_done(self) -> Result<(), Failure> {
-        Ok(())
-    }
-}
-
-impl<E: Into<Failure>> IntoDone for Result<(), E> {
-    fn into_done(self) -> Result<(), Failure> {
-        self.map_err(Into::into)
     }
 }

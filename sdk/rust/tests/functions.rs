@@ -5,6 +5,7 @@
 use gantry_plugin::testing::TestCall;
 use gantry_plugin::{
     Answer, Failure, Fault, Hook, Level, Outcome, RequestCall, RequestFunction, ResponseCall,
+    ResponseFunction,
 };
 
 struct CheckToken {
@@ -133,6 +134,72 @@ fn response_function_sees_and_changes_the_answer() {
     assert_eq!(done.status(), Some(502));
     assert_eq!(done.response_header("server"), None);
     assert_eq!(done.response_header("x-b"), Some("1"));
+}
+
+/// Withholds what its configuration names.
+struct Withhold {
+    what: String,
+}
+
+impl ResponseFunction for Withhold {
+    fn start(config: &str) -> Result<Self, String> {
+        Ok(Self {
+            what: config.into(),
+        })
+    }
+
+    fn call(&self, call: &mut ResponseCall<'_>) -> Result<Outcome, Failure> {
+        if call.response_header("x-kind") != Some(&self.what) {
+            return Ok(Outcome::Continue);
+        }
+        Ok(Outcome::Answer(Answer::json(451, "{}")))
+    }
+}
+
+#[test]
+fn response_function_answers_in_place_of_the_upstream() {
+    let function = Withhold::start("secret").unwrap();
+    let upstreams = || {
+        TestCall::new(Hook::Response)
+            .response_header("content-type", "text/html")
+            .response_header("Content-Encoding", "gzip")
+            .response_header("etag", "\"1\"")
+            .response_header("set-cookie", "a=b")
+    };
+    let passed = upstreams().run_response(&function);
+    assert!(passed.continued());
+    assert_eq!(passed.answer(), None);
+    assert_eq!(passed.response_header("content-encoding"), Some("gzip"));
+
+    let answered = upstreams()
+        .response_header("x-kind", "secret")
+        .run_response(&function);
+    assert_eq!(answered.answer(), Some((451, "{}")));
+    assert_eq!(
+        answered.response_header_values("content-type"),
+        ["application/json"]
+    );
+    assert_eq!(answered.response_header("content-encoding"), None);
+    assert_eq!(answered.response_header("etag"), None);
+    assert_eq!(answered.response_header("set-cookie"), Some("a=b"));
+}
+
+#[test]
+fn answer_that_is_refused_leaves_the_upstreams_headers() {
+    let done = TestCall::new(Hook::Response)
+        .response_header("content-encoding", "gzip")
+        .run_response_fn(|_: &mut ResponseCall<'_>| {
+            let answer = Answer::json(451, "{}").header("content-length", "2");
+            Outcome::Answer(answer)
+        });
+    assert_eq!(done.answer(), None);
+    assert!(
+        done.failure()
+            .unwrap()
+            .starts_with("set header \"content-length\":")
+    );
+    assert_eq!(done.response_header("content-encoding"), Some("gzip"));
+    assert_eq!(done.response_header("content-type"), None);
 }
 
 #[test]

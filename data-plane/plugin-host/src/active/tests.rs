@@ -193,6 +193,37 @@ fn headers_have_a_limit_either_way() {
 }
 
 #[test]
+fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hooks() {
+    let names = || rules::REPRESENTATION_HEADERS.into_iter().chain(["x-kept"]);
+    let mut exchange = exchange();
+    for name in names() {
+        let headers = &mut exchange.response_headers;
+        headers.insert(name, HeaderValue::from_static("upstream"));
+    }
+    let before = exchange.response_headers.clone();
+    call_of(&mut exchange)
+        .mutate(op::ANSWER_STATUS, b"", b"451")
+        .unwrap();
+    assert_eq!(exchange.response_headers, before);
+
+    let mut call = ActiveCall::new(Hook::Response, "Test", &mut exchange);
+    call.mutate(op::ANSWER_STATUS, b"", b"451").unwrap();
+    let left: Vec<_> = names()
+        .filter(|name| call.get(part::RESPONSE_HEADER, name.as_bytes()).is_ok())
+        .collect();
+    assert_eq!(left, ["x-kept"]);
+    call.mutate(op::SET_RESPONSE_HEADER, b"content-type", b"a/b")
+        .unwrap();
+    call.mutate(op::ANSWER_STATUS, b"", b"403").unwrap();
+    assert_eq!(
+        call.get(part::RESPONSE_HEADER, b"content-type"),
+        Ok(&b"a/b"[..])
+    );
+    call.withdraw_answer();
+    assert_eq!(exchange.response_headers, before);
+}
+
+#[test]
 fn snapshot_holds_what_get_and_next_give() {
     let mut exchange = exchange();
     let mut call = call_of(&mut exchange);

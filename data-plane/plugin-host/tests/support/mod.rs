@@ -159,6 +159,21 @@ pub(crate) fn response() -> Exchange {
     }
 }
 
+/// The upstream's answer with headers that describe its body, and one that does not.
+pub(crate) fn encoded_response() -> Exchange {
+    let mut exchange = response();
+    for (name, value) in [
+        ("content-type", "text/html"),
+        ("content-encoding", "gzip"),
+        ("etag", "\"1\""),
+        ("set-cookie", "a=b"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        exchange.response_headers.insert(name, value);
+    }
+    exchange
+}
+
 /// Starts a function for a request hook, runs one request through it, and stops it.
 pub(crate) fn run(library: &Arc<Library>, function: &str, hook: Hook) -> (Verdict, Exchange) {
     let instance = start(library, function, hook, "{}").unwrap();

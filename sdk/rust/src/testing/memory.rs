@@ -32,6 +32,8 @@ pub(super) struct Exchange {
     pub(super) response_headers: Vec<(String, Vec<u8>)>,
     pub(super) answer_status: Option<u16>,
     pub(super) answer_body: Vec<u8>,
+    /// The response headers as they were before an answer began.
+    before_answer: Option<Vec<(String, Vec<u8>)>>,
     pub(super) log: Vec<(Level, String)>,
 }
 
@@ -56,6 +58,7 @@ impl Exchange {
             response_headers: Vec::new(),
             answer_status: None,
             answer_body: Vec::new(),
+            before_answer: None,
             log: Vec::new(),
         }
     }
@@ -116,10 +119,28 @@ impl Exchange {
                 check_session(session)?;
                 self.session = Some(session.to_owned());
             }
-            Mutation::AnswerStatus(status) => self.answer_status = Some(status),
+            Mutation::AnswerStatus(status) => self.answer_with(status),
             Mutation::AnswerBody(body) => self.answer_body = body.to_vec(),
         }
         Ok(())
+    }
+
+    fn answer_with(&mut self, status: u16) {
+        if self.answer_status.replace(status).is_some() {
+            return;
+        }
+        self.before_answer = Some(self.response_headers.clone());
+        if self.hook == Hook::Response {
+            self.response_headers
+                .retain(|(name, _)| !rules::REPRESENTATION_HEADERS.contains(&name.as_str()));
+        }
+    }
+
+    /// As a gateway does when the call fails.
+    pub(super) fn withdraw_answer(&mut self) {
+        if let Some(headers) = self.before_answer.take() {
+            self.response_headers = headers;
+        }
     }
 
     fn headers_of(&mut self, side: Side) -> &mut Vec<(String, Vec<u8>)> {

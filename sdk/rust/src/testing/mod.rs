@@ -25,7 +25,7 @@ use gantry_abi::verdict;
 
 use crate::raw::Gate;
 use crate::{
-    Call, Hook, IntoDone, IntoOutcome, Level, RequestCall, RequestFunction, ResponseCall,
+    Call, Failure, Hook, IntoOutcome, Level, Outcome, RequestCall, RequestFunction, ResponseCall,
     ResponseFunction, entry,
 };
 
@@ -153,8 +153,7 @@ impl TestCall {
         self.enter(|call| {
             let mut call = RequestCall::new(call);
             let result = function(&mut call).into_outcome();
-            let failure = result.as_ref().err().map(|f| f.message().to_owned());
-            (entry::conclude(&mut call, result), failure)
+            (call.into_inner(), result)
         })
     }
 
@@ -170,7 +169,7 @@ impl TestCall {
     ///
     /// # Panics
     /// If the hook is not `response`, or the function panics.
-    pub fn run_response_fn<O: IntoDone>(
+    pub fn run_response_fn<O: IntoOutcome>(
         self,
         function: impl FnOnce(&mut ResponseCall<'_>) -> O,
     ) -> Finished {
@@ -181,17 +180,22 @@ impl TestCall {
         );
         self.enter(|call| {
             let mut call = ResponseCall::new(call);
-            let result = function(&mut call).into_done();
-            let failure = result.as_ref().err().map(|f| f.message().to_owned());
-            (entry::conclude_response(&call, result), failure)
+            let result = function(&mut call).into_outcome();
+            (call.into_inner(), result)
         })
     }
 
-    fn enter(self, run: impl FnOnce(Call<'_>) -> (i32, Option<String>)) -> Finished {
+    fn enter(
+        self,
+        run: impl for<'c> FnOnce(Call<'c>) -> (Call<'c>, Result<Outcome, Failure>),
+    ) -> Finished {
         let hook = self.hook;
-        let (exchange, (verdict, failure)) = memory::with_call(self.exchange, |host, handle| {
-            run(Call::new(Gate::new(host, handle), hook))
-        });
+        let (mut exchange, (verdict, failure)) =
+            memory::with_call(self.exchange, |host, handle| {
+                let (call, result) = run(Call::new(Gate::new(host, handle), hook));
+                let failure = result.as_ref().err().map(|f| f.message().to_owned());
+                (entry::conclude(call, result), failure)
+            });
         let refused = || {
             exchange
                 .log
@@ -203,6 +207,9 @@ impl TestCall {
             verdict::CONTINUE | verdict::RESPOND => None,
             _ => Some(failure.unwrap_or_else(refused)),
         };
+        if failure.is_some() {
+            exchange.withdraw_answer();
+        }
         Finished {
             exchange,
             answered: verdict == verdict::RESPOND,
@@ -219,7 +226,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Whether the request goes on.
+    /// Whether the request goes on, or the upstream's response.
     pub fn continued(&self) -> bool {
         !self.answered && self.failure.is_none()
     }
@@ -273,7 +280,7 @@ impl Finished {
         values(&self.exchange.response_headers, name)
     }
 
-    /// Status of the response; `None` in request hooks.
+    /// Status of the upstream's response; `None` in request hooks. An answer has its own.
     pub fn status(&self) -> Option<u16> {
         self.exchange
             .status
