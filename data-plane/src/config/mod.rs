@@ -1,0 +1,183 @@
+//! Configuration of the supervisor: a TOML file, then `GANTRY_*` variables, then flags, the later
+//! winning. This module turns the three into [`Settings`] and is the only place that knows defaults.
+//! It opens no sockets and no state.
+//!
+//! Invariant: every mistake of all sources is reported together, with its path and where it came
+//! from; unknown keys are mistakes; a token never appears in output.
+
+mod cli;
+mod document;
+mod read;
+mod show;
+mod token;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use gantry_domain::{FieldError, GatewayId, GatewayVersion};
+use gantry_telemetry::Format;
+use thiserror::Error;
+
+use crate::protocol::WorkerSettings;
+
+pub use cli::{Arguments, Command, ConfigCommand};
+pub use token::Token;
+
+/// The version that gateways of this build have, unless configuration says another one.
+pub const BUILT_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything that the supervisor needs to know before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where revisions come from.
+    pub control_plane: ControlPlane,
+    /// Who this gateway is.
+    pub gateway: Gateway,
+    /// The door for clients.
+    pub http: Http,
+    /// The door for operators; none when it is off.
+    pub admin_listen: Option<SocketAddr>,
+    /// How upstreams are called.
+    pub upstream: Upstream,
+    /// How workers are run.
+    pub worker: Worker,
+    /// How new libraries are tried.
+    pub probe: Probe,
+    /// How log lines are written. Which of them is `GANTRY_LOG`'s: a filter, `info` where unset.
+    pub log_format: Format,
+    /// Where the bound addresses are written, once, as JSON.
+    pub address_file: Option<PathBuf>,
+}
+
+/// `[control_plane]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlane {
+    /// `http://host:port` or `https://host:port`.
+    pub endpoint: String,
+    /// What tells the control plane which tenant and environment this gateway belongs to.
+    pub token: Token,
+    /// Certificates of the authorities that may vouch for the control plane (PEM); the system's
+    /// where absent.
+    pub ca_file: Option<PathBuf>,
+    /// Send the token over plain HTTP to another machine.
+    pub allow_plaintext: bool,
+}
+
+/// `[gateway]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Unique within the environment; made from the host's name at the first start where absent.
+    pub id: Option<GatewayId>,
+    /// The version that files are resolved by, where it is not the program's own.
+    pub version: Option<GatewayVersion>,
+    /// Where revisions, libraries and keys are kept.
+    pub state_dir: PathBuf,
+    /// Worker processes.
+    pub workers: u32,
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// The address that clients connect to.
+    pub listen: SocketAddr,
+    /// Time for a client to send a request's head, milliseconds.
+    pub header_read_timeout_ms: u64,
+    /// Client connections of one worker at once.
+    pub connections_max: usize,
+}
+
+/// `[upstream]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Time to connect, milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Time from the end of a request to the head of its answer, milliseconds.
+    pub response_timeout_ms: u64,
+    /// Idle connections that one worker keeps per upstream.
+    pub idle_max: usize,
+}
+
+/// `[worker]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// The environment of workers and of the probe, beside what the supervisor sets.
+    pub env: BTreeMap<String, String>,
+    /// Time that open connections get when a worker drains, milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+/// `[probe]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Time for one library to open, or for one function to start, milliseconds.
+    pub step_timeout_ms: u64,
+}
+
+/// Why configuration was refused.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read {path}: {source} (CONFIG_UNREADABLE)")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("read {path}: {message} (CONFIG_MALFORMED)")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// Fields are wrong: all of them.
+    #[error("{}", Listed(.0))]
+    Fields(Vec<FieldError>),
+}
+
+struct Listed<'e>(&'e [FieldError]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} mistake(s) in the configuration", self.0.len())?;
+        self.0.iter().try_for_each(|e| write!(f, "\n  {e}"))
+    }
+}
+
+impl Settings {
+    /// Reads file, variables and flags.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]; field mistakes of all sources come together.
+    pub fn load(arguments: &Arguments) -> Result<Self, ConfigError> {
+        let document = document::Document::gather(arguments)?;
+        read::settings(document, arguments).map_err(ConfigError::Fields)
+    }
+
+    /// The settings as a TOML document, with the token redacted.
+    pub fn redacted(&self) -> String {
+        show::document(self)
+    }
+
+    /// What a worker of this slot is told first.
+    pub fn for_worker(&self, slot: u32, key_pepper: &[u8]) -> WorkerSettings {
+        WorkerSettings {
+            slot,
+            key_pepper: key_pepper.to_vec(),
+            upstream_connect_timeout_ms: self.upstream.connect_timeout_ms,
+            upstream_response_timeout_ms: self.upstream.response_timeout_ms,
+            upstream_idle_max: self.upstream.idle_max,
+            header_read_timeout_ms: self.http.header_read_timeout_ms,
+            connections_max: self.http.connections_max,
+            drain_timeout_ms: self.worker.drain_timeout_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

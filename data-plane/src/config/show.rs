@@ -1,0 +1,106 @@
+//! Settings as people see them: the file that would give the same, with the token redacted.
+
+use toml::{Table, Value};
+
+use super::Settings;
+
+/// The document.
+pub(super) fn document(settings: &Settings) -> String {
+    let Settings {
+        control_plane,
+        gateway,
+        http,
+        admin_listen,
+        upstream,
+        worker,
+        probe,
+        log_format,
+        ..
+    } = settings;
+    let mut document = Table::new();
+    let mut section = |name: &str, fields: Vec<(&str, Option<Value>)>| {
+        let table: Table = fields
+            .into_iter()
+            .filter_map(|(field, value)| Some((field.to_owned(), value?)))
+            .collect();
+        document.insert(name.to_owned(), Value::Table(table));
+    };
+    let ca_file = control_plane
+        .ca_file
+        .as_ref()
+        .map(|path| text(path.display()));
+    section(
+        "control_plane",
+        vec![
+            ("endpoint", Some(text(&control_plane.endpoint))),
+            ("token", Some(text(&control_plane.token))),
+            ("ca_file", ca_file),
+            (
+                "allow_plaintext",
+                Some(control_plane.allow_plaintext.into()),
+            ),
+        ],
+    );
+    section(
+        "gateway",
+        vec![
+            ("id", gateway.id.as_ref().map(text)),
+            ("version", gateway.version.map(text)),
+            ("state_dir", Some(text(gateway.state_dir.display()))),
+            ("workers", Some(number(gateway.workers))),
+        ],
+    );
+    section(
+        "http",
+        vec![
+            ("listen", Some(text(http.listen))),
+            (
+                "header_read_timeout_ms",
+                Some(number(http.header_read_timeout_ms)),
+            ),
+            ("connections_max", Some(number(http.connections_max))),
+        ],
+    );
+    let admin = admin_listen.map_or_else(|| text("off"), text);
+    section("admin", vec![("listen", Some(admin))]);
+    section(
+        "upstream",
+        vec![
+            (
+                "connect_timeout_ms",
+                Some(number(upstream.connect_timeout_ms)),
+            ),
+            (
+                "response_timeout_ms",
+                Some(number(upstream.response_timeout_ms)),
+            ),
+            ("idle_max", Some(number(upstream.idle_max))),
+        ],
+    );
+    let env: Table = worker
+        .env
+        .iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect();
+    section(
+        "worker",
+        vec![
+            ("env", Some(Value::Table(env))),
+            ("drain_timeout_ms", Some(number(worker.drain_timeout_ms))),
+        ],
+    );
+    section(
+        "probe",
+        vec![("step_timeout_ms", Some(number(probe.step_timeout_ms)))],
+    );
+    section("log", vec![("format", Some(text(log_format)))]);
+    document.to_string()
+}
+
+fn text(value: impl ToString) -> Value {
+    Value::String(value.to_string())
+}
+
+fn number(value: impl TryInto<i64>) -> Value {
+    Value::Integer(value.try_into().unwrap_or(i64::MAX))
+}

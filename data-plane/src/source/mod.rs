@@ -1,0 +1,79 @@
+//! Where revisions come from. A source yields whole, checked snapshots and an index of consumer keys;
+//! what is made of them is the supervisor's business and the same for every source.
+//!
+//! Invariant: no answer is not an empty answer. A source that cannot reach its origin keeps the last
+//! snapshot and says so beside it.
+
+pub mod keys;
+pub mod link;
+pub mod sync;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gantry_domain::{Digest, Revision};
+
+pub use link::Link;
+
+use crate::supervisor::state::Identity;
+use crate::supervisor::store::Store;
+
+/// A revision with every document it names, each checked against its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The revision.
+    pub revision: Revision,
+    /// API definitions and releases, as they were written.
+    pub documents: BTreeMap<Digest, Arc<[u8]>>,
+}
+
+impl Snapshot {
+    /// The documents that a revision names.
+    pub fn documents_of(revision: &Revision) -> BTreeSet<Digest> {
+        let releases = revision.pins.values().flatten().map(|pin| pin.release);
+        revision.apis.values().copied().chain(releases).collect()
+    }
+}
+
+/// An index of consumer keys on disk. The file never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyIndex {
+    /// The file.
+    pub path: PathBuf,
+    /// How far it is.
+    pub epoch: u64,
+}
+
+/// What is wrong with a source, for status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Stable code.
+    pub code: &'static str,
+    /// The text.
+    pub message: String,
+}
+
+/// Whom the gateway works for, with the directory that keeps their state.
+#[derive(Debug, Clone)]
+pub struct Tenancy {
+    /// Tenant, environment and pepper.
+    pub identity: Identity,
+    /// Their state.
+    pub store: Store,
+}
+
+/// Everything a source has yielded so far.
+#[derive(Debug, Clone, Default)]
+pub struct SourceState {
+    /// Known once the origin has confirmed the token, now or at an earlier start.
+    pub tenancy: Option<Arc<Tenancy>>,
+    /// The newest snapshot.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// The newest index of consumer keys.
+    pub keys: Option<KeyIndex>,
+    /// The connection, while there is one.
+    pub link: Option<Link>,
+    /// What is wrong, if something is.
+    pub trouble: Option<Trouble>,
+}

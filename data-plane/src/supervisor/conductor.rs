@@ -1,0 +1,396 @@
+//! Takes each snapshot of the source to the workers: plan, admit, compose, tell, and once all live
+//! workers run it, keep it as last-known-good.
+//!
+//! Invariant: one revision at a time; the newest snapshot wins; what serves now goes on until
+//! something newer is ready, whatever fails on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_client::Backoff;
+use gantry_domain::GatewayProfile;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::admission::{Admitter, Needs};
+use super::generation::{Effective, EffectiveApi, Numbers, compose};
+use super::library::Libraries;
+use super::plan::{Wanted, plan};
+use super::pool::{Desired, SlotStatus};
+use super::progress::ProgressSender;
+use super::state::StateError;
+use crate::config::{BUILT_VERSION, Settings};
+use crate::protocol::Service;
+use crate::source::{Snapshot, SourceState, Tenancy};
+
+/// Waits before what failed for want of something is tried again.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// As above.
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
+/// Time that the first generation waits for consumer keys when an API asks for them: without them it
+/// would refuse every consumer for a moment. An environment without keys may never send any.
+const FIRST_KEYS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time after which workers that do not take a generation over are worth a line.
+const SLOW_AFTER: Duration = Duration::from_secs(30);
+
+/// The task's parts.
+pub struct Conductor {
+    /// All configuration.
+    pub settings: Arc<Settings>,
+    /// What this gateway offers to libraries.
+    pub profile: GatewayProfile,
+    /// Where snapshots come from.
+    pub source: watch::Receiver<SourceState>,
+    /// Where generations go.
+    pub desired: watch::Sender<Desired>,
+    /// How far workers are.
+    pub statuses: watch::Receiver<Vec<SlotStatus>>,
+    /// Where the conductor says how far it is.
+    pub progress: ProgressSender,
+    /// Rings when a library on disk turned out damaged.
+    pub damaged: Arc<Notify>,
+    /// APIs that an earlier process held.
+    pub held: BTreeMap<String, EffectiveApi>,
+}
+
+/// What the conductor knows between two events.
+struct State {
+    admitter: Option<Admitter>,
+    numbers: Numbers,
+    effective: Arc<Effective>,
+    serial: u64,
+    /// The snapshot that was taken to the workers last.
+    done: Option<Arc<Snapshot>>,
+    needs: Needs,
+    /// Told to workers and not yet in effect in all of them.
+    unsettled: Option<Instant>,
+    retry_at: Option<Instant>,
+    backoff: Backoff,
+    had_link: bool,
+}
+
+impl Conductor {
+    /// Runs until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let held = std::mem::take(&mut self.held);
+        let mut state = State {
+            admitter: None,
+            numbers: Numbers::default(),
+            effective: Arc::new(Effective {
+                revision: 0,
+                apis: held,
+            }),
+            serial: 0,
+            done: None,
+            needs: Needs::default(),
+            unsettled: None,
+            retry_at: None,
+            backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
+            had_link: false,
+        };
+        loop {
+            let worked = tokio::select! {
+                worked = self.step(&mut state) => worked,
+                () = stop.cancelled() => return,
+            };
+            if worked {
+                continue;
+            }
+            let damaged = self.damaged.clone();
+            tokio::select! {
+                changed = self.source.changed() => if changed.is_err() { return },
+                changed = self.statuses.changed(), if state.unsettled.is_some() => if changed.is_err() { return },
+                () = wait(state.retry_at) => {}
+                () = damaged.notified() => {
+                    if let Some(admitter) = &mut state.admitter {
+                        admitter.distrust();
+                    }
+                    // Workers could not load it: they are told again once it is back.
+                    state.done = None;
+                }
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Does what there is to do, if there is something.
+    async fn step(&mut self, state: &mut State) -> bool {
+        let source = self.source.borrow_and_update().clone();
+        if let Some(snapshot) = &source.snapshot {
+            let is_new = state
+                .done
+                .as_ref()
+                .is_none_or(|done| !Arc::ptr_eq(done, snapshot));
+            let due = state.retry_at.is_some_and(|at| at <= Instant::now());
+            // What could not be fetched for want of a control plane can be now.
+            let linked = state.retry_at.is_some() && source.link.is_some() && !state.had_link;
+            state.had_link = source.link.is_some();
+            if is_new || due || linked {
+                if is_new {
+                    state.backoff.reset();
+                }
+                self.advance(state, &source, snapshot, is_new).await;
+                return true;
+            }
+        }
+        if let Some(since) = state.unsettled {
+            self.settle(state, since).await;
+        }
+        false
+    }
+
+    async fn advance(
+        &mut self,
+        state: &mut State,
+        source: &SourceState,
+        snapshot: &Arc<Snapshot>,
+        is_new: bool,
+    ) {
+        let Some(tenancy) = &source.tenancy else {
+            return;
+        };
+        if state.admitter.is_none() {
+            self.recover(state, tenancy).await;
+        }
+        let Some(admitter) = &mut state.admitter else {
+            return;
+        };
+        let wanted = self.plan(snapshot, tenancy).await;
+        let needs = Needs::of(&wanted);
+        self.progress.begin(&needs.labels());
+        let (admission, retry) = admitter
+            .admit(&needs, source.link.as_ref(), &self.progress)
+            .await;
+        let effective = compose(&wanted, &admission, &state.effective, &mut state.numbers);
+        announce(tenancy, &state.effective, &effective);
+        state.retry_at = retry.then(|| Instant::now() + state.backoff.next_wait());
+        state.needs = needs;
+        state.done = Some(snapshot.clone());
+        if is_new || effective != *state.effective {
+            self.tell(state, tenancy, effective).await;
+        }
+    }
+
+    /// Plans a revision off the runtime's threads: there may be thousands of definitions.
+    async fn plan(&self, snapshot: &Arc<Snapshot>, tenancy: &Tenancy) -> Wanted {
+        let (snapshot, profile) = (snapshot.clone(), self.profile.clone());
+        let tenant = tenancy.identity.tenant.clone();
+        let number = snapshot.revision.number;
+        let work = move || plan(&snapshot, &profile, &tenant);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(wanted) => wanted,
+            // Only at shutdown, when nothing is made of it any more.
+            Err(_) => Wanted {
+                revision: number,
+                apis: BTreeMap::new(),
+            },
+        }
+    }
+
+    /// The first revision of a tenancy: what an earlier process held is checked before it counts.
+    async fn recover(&self, state: &mut State, tenancy: &Arc<Tenancy>) {
+        state.admitter = Some(Admitter::new(self.settings.clone(), tenancy, BUILT_VERSION));
+        let (held, store) = (state.effective.apis.clone(), tenancy.store.clone());
+        let check = move || {
+            let libraries = Libraries::of(&store);
+            held.into_iter()
+                .filter_map(|(id, api)| Some((id, restored(api, &libraries)?)))
+                .collect()
+        };
+        let apis = tokio::task::spawn_blocking(check).await.unwrap_or_default();
+        state.effective = Arc::new(Effective { revision: 0, apis });
+    }
+
+    async fn tell(&mut self, state: &mut State, tenancy: &Arc<Tenancy>, effective: Effective) {
+        if state.serial == 0 && needs_keys(&effective) {
+            let arrived = self.source.wait_for(|source| source.keys.is_some());
+            // Those that come later are told later.
+            let _ = timeout(FIRST_KEYS_TIMEOUT, arrived).await;
+        }
+        let keys = self.source.borrow().keys.clone();
+        let effective = Arc::new(effective);
+        state.effective = effective.clone();
+        state.serial += 1;
+        state.unsettled = Some(Instant::now());
+        self.progress.told(effective.clone());
+        self.desired.send_modify(|desired| {
+            desired.tenancy = Some(tenancy.clone());
+            desired.generation = Some((state.serial, effective));
+            if keys.is_some() {
+                desired.keys = keys;
+            }
+        });
+    }
+
+    /// Keeps the generation once it is in effect.
+    async fn settle(&mut self, state: &mut State, since: Instant) {
+        let workers = {
+            let statuses = self.statuses.borrow_and_update();
+            in_effect(&statuses, state.serial)
+        };
+        let Some(workers) = workers else {
+            if since.elapsed() >= SLOW_AFTER {
+                tracing::warn!(
+                    code = "GENERATION_SLOW",
+                    revision = state.effective.revision,
+                    "revision {} is not in effect in all workers after {} s",
+                    state.effective.revision,
+                    since.elapsed().as_secs()
+                );
+                state.unsettled = Some(Instant::now());
+            }
+            return;
+        };
+        state.unsettled = None;
+        let revision = state.effective.revision;
+        let duration_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            revision,
+            workers,
+            duration_ms,
+            "revision {revision} is in effect in {workers} worker(s)"
+        );
+        self.progress.in_effect(revision);
+        let tenancy = self.source.borrow().tenancy.clone();
+        if let (Some(tenancy), Some(snapshot)) = (tenancy, state.done.clone()) {
+            keep(state, &tenancy, snapshot).await;
+        }
+    }
+}
+
+/// Waits until a moment, or for ever.
+async fn wait(until: Option<Instant>) {
+    match until {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// In how many workers a generation is in effect, once it is in all that live. A slot that has not
+/// had a worker yet is waited for; one whose worker died is not.
+fn in_effect(statuses: &[SlotStatus], serial: u64) -> Option<usize> {
+    let pending = |status: &SlotStatus| match status.pid {
+        Some(_) => status.serial < serial,
+        None => status.deaths == 0,
+    };
+    let live = statuses
+        .iter()
+        .filter(|status| status.pid.is_some())
+        .count();
+    (live > 0 && !statuses.iter().any(pending)).then_some(live)
+}
+
+fn needs_keys(effective: &Effective) -> bool {
+    let asks = |service: &Service| matches!(service, Service::Serve(runtime) if runtime.token_header.is_some());
+    effective.apis.values().any(|api| asks(&api.order.service))
+}
+
+/// A held API of an earlier process, if its libraries are still here and whole.
+fn restored(mut api: EffectiveApi, libraries: &Libraries) -> Option<EffectiveApi> {
+    if let Service::Serve(runtime) = &mut api.order.service {
+        for function in &mut runtime.functions {
+            let digest = function.digest.parse().ok()?;
+            function.library = libraries.verified(&digest).ok()??;
+        }
+    }
+    Some(api)
+}
+
+/// Says which APIs do not run what the revision wants, once each.
+fn announce(tenancy: &Tenancy, before: &Effective, now: &Effective) {
+    for (id, api) in &now.apis {
+        let Some(failure) = &api.trouble else {
+            continue;
+        };
+        if before.apis.get(id).and_then(|api| api.trouble.as_ref()) == Some(failure) {
+            continue;
+        }
+        let (state, consequence) = if api.is_held() {
+            ("held", "keeps its earlier functions")
+        } else {
+            ("failed", "answers 500")
+        };
+        tracing::error!(
+            code = failure.code, tenant.id = %tenancy.identity.tenant, api.id = id, state, revision = now.revision,
+            "API {id} {consequence}: {}", failure.message
+        );
+    }
+}
+
+/// Makes a generation last-known-good and removes what neither it nor its revision needs.
+async fn keep(state: &State, tenancy: &Arc<Tenancy>, snapshot: Arc<Snapshot>) {
+    if let Some(admitter) = &state.admitter {
+        admitter.keep_verdicts();
+    }
+    let held = state.effective.held();
+    let documents: BTreeSet<String> = snapshot.documents.keys().map(ToString::to_string).collect();
+    let mut libraries: BTreeSet<String> = state
+        .needs
+        .digests()
+        .iter()
+        .map(Libraries::file_name)
+        .collect();
+    libraries.extend(
+        state
+            .effective
+            .digests()
+            .iter()
+            .map(|digest| format!("{digest}.so")),
+    );
+    let store = tenancy.store.clone();
+    let work = move || -> Result<(), StateError> {
+        store.keep(&snapshot, held)?;
+        store.sweep("documents", &documents)?;
+        store.sweep("libraries", &libraries)?;
+        Ok(())
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::error!(
+            code = "STATE_UNUSABLE",
+            "keep what serves as last-known-good: {e}"
+        ),
+        Err(e) => tracing::error!(
+            code = "STATE_UNUSABLE",
+            "keep what serves as last-known-good: {e}"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(pid: Option<u32>, serial: u64, deaths: u64) -> SlotStatus {
+        SlotStatus {
+            pid,
+            serial,
+            deaths,
+            ..SlotStatus::default()
+        }
+    }
+
+    #[test]
+    fn generation_is_in_effect_when_all_live_workers_run_it() {
+        assert_eq!(
+            in_effect(&[slot(Some(1), 2, 0), slot(Some(2), 2, 0)], 2),
+            Some(2)
+        );
+        assert_eq!(
+            in_effect(&[slot(Some(1), 2, 0), slot(Some(2), 1, 0)], 2),
+            None
+        );
+        assert_eq!(
+            in_effect(&[slot(Some(1), 2, 0), slot(None, 0, 1)], 2),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn slots_that_have_not_started_are_waited_for_and_no_worker_is_no_effect() {
+        assert_eq!(in_effect(&[slot(Some(1), 1, 0), slot(None, 0, 0)], 1), None);
+        assert_eq!(in_effect(&[slot(None, 0, 3), slot(None, 0, 1)], 1), None);
+    }
+}

@@ -1,0 +1,395 @@
+//! From what a revision wants to what workers are told. An API whose functions cannot be had keeps
+//! the order it had before (`held`), or is refused if it had none; every other API is untouched.
+//!
+//! Invariant: equal orders stay equal from one generation to the next, numbers included, so that the
+//! difference between two generations is exactly what changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use gantry_domain::plan::{ApiPlan, PlannedFunction};
+use gantry_domain::{Authentication, Digest, FunctionFlag};
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Failure, Wanted, WantedApi};
+use crate::protocol::{ApiOrder, ApiRuntime, FunctionOrder, Generation, Service};
+
+/// Numbers of functions that are remembered, at most, beyond those in use.
+const NUMBERS_KEPT_MAX: usize = 65_536;
+
+/// A library as people know it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ArtifactLabel {
+    /// The digest.
+    pub digest: String,
+    /// The bundle.
+    pub bundle: String,
+    /// The bundle's version.
+    pub version: String,
+    /// The file's name in the bundle.
+    pub file: String,
+}
+
+impl ArtifactLabel {
+    /// The label of a planned function's library.
+    pub fn of(function: &PlannedFunction) -> Self {
+        Self {
+            digest: function.artifact.digest.to_string(),
+            bundle: function.bundle.to_string(),
+            version: function.version.to_string(),
+            file: function.artifact.file.to_string(),
+        }
+    }
+}
+
+/// One API as workers run it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EffectiveApi {
+    /// What workers are told.
+    pub order: ApiOrder,
+    /// The libraries in it.
+    pub artifacts: BTreeSet<ArtifactLabel>,
+    /// Why this is not what the revision wants. With an order that serves, the API is held.
+    pub trouble: Option<Failure>,
+}
+
+impl EffectiveApi {
+    /// Whether requests are served.
+    pub fn serves(&self) -> bool {
+        matches!(self.order.service, Service::Serve(_))
+    }
+
+    /// Whether it serves what an earlier revision wanted.
+    pub fn is_held(&self) -> bool {
+        self.serves() && self.trouble.is_some()
+    }
+
+    fn route(&self) -> (Option<String>, String) {
+        (self.order.domain.clone(), self.order.prefix.clone())
+    }
+}
+
+/// A revision as this gateway runs it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Effective {
+    /// The revision.
+    pub revision: u64,
+    /// Every API.
+    pub apis: BTreeMap<String, EffectiveApi>,
+}
+
+impl Effective {
+    /// The APIs that run on instances of an earlier revision.
+    pub fn held(&self) -> BTreeMap<String, EffectiveApi> {
+        let held = self.apis.iter().filter(|(_, api)| api.is_held());
+        held.map(|(id, api)| (id.clone(), api.clone())).collect()
+    }
+
+    /// Digests of all libraries in it.
+    pub fn digests(&self) -> BTreeSet<String> {
+        self.apis
+            .values()
+            .flat_map(|api| &api.artifacts)
+            .map(|label| label.digest.clone())
+            .collect()
+    }
+
+    /// What a worker that runs `from` must be told; everything when it runs nothing yet.
+    pub fn difference(&self, from: Option<&Self>) -> Generation {
+        let before = |id: &str| {
+            from.and_then(|from| from.apis.get(id))
+                .map(|api| &api.order)
+        };
+        let changed = self
+            .apis
+            .iter()
+            .filter(|(id, api)| before(id) != Some(&api.order));
+        let removed = from.map(|from| &from.apis).into_iter().flatten();
+        Generation {
+            revision: self.revision,
+            replace: from.is_none(),
+            apis: changed.map(|(_, api)| api.order.clone()).collect(),
+            removed: removed
+                .filter(|(id, _)| !self.apis.contains_key(*id))
+                .map(|(id, _)| id.clone())
+                .collect(),
+        }
+    }
+}
+
+/// One use of a function: what the probe starts and a verdict is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FunctionUse {
+    /// The library.
+    pub digest: Digest,
+    /// The API.
+    pub api_id: String,
+    /// The hook.
+    pub hook: String,
+    /// The function.
+    pub function: String,
+    /// The digest of the configuration.
+    pub config: Digest,
+}
+
+impl FunctionUse {
+    /// The use of a function in a plan.
+    pub fn of(plan: &ApiPlan, function: &PlannedFunction, config: Digest) -> Self {
+        Self {
+            digest: function.artifact.digest,
+            api_id: plan.definition.api_id.to_string(),
+            hook: function.hook.to_string(),
+            function: function.function.to_string(),
+            config,
+        }
+    }
+}
+
+/// What of a revision can be had: paths of proven libraries, and what failed.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// Proven libraries in the store.
+    pub libraries: HashMap<Digest, PathBuf>,
+    /// Libraries that cannot be had or opened.
+    pub failed_libraries: HashMap<Digest, Failure>,
+    /// Uses that do not start.
+    pub failed_uses: HashMap<FunctionUse, Failure>,
+}
+
+impl Admission {
+    fn path(&self, function: &FunctionUse) -> Result<PathBuf, Failure> {
+        let failed = self
+            .failed_libraries
+            .get(&function.digest)
+            .or_else(|| self.failed_uses.get(function));
+        if let Some(failure) = failed {
+            return Err(failure.clone());
+        }
+        let missing = || {
+            Failure::new(
+                "LIBRARY_MISSING",
+                format!("library {} is not here", function.digest),
+            )
+        };
+        self.libraries
+            .get(&function.digest)
+            .cloned()
+            .ok_or_else(missing)
+    }
+}
+
+/// A function in its place, for numbering and for naming culprits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Place {
+    api_id: String,
+    hook: String,
+    position: usize,
+    function: String,
+    digest: String,
+}
+
+/// Gives each function in its place a number, the same one for as long as it is in use.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    known: HashMap<Place, u32>,
+    last: u32,
+}
+
+impl Numbers {
+    fn number(&mut self, place: Place) -> u32 {
+        let last = &mut self.last;
+        *self.known.entry(place).or_insert_with(|| {
+            // Wrapping would take four billion deployments; 0 is never given.
+            *last = last.wrapping_add(1).max(1);
+            *last
+        })
+    }
+
+    fn assign(&mut self, api_id: &str, function: &mut FunctionOrder) {
+        function.number = self.number(Place {
+            api_id: api_id.to_owned(),
+            hook: function.hook.clone(),
+            position: function.position,
+            function: function.function.clone(),
+            digest: function.digest.clone(),
+        });
+    }
+
+    fn forget_unused(&mut self, effective: &Effective) {
+        if self.known.len() <= NUMBERS_KEPT_MAX {
+            return;
+        }
+        let used: BTreeSet<u32> = effective
+            .apis
+            .values()
+            .flat_map(|api| functions(&api.order))
+            .map(|f| f.number)
+            .collect();
+        self.known.retain(|_, number| used.contains(number));
+    }
+}
+
+/// The functions of an order.
+pub fn functions(order: &ApiOrder) -> &[FunctionOrder] {
+    match &order.service {
+        Service::Serve(runtime) => &runtime.functions,
+        Service::Refuse { .. } => &[],
+    }
+}
+
+/// Puts a generation together.
+pub fn compose(
+    wanted: &Wanted,
+    admission: &Admission,
+    previous: &Effective,
+    numbers: &mut Numbers,
+) -> Effective {
+    let mut apis = BTreeMap::new();
+    for (id, wanted) in &wanted.apis {
+        let composed = match wanted {
+            WantedApi::Run(plan) => match order(plan, admission) {
+                Ok(order) => Some(serving(plan, order)),
+                Err(failure) => Some(held_or_refused(plan, previous, failure)),
+            },
+            WantedApi::Refuse { route, failure } => route.as_ref().map(|route| {
+                refused(
+                    id.as_str(),
+                    (route.domain.clone(), route.prefix.clone()),
+                    failure.clone(),
+                )
+            }),
+        };
+        match composed {
+            Some(api) => drop(apis.insert(id.to_string(), api)),
+            None => tracing::error!(
+                code = "ROUTE_UNREADABLE", api.id = %id,
+                "API {id} is left out: not even its host and path can be read"
+            ),
+        }
+    }
+    release_taken_routes(wanted, &mut apis);
+    let mut effective = Effective {
+        revision: wanted.revision,
+        apis,
+    };
+    for (id, api) in &mut effective.apis {
+        if let Service::Serve(runtime) = &mut api.order.service {
+            runtime
+                .functions
+                .iter_mut()
+                .for_each(|function| numbers.assign(id, function));
+        }
+    }
+    numbers.forget_unused(&effective);
+    effective
+}
+
+fn serving(plan: &ApiPlan, order: ApiOrder) -> EffectiveApi {
+    let artifacts = plan.functions.iter().map(ArtifactLabel::of).collect();
+    EffectiveApi {
+        order,
+        artifacts,
+        trouble: None,
+    }
+}
+
+fn held_or_refused(plan: &ApiPlan, previous: &Effective, failure: Failure) -> EffectiveApi {
+    let id = plan.definition.api_id.as_str();
+    match previous.apis.get(id).filter(|api| api.serves()) {
+        Some(before) => EffectiveApi {
+            trouble: Some(failure),
+            ..before.clone()
+        },
+        None => refused(id, route_of(plan), failure),
+    }
+}
+
+fn route_of(plan: &ApiPlan) -> (Option<String>, String) {
+    let route = plan.definition.route();
+    (route.domain, route.prefix)
+}
+
+fn refused(id: &str, (domain, prefix): (Option<String>, String), failure: Failure) -> EffectiveApi {
+    let Failure { code, message } = failure.clone();
+    let service = Service::Refuse { code, message };
+    let order = ApiOrder {
+        api_id: id.to_owned(),
+        domain,
+        prefix,
+        service,
+    };
+    EffectiveApi {
+        order,
+        artifacts: BTreeSet::new(),
+        trouble: Some(failure),
+    }
+}
+
+/// A held API stays at the route it had. If that belongs to another API by now, it cannot be held.
+fn release_taken_routes(wanted: &Wanted, apis: &mut BTreeMap<String, EffectiveApi>) {
+    let taken: BTreeSet<_> = apis
+        .values()
+        .filter(|api| !api.is_held())
+        .map(EffectiveApi::route)
+        .collect();
+    for (id, wanted) in &wanted.apis {
+        let WantedApi::Run(plan) = wanted else {
+            continue;
+        };
+        let Some(api) = apis.get_mut(id.as_str()) else {
+            continue;
+        };
+        if api.is_held()
+            && taken.contains(&api.route())
+            && let Some(failure) = api.trouble.clone()
+        {
+            *api = refused(id.as_str(), route_of(plan), failure);
+        }
+    }
+}
+
+fn order(plan: &ApiPlan, admission: &Admission) -> Result<ApiOrder, Failure> {
+    let definition = &plan.definition;
+    let config = definition.config_text();
+    let config_digest = Digest::of(&config);
+    let mut functions = Vec::with_capacity(plan.functions.len());
+    for function in &plan.functions {
+        functions.push(FunctionOrder {
+            hook: function.hook.to_string(),
+            position: function.position,
+            function: function.function.to_string(),
+            digest: function.artifact.digest.to_string(),
+            library: admission.path(&FunctionUse::of(plan, function, config_digest))?,
+            may_block: function.flags.contains(&FunctionFlag::MayBlock),
+            number: 0,
+        });
+    }
+    let (keyless, plugin_auth, token_header) = match definition.authentication() {
+        Authentication::Keyless => (true, false, None),
+        Authentication::Required {
+            plugin,
+            token_header,
+        } => (false, plugin, token_header),
+    };
+    let (domain, prefix) = route_of(plan);
+    let runtime = ApiRuntime {
+        target_url: definition.target_url.clone(),
+        strip_listen_path: definition.strip_listen_path,
+        keyless,
+        plugin_auth,
+        token_header,
+        definition: definition.canonical(),
+        config,
+        functions,
+    };
+    let service = Service::Serve(Box::new(runtime));
+    Ok(ApiOrder {
+        api_id: definition.api_id.to_string(),
+        domain,
+        prefix,
+        service,
+    })
+}
+
+#[cfg(test)]
+mod tests;

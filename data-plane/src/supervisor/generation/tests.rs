@@ -1,0 +1,174 @@
+use serde_json::json;
+
+use super::*;
+use crate::supervisor::plan::plan;
+use crate::supervisor::plan::tests::{definition, profile, release, snapshot, tenant};
+
+/// Revision with a plain API and one with a function whose library has these bytes.
+fn wanted(number: u64, bytes: &str, path: &str) -> Wanted {
+    let apis = [
+        (
+            "hooked",
+            definition("hooked", path, json!({"custom_middleware_bundle": "hooks"})),
+        ),
+        ("plain", definition("plain", "/plain", json!({}))),
+    ];
+    let bundles = [("hooks", release("hooks", "hooks.so", bytes))];
+    plan(&snapshot(number, &apis, &bundles), &profile(), &tenant())
+}
+
+fn admit(bytes: &str) -> Admission {
+    let digest = Digest::of(bytes);
+    let libraries = HashMap::from([(digest, PathBuf::from(format!("/s/{digest}.so")))]);
+    Admission {
+        libraries,
+        ..Admission::default()
+    }
+}
+
+fn refuse(bytes: &str) -> Admission {
+    let failure = Failure::new("PROBE_CRASHED", "signal 11");
+    Admission {
+        failed_libraries: HashMap::from([(Digest::of(bytes), failure)]),
+        ..admit(bytes)
+    }
+}
+
+#[test]
+fn api_whose_library_fails_is_held_and_others_move_on() {
+    let mut numbers = Numbers::default();
+    let first = compose(
+        &wanted(1, "one", "/h"),
+        &admit("one"),
+        &Effective::default(),
+        &mut numbers,
+    );
+    let second = compose(
+        &wanted(2, "two", "/h"),
+        &refuse("two"),
+        &first,
+        &mut numbers,
+    );
+    let hooked = &second.apis["hooked"];
+    assert!(hooked.is_held());
+    assert_eq!(hooked.order, first.apis["hooked"].order);
+    assert_eq!(hooked.trouble.as_ref().unwrap().code, "PROBE_CRASHED");
+    assert_eq!(second.apis["plain"].trouble, None);
+    let difference = second.difference(Some(&first));
+    assert_eq!(
+        (
+            difference.revision,
+            difference.apis.len(),
+            difference.removed.len()
+        ),
+        (2, 0, 0)
+    );
+}
+
+#[test]
+fn api_without_an_earlier_order_is_refused() {
+    let effective = compose(
+        &wanted(1, "one", "/h"),
+        &refuse("one"),
+        &Effective::default(),
+        &mut Numbers::default(),
+    );
+    let hooked = &effective.apis["hooked"];
+    assert!(!hooked.serves());
+    assert!(
+        matches!(&hooked.order.service, Service::Refuse { code, .. } if code == "PROBE_CRASHED")
+    );
+    assert_eq!(hooked.order.prefix, "/h");
+}
+
+#[test]
+fn use_that_does_not_start_fails_its_api_only() {
+    let wanted = wanted(1, "one", "/h");
+    let WantedApi::Run(plan) = &wanted.apis[&"hooked".parse().unwrap()] else {
+        panic!("{wanted:?}")
+    };
+    let failed = FunctionUse::of(plan, &plan.functions[0], Digest::of("{}"));
+    let failed_uses = HashMap::from([(failed, Failure::new("START_FAILED", "no such file"))]);
+    let admission = Admission {
+        failed_uses,
+        ..admit("one")
+    };
+    let effective = compose(
+        &wanted,
+        &admission,
+        &Effective::default(),
+        &mut Numbers::default(),
+    );
+    assert!(!effective.apis["hooked"].serves());
+    assert!(effective.apis["plain"].serves());
+}
+
+#[test]
+fn held_api_gives_way_when_its_route_belongs_to_another() {
+    let mut numbers = Numbers::default();
+    let first = compose(
+        &wanted(1, "one", "/h"),
+        &admit("one"),
+        &Effective::default(),
+        &mut numbers,
+    );
+    let apis = [
+        (
+            "hooked",
+            definition(
+                "hooked",
+                "/elsewhere",
+                json!({"custom_middleware_bundle": "hooks"}),
+            ),
+        ),
+        ("heir", definition("heir", "/h", json!({}))),
+    ];
+    let bundles = [("hooks", release("hooks", "hooks.so", "two"))];
+    let wanted = plan(&snapshot(2, &apis, &bundles), &profile(), &tenant());
+    let second = compose(&wanted, &refuse("two"), &first, &mut numbers);
+    assert!(!second.apis["hooked"].serves());
+    assert_eq!(second.apis["hooked"].order.prefix, "/elsewhere");
+    assert!(second.apis["heir"].serves());
+}
+
+#[test]
+fn numbers_stay_with_their_function_and_are_never_zero() {
+    let mut numbers = Numbers::default();
+    let number = |effective: &Effective| functions(&effective.apis["hooked"].order)[0].number;
+    let first = compose(
+        &wanted(1, "one", "/h"),
+        &admit("one"),
+        &Effective::default(),
+        &mut numbers,
+    );
+    let other = compose(&wanted(2, "two", "/h"), &admit("two"), &first, &mut numbers);
+    let again = compose(&wanted(3, "one", "/h"), &admit("one"), &other, &mut numbers);
+    assert_ne!(number(&first), 0);
+    assert_ne!(number(&first), number(&other));
+    assert_eq!(number(&first), number(&again));
+}
+
+#[test]
+fn difference_holds_what_changed_and_everything_for_a_new_worker() {
+    let mut numbers = Numbers::default();
+    let first = compose(
+        &wanted(1, "one", "/h"),
+        &admit("one"),
+        &Effective::default(),
+        &mut numbers,
+    );
+    let second = compose(&wanted(2, "two", "/h"), &admit("two"), &first, &mut numbers);
+    let changed = second.difference(Some(&first));
+    let names: Vec<_> = changed.apis.iter().map(|api| api.api_id.as_str()).collect();
+    assert_eq!((changed.replace, names), (false, vec!["hooked"]));
+    let whole = second.difference(None);
+    assert_eq!((whole.replace, whole.apis.len()), (true, 2));
+    let emptied = Effective {
+        revision: 3,
+        apis: BTreeMap::new(),
+    };
+    assert_eq!(
+        emptied.difference(Some(&second)).removed,
+        ["hooked", "plain"]
+    );
+}

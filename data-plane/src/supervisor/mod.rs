@@ -1,0 +1,409 @@
+//! The supervisor: takes revisions from a source to the workers, keeps what serves on disk, and says
+//! how it goes. Loads no plugin and speaks no HTTP to clients.
+//!
+//! The tasks and what flows between them, every arrow a value that is replaced whole:
+//!
+//! ```text
+//! sync ── SourceState ──> conductor ── Desired ──> slots (one task each) ──> workers
+//!   ^                         │                      │
+//!   └── GatewayReport ── report <── Progress, SlotStatus ──> admin
+//! ```
+//!
+//! Invariant: every task is in a set that is awaited; the order of the end is source and conductor
+//! first, then the workers drain, then the operators' door closes.
+
+pub mod files;
+pub mod state;
+
+pub mod library;
+pub mod store;
+pub mod verdict;
+
+pub mod admission;
+pub mod conductor;
+pub mod fetch;
+pub mod generation;
+pub mod plan;
+pub mod probe;
+pub mod progress;
+
+pub mod culprit;
+pub mod output;
+pub mod plugin_log;
+pub mod pool;
+mod role;
+pub mod slot;
+
+pub mod admin;
+pub mod report;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use gantry_domain::{AbiVersion, GatewayId, GatewayProfile, GatewayVersion, Platform};
+use gantry_proto::v1;
+use serde_json::json;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::conductor::Conductor;
+use self::generation::EffectiveApi;
+use self::pool::{Desired, Pool, SlotStatus};
+use self::progress::ProgressSender;
+use self::report::View;
+use self::state::{StateDir, StateError};
+use self::store::Store;
+use crate::config::{BUILT_VERSION, Settings};
+use crate::source::keys::KeyLedger;
+use crate::source::link::LinkError;
+use crate::source::sync::Sync;
+use crate::source::{Link, SourceState, Tenancy};
+use crate::sys::process;
+
+/// Why the supervisor does not run.
+#[derive(Debug, Error)]
+pub enum SupervisorError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The connection to the control plane is configured wrongly.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// An address cannot be listened at.
+    #[error("listen at {address} for {purpose}: {source} (ADDRESS_UNUSABLE)")]
+    Listen {
+        /// Clients or operators.
+        purpose: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file for addresses cannot be written.
+    #[error("write {path}: {source} (ADDRESS_FILE_UNWRITABLE)")]
+    AddressFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The machine lacks something that a gateway needs.
+    #[error("{what}: {source} (SYSTEM_UNFIT)")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs a gateway until it is told to end.
+///
+/// # Errors
+/// It cannot begin; what happens later is logged, reported and borne.
+pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
+    let system = |what| move |source| SupervisorError::System { what, source };
+    let stop = stop_on_signals().map_err(system("watch for signals"))?;
+    process::forbid_inspection().map_err(system("keep credentials from other processes"))?;
+    let settings = Arc::new(settings);
+    let state = Arc::new(StateDir::open(&settings.gateway.state_dir)?);
+    let id = settings
+        .gateway
+        .id
+        .clone()
+        .map_or_else(|| state.gateway_id(), Ok)?;
+    let profile = profile(&settings)
+        .map_err(|e| system("read this machine's libc version")(io::Error::other(e)))?;
+    let wire_profile = wire_profile(&id, &profile, settings.gateway.version)
+        .map_err(system("read random bytes"))?;
+    let link = Link::new(&settings.control_plane)?;
+
+    let pool = Pool::bind(settings.http.listen, settings.gateway.workers).map_err(|source| {
+        SupervisorError::Listen {
+            purpose: "clients",
+            address: settings.http.listen,
+            source,
+        }
+    })?;
+    let admin = listen_admin(&settings).await?;
+    let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
+    if let Some(path) = &settings.address_file {
+        write_addresses(path, pool.address(), admin_address)?;
+    }
+    tracing::info!(
+        gateway.id = %id, gateway.version = %profile.version, built_version = BUILT_VERSION, listen = %pool.address(),
+        admin = admin_address.map(|address| address.to_string()), endpoint = settings.control_plane.endpoint,
+        "gateway {id} listens at {}", pool.address()
+    );
+
+    let (initial, held) = last_known_good(&state, &settings);
+    let tasks = Tasks {
+        settings,
+        state,
+        profile,
+        wire_profile,
+        link,
+        stop,
+    };
+    tasks.run(pool, admin, initial, held).await;
+    tracing::info!("gateway {id} has ended");
+    Ok(())
+}
+
+/// What the tasks are made of.
+struct Tasks {
+    settings: Arc<Settings>,
+    state: Arc<StateDir>,
+    profile: GatewayProfile,
+    wire_profile: v1::GatewayProfile,
+    link: Link,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    async fn run(
+        self,
+        pool: Pool,
+        admin: Option<TcpListener>,
+        initial: SourceState,
+        held: BTreeMap<String, EffectiveApi>,
+    ) {
+        let Self {
+            settings,
+            state,
+            profile,
+            wire_profile,
+            link,
+            stop,
+        } = self;
+        let slots = vec![SlotStatus::default(); settings.gateway.workers as usize];
+        let (statuses, status_reader) = watch::channel(slots);
+        let (desired, desired_reader) = watch::channel(Desired::default());
+        let (source, source_reader) = watch::channel(initial);
+        let (progress, progress_reader) = ProgressSender::channel();
+        let (reports, report_reader) = watch::channel(v1::GatewayReport::default());
+        let damaged = Arc::new(Notify::new());
+        let view = View {
+            profile: wire_profile.clone(),
+            endpoint: settings.control_plane.endpoint.clone(),
+            source: source_reader.clone(),
+            progress: progress_reader,
+            statuses: status_reader.clone(),
+            counters: pool.counters(),
+        };
+        let (workers_stop, last_stop) = (CancellationToken::new(), CancellationToken::new());
+        let mut workers = pool.run(
+            &settings,
+            &desired_reader,
+            &statuses,
+            &damaged,
+            &workers_stop,
+        );
+        let mut last = JoinSet::new();
+        last.spawn(report::run(view.clone(), reports, last_stop.clone()));
+        if let Some(admin) = admin {
+            last.spawn(admin::run(admin, view, last_stop.clone()));
+        }
+        let mut first = JoinSet::new();
+        first.spawn(forward_keys(
+            source_reader.clone(),
+            desired.clone(),
+            stop.clone(),
+        ));
+        let token = settings.control_plane.token.clone();
+        let sync = Sync {
+            link,
+            token,
+            profile: wire_profile,
+            state,
+            output: source,
+            reports: report_reader,
+        };
+        first.spawn(sync.run(stop.clone()));
+        let statuses = status_reader;
+        let conductor = Conductor {
+            settings,
+            profile,
+            source: source_reader,
+            desired,
+            statuses,
+            progress,
+            damaged,
+            held,
+        };
+        first.spawn(conductor.run(stop.clone()));
+
+        stop.cancelled().await;
+        tracing::info!("ending: workers drain");
+        drain(&mut first).await;
+        workers_stop.cancel();
+        drain(&mut workers).await;
+        last_stop.cancel();
+        drain(&mut last).await;
+    }
+}
+
+/// Awaits all tasks of a set. One that panicked is our own fault and is said; the others go on.
+async fn drain(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(e) = ended {
+            tracing::error!(
+                code = "TASK_PANICKED",
+                "a task of the supervisor ended: {e}"
+            );
+        }
+    }
+}
+
+/// Consumer keys go to the workers at once, also while the conductor is busy with a revision.
+async fn forward_keys(
+    mut source: watch::Receiver<SourceState>,
+    desired: watch::Sender<Desired>,
+    stop: CancellationToken,
+) {
+    loop {
+        let keys = source.borrow_and_update().keys.clone();
+        desired.send_if_modified(|desired| {
+            let changed = keys.is_some() && desired.keys != keys;
+            if changed {
+                desired.keys = keys;
+            }
+            changed
+        });
+        tokio::select! {
+            changed = source.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// What an earlier process served for the same token, so that this one serves it at once. Damaged
+/// state is said and left alone: the control plane brings what is needed.
+fn last_known_good(
+    state: &StateDir,
+    settings: &Settings,
+) -> (SourceState, BTreeMap<String, EffectiveApi>) {
+    let read = || -> Result<_, StateError> {
+        let Some(identity) = state.identity(&settings.control_plane.token)? else {
+            return Ok((SourceState::default(), BTreeMap::new()));
+        };
+        let store = Store::open(state.environment(&identity))?;
+        let keys = KeyLedger::last_known(&store)?;
+        let tenancy = Some(Arc::new(Tenancy {
+            identity,
+            store: store.clone(),
+        }));
+        let initial = SourceState {
+            tenancy,
+            keys,
+            ..SourceState::default()
+        };
+        Ok(match store.last_known_good() {
+            Ok(Some(last)) => {
+                let number = last.snapshot.revision.number;
+                tracing::info!(
+                    revision = number,
+                    "starting from revision {number}, which served last"
+                );
+                let snapshot = Some(Arc::new(last.snapshot));
+                (
+                    SourceState {
+                        snapshot,
+                        ..initial
+                    },
+                    last.held,
+                )
+            }
+            Ok(None) => (initial, BTreeMap::new()),
+            Err(e) => {
+                tracing::error!(code = "STATE_CORRUPT", "start without last-known-good: {e}");
+                (initial, BTreeMap::new())
+            }
+        })
+    };
+    read().unwrap_or_else(|e| {
+        tracing::error!(code = "STATE_CORRUPT", "start without last-known-good: {e}");
+        (SourceState::default(), BTreeMap::new())
+    })
+}
+
+fn profile(settings: &Settings) -> Result<GatewayProfile, String> {
+    let built: GatewayVersion = BUILT_VERSION.parse().map_err(|e| format!("{e}"))?;
+    Ok(GatewayProfile {
+        version: settings.gateway.version.unwrap_or(built),
+        platform: Platform::current(),
+        libc: process::libc_version().parse()?,
+        abi: AbiVersion {
+            major: gantry_abi::ABI_MAJOR,
+            minor: gantry_abi::ABI_MINOR,
+        },
+    })
+}
+
+fn wire_profile(
+    id: &GatewayId,
+    profile: &GatewayProfile,
+    overridden: Option<GatewayVersion>,
+) -> io::Result<v1::GatewayProfile> {
+    let nonce = getrandom::u64().map_err(io::Error::other)?;
+    let built = || format!("v{BUILT_VERSION}");
+    Ok(v1::GatewayProfile {
+        gateway_id: id.to_string(),
+        instance_nonce: format!("{nonce:016x}"),
+        version: profile.version.to_string(),
+        built_version: overridden.map(|_| built()).unwrap_or_default(),
+        platform: profile.platform.to_string(),
+        libc: profile.libc.to_string(),
+        abi: profile.abi.to_string(),
+        features: Vec::new(),
+    })
+}
+
+async fn listen_admin(settings: &Settings) -> Result<Option<TcpListener>, SupervisorError> {
+    let Some(address) = settings.admin_listen else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address).await;
+    bound.map(Some).map_err(|source| SupervisorError::Listen {
+        purpose: "operators",
+        address,
+        source,
+    })
+}
+
+fn write_addresses(
+    path: &Path,
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> Result<(), SupervisorError> {
+    let document =
+        json!({"listen": listen.to_string(), "admin": admin.map(|admin| admin.to_string())});
+    files::replace(path, format!("{document}\n").as_bytes()).map_err(|source| {
+        SupervisorError::AddressFile {
+            path: path.to_owned(),
+            source,
+        }
+    })
+}
+
+/// A token that SIGTERM and SIGINT cancel.
+fn stop_on_signals() -> io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut arrivals = signal(kind)?;
+        let stop = stop.clone();
+        // Ends with the runtime: there is nothing in it to await.
+        tokio::spawn(async move {
+            arrivals.recv().await;
+            stop.cancel();
+        });
+    }
+    Ok(stop)
+}

@@ -1,0 +1,155 @@
+//! What plugins print: lines on the standard output and error of workers and probes become log lines,
+//! bounded in length and rate, since nothing stops a plugin from printing for every request.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::process::Child;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+/// Bytes of a line, at most; the rest of a longer one becomes further lines.
+const LINE_BYTES_MAX: u64 = 4096;
+/// Lines of one stream in a second, at most.
+const LINES_PER_SECOND_MAX: u32 = 200;
+/// Time for the last lines to arrive after their process is gone. A process that a plugin started may
+/// hold the stream open for ever.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The streams of one process.
+pub struct Printed {
+    readers: JoinSet<()>,
+}
+
+/// Logs what a child prints from now on.
+pub fn follow(child: &mut Child, role: &'static str, slot: Option<u32>) -> Printed {
+    let mut readers = JoinSet::new();
+    if let Some(stdout) = child.stdout.take() {
+        readers.spawn(read(stdout, "stdout", role, slot));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        readers.spawn(read(stderr, "stderr", role, slot));
+    }
+    Printed { readers }
+}
+
+impl Printed {
+    /// Waits a little for the last lines of a process that is gone.
+    pub async fn finish(mut self) {
+        let all = async { while self.readers.join_next().await.is_some() {} };
+        // What is late is lost: dropping the set ends the readers.
+        let _ = timeout(LAST_LINES_TIMEOUT, all).await;
+    }
+}
+
+async fn read(
+    source: impl AsyncRead + Unpin,
+    stream: &'static str,
+    role: &'static str,
+    slot: Option<u32>,
+) {
+    let mut source = BufReader::new(source);
+    let mut rate = Rate::new(LINES_PER_SECOND_MAX);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut source)
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line)
+            .await
+        {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let (admitted, dropped) = rate.admit(Instant::now());
+        if dropped > 0 {
+            tracing::warn!(
+                code = "OUTPUT_DROPPED",
+                slot,
+                role,
+                stream,
+                "dropped {dropped} lines that plugins printed"
+            );
+        }
+        if admitted {
+            let text = printable(&line);
+            tracing::info!(code = "PLUGIN_OUTPUT", slot, role, stream, "{text}");
+        }
+    }
+}
+
+/// Text without control characters: what a plugin prints must not move an operator's cursor or forge
+/// another line.
+fn printable(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    text.trim_end()
+        .chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Admits so many things in a second.
+#[derive(Debug)]
+pub struct Rate {
+    max: u32,
+    admitted: u32,
+    dropped: u64,
+    since: Option<Instant>,
+}
+
+impl Rate {
+    /// At most `max` in a second.
+    pub const fn new(max: u32) -> Self {
+        Self {
+            max,
+            admitted: 0,
+            dropped: 0,
+            since: None,
+        }
+    }
+
+    /// Whether one more is admitted, and how many were not in the second that has just ended.
+    pub fn admit(&mut self, now: Instant) -> (bool, u64) {
+        let mut dropped = 0;
+        if self
+            .since
+            .is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1))
+        {
+            dropped = std::mem::take(&mut self.dropped);
+            (self.since, self.admitted) = (Some(now), 0);
+        }
+        if self.admitted < self.max {
+            self.admitted += 1;
+            return (true, dropped);
+        }
+        self.dropped += 1;
+        (false, dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_beyond_the_rate_are_dropped_and_counted() {
+        let mut rate = Rate::new(2);
+        let start = Instant::now();
+        let admitted: Vec<_> = (0..5).map(|_| rate.admit(start).0).collect();
+        assert_eq!(admitted, [true, true, false, false, false]);
+        assert_eq!(rate.admit(start + Duration::from_secs(1)), (true, 3));
+        assert_eq!(rate.admit(start + Duration::from_secs(2)), (true, 0));
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_log() {
+        assert_eq!(printable(b"a\x1b[2Jb\tc\r\n"), "a\u{fffd}[2Jb\tc");
+        assert_eq!(printable(b"\xff\n"), "\u{fffd}");
+    }
+}

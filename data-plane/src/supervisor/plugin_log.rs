@@ -1,0 +1,44 @@
+//! Lines that workers report become log lines with the tenant's name on them.
+
+use super::state::Identity;
+use crate::protocol::Report;
+
+/// One line with its level, which `tracing` wants to know at compile time.
+macro_rules! at_level {
+    ($level:expr, $($fields:tt)*) => {
+        match $level {
+            "error" => tracing::error!($($fields)*),
+            "warn" => tracing::warn!($($fields)*),
+            "debug" => tracing::debug!($($fields)*),
+            _ => tracing::info!($($fields)*),
+        }
+    };
+}
+
+/// Logs what a report says, if it is one of those that say something to people.
+pub fn log(slot: u32, identity: &Identity, report: &Report) {
+    let tenant = &identity.tenant;
+    match report {
+        Report::PluginLog {
+            level,
+            message,
+            api_id,
+            function,
+            hook,
+            trace_id,
+        } => {
+            at_level!(
+                level.as_str(), code = "PLUGIN_LOG", tenant.id = %tenant, slot, api.id = api_id.as_deref(),
+                function = function.as_deref(), hook = hook.as_deref(), trace_id = trace_id.as_deref(), "{message}"
+            );
+        }
+        Report::Note {
+            level,
+            code,
+            message,
+        } => {
+            at_level!(level.as_str(), code = code.as_str(), tenant.id = %tenant, slot, "worker: {message}");
+        }
+        Report::Applied { .. } | Report::KeysLoaded { .. } | Report::LibraryLoaded { .. } => {}
+    }
+}

@@ -1,0 +1,147 @@
+//! All worker slots: the sockets, the tasks, and the two values that connect them with the rest. What
+//! is to run goes in as one value that is replaced; how far each slot is comes out as another.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::generation::Effective;
+use super::slot::Slot;
+use crate::config::Settings;
+use crate::protocol::ApiFailure;
+use crate::source::{KeyIndex, Tenancy};
+use crate::sys::descriptors::listen;
+use crate::sys::slot::{Counter, SlotMemory};
+
+/// What workers are to run.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    /// Whom they work for.
+    pub tenancy: Option<Arc<Tenancy>>,
+    /// The generation, and how many there were: the same revision may come again with other instances.
+    pub generation: Option<(u64, Arc<Effective>)>,
+    /// The index of consumer keys.
+    pub keys: Option<KeyIndex>,
+}
+
+/// How far a slot is.
+#[derive(Debug, Clone, Default)]
+pub struct SlotStatus {
+    /// The live worker.
+    pub pid: Option<u32>,
+    /// The count of the generation that is in effect in it; 0 for none.
+    pub serial: u64,
+    /// That generation.
+    pub running: Option<Arc<Effective>>,
+    /// APIs that it could not bring there.
+    pub failures: Vec<ApiFailure>,
+    /// How far its keys are.
+    pub keys_epoch: u64,
+    /// Workers of this slot that died.
+    pub deaths: u64,
+    /// How the last one did.
+    pub last_death: Option<String>,
+}
+
+/// The slots before their tasks run: sockets and memory.
+pub struct Pool {
+    listeners: Vec<TcpListener>,
+    memories: Vec<Arc<SlotMemory>>,
+    address: SocketAddr,
+}
+
+/// Counters of all slots together.
+#[derive(Clone)]
+pub struct Counters {
+    memories: Vec<Arc<SlotMemory>>,
+}
+
+impl Counters {
+    /// The sum of a counter.
+    pub fn total(&self, counter: Counter) -> u64 {
+        // What a plugin scribbled over a counter must not stop the supervisor.
+        self.memories
+            .iter()
+            .fold(0, |sum, memory| sum.wrapping_add(memory.read(counter)))
+    }
+}
+
+impl Pool {
+    /// Binds one socket for each slot, all at one address.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or there is no memory.
+    pub fn bind(address: SocketAddr, slots: u32) -> io::Result<Self> {
+        let (mut listeners, mut memories, mut bound) = (Vec::new(), Vec::new(), address);
+        for _ in 0..slots {
+            let listener = listen(bound)?;
+            bound = listener.local_addr()?;
+            listeners.push(listener);
+            memories.push(Arc::new(SlotMemory::create()?));
+        }
+        Ok(Self {
+            listeners,
+            memories,
+            address: bound,
+        })
+    }
+
+    /// The address, with the port that the system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The counters, for reports.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            memories: self.memories.clone(),
+        }
+    }
+
+    /// Runs the slots' tasks in a set that ends when all have drained.
+    pub fn run(
+        self,
+        settings: &Arc<Settings>,
+        desired: &watch::Receiver<Desired>,
+        statuses: &watch::Sender<Vec<SlotStatus>>,
+        damaged: &Arc<Notify>,
+        stop: &CancellationToken,
+    ) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let slots = self.listeners.into_iter().zip(self.memories);
+        for (number, (listener, memory)) in (0..).zip(slots) {
+            let slot = Slot {
+                number,
+                settings: settings.clone(),
+                listener,
+                memory,
+                desired: desired.clone(),
+                statuses: statuses.clone(),
+                damaged: damaged.clone(),
+            };
+            tasks.spawn(slot.run(stop.clone()));
+        }
+        tasks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_share_the_port_that_the_first_one_got() {
+        let pool = Pool::bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        assert_ne!(pool.address().port(), 0);
+        for listener in &pool.listeners {
+            assert_eq!(listener.local_addr().unwrap(), pool.address());
+        }
+        pool.memories[0].add(Counter::Requests, 2);
+        pool.memories[2].add(Counter::Requests, 3);
+        assert_eq!(pool.counters().total(Counter::Requests), 5);
+    }
+}

@@ -1,0 +1,96 @@
+//! How far the gateway is with what it was given: written by the conductor, read by reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::generation::{ArtifactLabel, Effective};
+use super::plan::Failure;
+
+/// How far a library is on its way to the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// In the store, its bytes proven.
+    Verified,
+    /// Tried in the probe.
+    Probed,
+}
+
+impl Phase {
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Probed => "probed",
+        }
+    }
+}
+
+/// One library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactProgress {
+    /// The last phase that it reached.
+    pub phase: Phase,
+    /// Why it went no further.
+    pub failure: Option<Failure>,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// Libraries of the newest revision.
+    pub artifacts: BTreeMap<ArtifactLabel, ArtifactProgress>,
+    /// What workers were told last.
+    pub effective: Option<Arc<Effective>>,
+    /// The revision that is in effect in all live workers.
+    pub in_effect: Option<u64>,
+}
+
+/// The conductor's end.
+#[derive(Debug)]
+pub struct ProgressSender(watch::Sender<Progress>);
+
+impl ProgressSender {
+    /// Both ends.
+    pub fn channel() -> (Self, watch::Receiver<Progress>) {
+        let (sender, receiver) = watch::channel(Progress::default());
+        (Self(sender), receiver)
+    }
+
+    /// From now on these libraries count; others are forgotten.
+    pub fn begin(&self, labels: &BTreeSet<ArtifactLabel>) {
+        self.0
+            .send_modify(|progress| progress.artifacts.retain(|label, _| labels.contains(label)));
+    }
+
+    /// A library reached a phase, or failed in it.
+    pub fn artifacts(
+        &self,
+        labels: &BTreeSet<ArtifactLabel>,
+        phase: Phase,
+        failure: Option<&Failure>,
+    ) {
+        self.0.send_modify(|progress| {
+            for label in labels {
+                let reached = ArtifactProgress {
+                    phase,
+                    failure: failure.cloned(),
+                };
+                progress.artifacts.insert(label.clone(), reached);
+            }
+        });
+    }
+
+    /// Workers are told this from now on.
+    pub fn told(&self, effective: Arc<Effective>) {
+        self.0
+            .send_modify(|progress| progress.effective = Some(effective));
+    }
+
+    /// A revision is in effect.
+    pub fn in_effect(&self, revision: u64) {
+        self.0
+            .send_modify(|progress| progress.in_effect = Some(revision));
+    }
+}

@@ -1,0 +1,395 @@
+//! What the gateway says of itself, to the control plane and on `/status`: one picture from four
+//! sources, made when it is asked for.
+//!
+//! Invariant: nothing here is kept; a report is a function of what the others published.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gantry_proto::v1;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::generation::ArtifactLabel;
+use super::pool::{Counters, SlotStatus};
+use super::progress::{ArtifactProgress, Progress};
+use crate::source::{SourceState, Trouble};
+use crate::sys::slot::Counter;
+
+/// Changes that come together are reported together.
+const COALESCE: Duration = Duration::from_millis(50);
+/// How often counters alone make a new report.
+const COUNTERS_EVERY: Duration = Duration::from_secs(5);
+
+/// Where the picture comes from.
+#[derive(Clone)]
+pub struct View {
+    /// Who this gateway is.
+    pub profile: v1::GatewayProfile,
+    /// The control plane's address.
+    pub endpoint: String,
+    /// The source.
+    pub source: watch::Receiver<SourceState>,
+    /// The conductor.
+    pub progress: watch::Receiver<Progress>,
+    /// The slots.
+    pub statuses: watch::Receiver<Vec<SlotStatus>>,
+    /// Their counters.
+    pub counters: Counters,
+}
+
+impl View {
+    /// Whether a generation has been in effect: what readiness asks. Never false again.
+    pub fn is_ready(&self) -> bool {
+        self.progress.borrow().in_effect.is_some()
+    }
+
+    /// The report.
+    pub fn report(&self) -> v1::GatewayReport {
+        let progress = self.progress.borrow().clone();
+        let slots = self.statuses.borrow().clone();
+        let trouble = self.source.borrow().trouble.clone();
+        let apis = apis(&progress, &slots);
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let live = slots.iter().filter(|slot| slot.pid.is_some()).count();
+        let degraded =
+            !apis.is_empty() || live < slots.len() || trouble.as_ref().is_some_and(is_grave);
+        let state = match (progress.in_effect, degraded) {
+            (None, _) => "starting",
+            (Some(_), true) => "degraded",
+            (Some(_), false) => "ready",
+        };
+        v1::GatewayReport {
+            applied_revision: progress.in_effect.unwrap_or(0),
+            state: state.to_owned(),
+            artifacts: artifacts(&progress, &slots),
+            apis,
+            workers_live: count(live),
+            workers: count(slots.len()),
+            requests_total: self.counters.total(Counter::Requests),
+            worker_deaths_total: slots.iter().map(|slot| slot.deaths).sum(),
+        }
+    }
+
+    /// The document of `/status`.
+    pub fn status(&self) -> Value {
+        let report = self.report();
+        let source = self.source.borrow().clone();
+        let slots = self.statuses.borrow().clone();
+        let identity = source.tenancy.as_ref().map(|tenancy| &tenancy.identity);
+        let counters: serde_json::Map<_, _> = Counter::ALL
+            .into_iter()
+            .map(|counter| {
+                (
+                    counter.as_str().to_owned(),
+                    json!(self.counters.total(counter)),
+                )
+            })
+            .collect();
+        json!({
+            "profile": profile_json(&self.profile),
+            "tenant": identity.map(|identity| identity.tenant.to_string()),
+            "environment": identity.map(|identity| identity.environment.to_string()),
+            "control_plane": {
+                "endpoint": self.endpoint,
+                "connected": source.link.is_some(),
+                "trouble": source.trouble.map(|trouble| json!({"code": trouble.code, "message": trouble.message})),
+            },
+            "revision_received": source.snapshot.as_ref().map(|snapshot| snapshot.revision.number),
+            "keys_epoch": source.keys.as_ref().map(|keys| keys.epoch),
+            "report": report_json(&report),
+            "workers": slots.iter().enumerate().map(slot_json).collect::<Vec<_>>(),
+            "counters": counters,
+        })
+    }
+}
+
+/// Publishes a report whenever something changed, until told to stop.
+pub async fn run(
+    mut view: View,
+    output: watch::Sender<v1::GatewayReport>,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(COUNTERS_EVERY);
+    loop {
+        let report = view.report();
+        output.send_if_modified(|last| {
+            let changed = *last != report;
+            *last = report;
+            changed
+        });
+        tokio::select! {
+            changed = view.source.changed() => if changed.is_err() { return },
+            changed = view.progress.changed() => if changed.is_err() { return },
+            changed = view.statuses.changed() => if changed.is_err() { return },
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        sleep(COALESCE).await;
+        view.source.mark_unchanged();
+        view.progress.mark_unchanged();
+        view.statuses.mark_unchanged();
+    }
+}
+
+/// A control plane that is away is what a gateway is built to bear; a refusal is for somebody to see.
+fn is_grave(trouble: &Trouble) -> bool {
+    trouble.code != "CONTROL_PLANE_UNREACHABLE"
+}
+
+fn artifacts(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ArtifactStatus> {
+    let workers = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+    let running = progress
+        .effective
+        .iter()
+        .flat_map(|effective| effective.apis.values());
+    let labels: BTreeSet<&ArtifactLabel> = progress
+        .artifacts
+        .keys()
+        .chain(running.flat_map(|api| &api.artifacts))
+        .collect();
+    let status = |label: &ArtifactLabel| {
+        let serving = slots.iter().filter(|slot| serves(slot, label)).count();
+        let reached = progress.artifacts.get(label);
+        let failure = reached.and_then(|reached| reached.failure.clone());
+        let failure = failure
+            .map(|failure| (failure.code, failure.message))
+            .or_else(|| failure_in(slots, label));
+        let (code, message) = failure.clone().unwrap_or_default();
+        v1::ArtifactStatus {
+            bundle: label.bundle.clone(),
+            version: label.version.clone(),
+            file: label.file.clone(),
+            sha256: label.digest.clone(),
+            phase: phase(serving, failure.is_some(), reached).to_owned(),
+            workers_serving: u32::try_from(serving).unwrap_or(u32::MAX),
+            workers,
+            code,
+            message,
+        }
+    };
+    labels.into_iter().map(status).collect()
+}
+
+fn phase(serving: usize, failed: bool, reached: Option<&ArtifactProgress>) -> &'static str {
+    match (serving, failed, reached) {
+        (1.., _, _) => "serving",
+        (0, true, _) => "failed",
+        (0, false, Some(reached)) => reached.phase.as_str(),
+        // In the order of a held API, whose workers are just starting.
+        (0, false, None) => "probed",
+    }
+}
+
+fn serves(slot: &SlotStatus, label: &ArtifactLabel) -> bool {
+    let running = slot.pid.and(slot.running.as_ref());
+    let failed = |api: &str| {
+        let of_api = |failure: &&crate::protocol::ApiFailure| failure.api_id == api;
+        slot.failures.iter().any(|failure| of_api(&failure))
+    };
+    running.is_some_and(|running| {
+        running
+            .apis
+            .iter()
+            .any(|(id, api)| api.artifacts.contains(label) && !failed(id))
+    })
+}
+
+fn failure_in(slots: &[SlotStatus], label: &ArtifactLabel) -> Option<(String, String)> {
+    let mut failures = slots.iter().flat_map(|slot| &slot.failures);
+    let failure = failures.find(|failure| failure.digest.as_ref() == Some(&label.digest))?;
+    Some((failure.code.clone(), failure.message.clone()))
+}
+
+/// The APIs that are not simply serving what the revision wants.
+fn apis(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ApiStatus> {
+    let mut all: BTreeMap<String, v1::ApiStatus> = BTreeMap::new();
+    for (id, api) in progress
+        .effective
+        .iter()
+        .flat_map(|effective| &effective.apis)
+    {
+        if let Some(failure) = &api.trouble {
+            let state = if api.is_held() { "held" } else { "failed" };
+            all.insert(
+                id.clone(),
+                api_status(id, state, &failure.code, &failure.message),
+            );
+        }
+    }
+    for failure in slots
+        .iter()
+        .filter(|slot| slot.pid.is_some())
+        .flat_map(|slot| &slot.failures)
+    {
+        let state = if failure.held { "held" } else { "failed" };
+        let status = api_status(&failure.api_id, state, &failure.code, &failure.message);
+        all.entry(failure.api_id.clone()).or_insert(status);
+    }
+    all.into_values().collect()
+}
+
+fn api_status(api_id: &str, state: &str, code: &str, message: &str) -> v1::ApiStatus {
+    v1::ApiStatus {
+        api_id: api_id.to_owned(),
+        state: state.to_owned(),
+        code: code.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+fn profile_json(profile: &v1::GatewayProfile) -> Value {
+    json!({
+        "gateway_id": profile.gateway_id,
+        "instance_nonce": profile.instance_nonce,
+        "version": profile.version,
+        "built_version": profile.built_version,
+        "version_overridden": !profile.built_version.is_empty(),
+        "platform": profile.platform,
+        "libc": profile.libc,
+        "abi": profile.abi,
+        "features": profile.features,
+    })
+}
+
+fn report_json(report: &v1::GatewayReport) -> Value {
+    let artifact = |artifact: &v1::ArtifactStatus| {
+        json!({
+            "bundle": artifact.bundle, "version": artifact.version, "file": artifact.file,
+            "sha256": artifact.sha256, "phase": artifact.phase,
+            "workers_serving": artifact.workers_serving, "workers": artifact.workers,
+            "code": artifact.code, "message": artifact.message,
+        })
+    };
+    let api = |api: &v1::ApiStatus| json!({"api_id": api.api_id, "state": api.state, "code": api.code, "message": api.message});
+    json!({
+        "applied_revision": report.applied_revision,
+        "state": report.state,
+        "artifacts": report.artifacts.iter().map(artifact).collect::<Vec<_>>(),
+        "apis": report.apis.iter().map(api).collect::<Vec<_>>(),
+        "workers_live": report.workers_live,
+        "workers": report.workers,
+        "requests_total": report.requests_total,
+        "worker_deaths_total": report.worker_deaths_total,
+    })
+}
+
+fn slot_json((number, slot): (usize, &SlotStatus)) -> Value {
+    json!({
+        "slot": number, "pid": slot.pid, "keys_epoch": slot.keys_epoch,
+        "revision": slot.running.as_ref().map(|running| running.revision),
+        "deaths": slot.deaths, "last_death": slot.last_death,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::generation::{Effective, EffectiveApi};
+    use super::super::plan::Failure;
+    use super::super::progress::Phase;
+    use super::*;
+    use crate::protocol::{ApiFailure, ApiOrder, Service};
+
+    fn label() -> ArtifactLabel {
+        ArtifactLabel {
+            digest: "d1".into(),
+            bundle: "hooks".into(),
+            version: "1.0.0".into(),
+            file: "hooks.so".into(),
+        }
+    }
+
+    fn effective() -> Arc<Effective> {
+        let service = Service::Refuse {
+            code: "X".into(),
+            message: String::new(),
+        };
+        let order = ApiOrder {
+            api_id: "a".into(),
+            domain: None,
+            prefix: "/a".into(),
+            service,
+        };
+        let api = EffectiveApi {
+            order,
+            artifacts: [label()].into(),
+            trouble: None,
+        };
+        Arc::new(Effective {
+            revision: 3,
+            apis: [("a".to_owned(), api)].into(),
+        })
+    }
+
+    fn progress(failure: Option<Failure>) -> Progress {
+        let reached = ArtifactProgress {
+            phase: Phase::Probed,
+            failure,
+        };
+        Progress {
+            artifacts: [(label(), reached)].into(),
+            effective: Some(effective()),
+            in_effect: Some(3),
+        }
+    }
+
+    fn slot(failures: Vec<ApiFailure>) -> SlotStatus {
+        SlotStatus {
+            pid: Some(1),
+            serial: 1,
+            running: Some(effective()),
+            failures,
+            ..SlotStatus::default()
+        }
+    }
+
+    #[test]
+    fn artifact_counts_the_workers_that_serve_it() {
+        let failure = ApiFailure {
+            api_id: "a".into(),
+            held: false,
+            digest: Some("d1".into()),
+            code: "START_FAILED".into(),
+            message: "no".into(),
+        };
+        let slots = [slot(vec![]), slot(vec![failure]), SlotStatus::default()];
+        let status = &artifacts(&progress(None), &slots)[0];
+        assert_eq!(
+            (
+                status.phase.as_str(),
+                status.workers_serving,
+                status.workers
+            ),
+            ("serving", 1, 3)
+        );
+        assert_eq!(status.code, "START_FAILED");
+        assert_eq!(apis(&progress(None), &slots)[0].state, "failed");
+    }
+
+    #[test]
+    fn artifact_that_no_worker_serves_shows_where_it_stopped() {
+        let failure = Failure::new("PROBE_CRASHED", "signal 11");
+        let status = &artifacts(&progress(Some(failure)), &[SlotStatus::default()])[0];
+        assert_eq!(
+            (status.phase.as_str(), status.code.as_str()),
+            ("failed", "PROBE_CRASHED")
+        );
+        let status = &artifacts(&progress(None), &[SlotStatus::default()])[0];
+        assert_eq!(status.phase, "probed");
+    }
+
+    #[test]
+    fn absent_control_plane_is_not_grave_and_a_refusal_is() {
+        let trouble = |code| Trouble {
+            code,
+            message: String::new(),
+        };
+        assert!(!is_grave(&trouble("CONTROL_PLANE_UNREACHABLE")));
+        assert!(is_grave(&trouble("CREDENTIAL_REFUSED")));
+        assert!(is_grave(&trouble("REVISION_REGRESSED")));
+    }
+}

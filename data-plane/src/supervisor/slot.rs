@@ -1,0 +1,432 @@
+//! One worker slot: its listening socket, its shared memory, and the worker of the moment. The slot
+//! tells its worker what to run, learns how far it is, starts another when it dies, and says who
+//! killed it.
+//!
+//! Invariant: a slot's socket and memory live as long as the supervisor; connections that wait in the
+//! socket's backlog survive the worker. Orders go out in the order of generations, one `Apply` at a
+//! time.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::culprit::Meanings;
+use super::generation::Effective;
+use super::library::Libraries;
+use super::output::{self, Printed, Rate};
+use super::pool::{Desired, SlotStatus};
+use super::probe::{describe, signal_name};
+use super::{plugin_log, role};
+use crate::config::Settings;
+use crate::frames::{FrameError, FrameReader, FrameWriter};
+use crate::protocol::{ApiFailure, CONTROL_FD, LISTENER_FD, Order, Report, SHARED_FD};
+use crate::source::Tenancy;
+use crate::sys::slot::SlotMemory;
+
+/// Orders on their way to a worker, at most.
+const ORDERS_MAX: usize = 16;
+/// How often an order that found no room is tried again.
+const RETRY_ORDER: Duration = Duration::from_millis(100);
+/// Time for a worker that closed its control socket to be gone by itself.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time beyond its own for a worker to drain.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+/// A worker that lived this long did not die of being started.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+/// Waits between workers that die young: none at first, then these, doubling.
+const RESPAWN_FIRST: Duration = Duration::from_millis(100);
+/// As above.
+const RESPAWN_LONGEST: Duration = Duration::from_secs(5);
+/// Lines of plugins of one slot in a second, at most.
+const PLUGIN_LINES_PER_SECOND_MAX: u32 = 1000;
+
+/// A slot's lasting parts.
+pub struct Slot {
+    /// From 0.
+    pub number: u32,
+    /// All configuration.
+    pub settings: Arc<Settings>,
+    /// Open for ever.
+    pub listener: TcpListener,
+    /// Kept for ever.
+    pub memory: Arc<SlotMemory>,
+    /// What is to run.
+    pub desired: watch::Receiver<Desired>,
+    /// Where the slot says how far it is.
+    pub statuses: watch::Sender<Vec<SlotStatus>>,
+    /// Rung when a library on disk turned out damaged.
+    pub damaged: Arc<Notify>,
+}
+
+/// A running worker and what it was told.
+struct Worker {
+    pid: Option<u32>,
+    child: Child,
+    reader: FrameReader<OwnedReadHalf>,
+    orders: mpsc::Sender<Order>,
+    writer: JoinHandle<()>,
+    printed: Printed,
+    tenancy: Arc<Tenancy>,
+    meanings: Meanings,
+    lines: Rate,
+    /// What it runs, once it has said so; APIs that it could not bring to it are not in it.
+    running: Option<Effective>,
+    /// What it was told and has not answered: serial and generation.
+    applying: Option<(u64, Arc<Effective>)>,
+    serial: u64,
+    keys_told: Option<crate::source::KeyIndex>,
+}
+
+/// How a worker's time ended.
+enum End {
+    Exited(io::Result<ExitStatus>),
+    /// It said something that is no report, or hung up.
+    Broken(String),
+    Stopping,
+}
+
+impl Slot {
+    /// Runs until told to stop, and drains the worker then.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut young_deaths = 0;
+        loop {
+            tokio::select! {
+                runnable = self.desired.wait_for(|desired| desired.generation.is_some()) => {
+                    if runnable.is_err() { return }
+                }
+                () = stop.cancelled() => return,
+            }
+            let born = Instant::now();
+            let ended = match self.spawn().await {
+                Ok(worker) => self.attend(worker, &stop).await,
+                Err(e) => {
+                    tracing::error!(
+                        code = "WORKER_NOT_STARTED",
+                        slot = self.number,
+                        "start a worker: {e}"
+                    );
+                    self.report(|status| {
+                        status.deaths += 1;
+                        status.last_death = Some(format!("not started: {e}"));
+                    });
+                    false
+                }
+            };
+            if ended || stop.is_cancelled() {
+                return;
+            }
+            young_deaths = if born.elapsed() >= SETTLED_AFTER {
+                0
+            } else {
+                young_deaths + 1
+            };
+            tokio::select! {
+                () = sleep(respawn_wait(young_deaths)) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn spawn(&mut self) -> io::Result<Worker> {
+        let desired = self.desired.borrow().clone();
+        let missing = || io::Error::other("nothing to run yet");
+        let (_, effective) = desired.generation.ok_or_else(missing)?;
+        let tenancy = desired.tenancy.ok_or_else(missing)?;
+        self.check_libraries(&tenancy, &effective).await;
+        let (near, far) = std::os::unix::net::UnixStream::pair()?;
+        near.set_nonblocking(true)?;
+        let mut child = role::command("worker", &self.settings)
+            .descriptor(far.into(), CONTROL_FD)
+            .descriptor(OwnedFd::from(self.listener.try_clone()?), LISTENER_FD)
+            .descriptor(self.memory.descriptor().try_clone_to_owned()?, SHARED_FD)
+            .spawn()
+            .await?;
+        let printed = output::follow(&mut child, "worker", Some(self.number));
+        let (reader, writer) = UnixStream::from_std(near)?.into_split();
+        let (orders, queue) = mpsc::channel(ORDERS_MAX);
+        let pepper = tenancy.identity.key_pepper.expose();
+        let configure = Order::Configure(self.settings.for_worker(self.number, pepper));
+        // The queue is new and empty, so this does not wait.
+        let _ = orders.send(configure).await;
+        let pid = child.id();
+        self.report(|status| {
+            *status = SlotStatus {
+                pid,
+                deaths: status.deaths,
+                ..SlotStatus::default()
+            };
+        });
+        Ok(Worker {
+            pid,
+            child,
+            reader: FrameReader::new(reader),
+            orders,
+            writer: tokio::spawn(write(FrameWriter::new(writer), queue)),
+            printed,
+            tenancy,
+            meanings: Meanings::default(),
+            lines: Rate::new(PLUGIN_LINES_PER_SECOND_MAX),
+            running: None,
+            applying: None,
+            serial: 0,
+            keys_told: None,
+        })
+    }
+
+    /// Libraries are hashed again before every load. One that is damaged is gone from the store then;
+    /// its APIs fail in this worker until it has been fetched again.
+    async fn check_libraries(&self, tenancy: &Tenancy, effective: &Effective) {
+        let libraries = Libraries::of(&tenancy.store);
+        let digests: Vec<_> = effective
+            .digests()
+            .iter()
+            .filter_map(|digest| digest.parse().ok())
+            .collect();
+        let check = move || {
+            let whole = |digest| matches!(libraries.verified(digest), Ok(Some(_)));
+            digests.iter().filter(|digest| !whole(digest)).count()
+        };
+        if tokio::task::spawn_blocking(check).await.unwrap_or(0) > 0 {
+            self.damaged.notify_one();
+        }
+    }
+
+    /// Attends to a worker until it is gone. Gives whether the slot is to end.
+    async fn attend(&mut self, mut worker: Worker, stop: &CancellationToken) -> bool {
+        let end = self.converse(&mut worker, stop).await;
+        let stopping = matches!(end, End::Stopping);
+        let (status, broken) = match end {
+            End::Exited(status) => (status, None),
+            End::Broken(how) => (self.await_exit(&mut worker, EXIT_TIMEOUT).await, Some(how)),
+            End::Stopping => (self.drain(&mut worker).await, None),
+        };
+        self.report(|status| status.pid = None);
+        if !stopping {
+            self.mourn(&worker, status, broken.as_deref());
+        }
+        worker.writer.abort();
+        worker.printed.finish().await;
+        stopping
+    }
+
+    async fn converse(&mut self, worker: &mut Worker, stop: &CancellationToken) -> End {
+        loop {
+            let room = self.instruct(worker);
+            tokio::select! {
+                report = worker.reader.next::<Report>() => match report {
+                    Ok(Some(report)) => self.take(worker, report),
+                    Ok(None) => return End::Broken("closed its control socket".into()),
+                    Err(FrameError::Connection(_) | FrameError::Cut) => return End::Broken("left its control socket".into()),
+                    Err(e) => return End::Broken(format!("said what is no report: {e}")),
+                },
+                status = worker.child.wait() => return End::Exited(status),
+                changed = self.desired.changed() => if changed.is_err() { return End::Stopping },
+                () = sleep(RETRY_ORDER), if !room => {}
+                () = stop.cancelled() => return End::Stopping,
+            }
+        }
+    }
+
+    /// Tells the worker what it does not know yet. Gives whether there was room for it.
+    fn instruct(&mut self, worker: &mut Worker) -> bool {
+        let desired = self.desired.borrow_and_update().clone();
+        if let Some(keys) = &desired.keys
+            && worker.keys_told.as_ref() != Some(keys)
+        {
+            let order = Order::Keys {
+                path: keys.path.clone(),
+                epoch: keys.epoch,
+            };
+            if worker.orders.try_send(order).is_err() {
+                return false;
+            }
+            worker.keys_told = Some(keys.clone());
+        }
+        let Some((serial, effective)) = desired.generation else {
+            return true;
+        };
+        if worker.applying.is_some() || worker.serial == serial {
+            return true;
+        }
+        let difference = effective.difference(worker.running.as_ref());
+        worker.meanings.learn(&effective);
+        if worker.orders.try_send(Order::Apply(difference)).is_err() {
+            return false;
+        }
+        worker.applying = Some((serial, effective));
+        true
+    }
+
+    fn take(&self, worker: &mut Worker, report: Report) {
+        match report {
+            Report::Applied { failures, .. } => {
+                let Some((serial, effective)) = worker.applying.take() else {
+                    return;
+                };
+                worker.serial = serial;
+                worker.running = Some(without(&effective, &failures));
+                for failure in &failures {
+                    tracing::error!(
+                        code = failure.code,
+                        slot = self.number,
+                        api.id = failure.api_id,
+                        plugin.digest = failure.digest,
+                        "worker {} could not bring API {} to revision {}: {}",
+                        self.number,
+                        failure.api_id,
+                        effective.revision,
+                        failure.message
+                    );
+                }
+                self.report(|status| {
+                    status.serial = serial;
+                    status.running = Some(effective);
+                    status.failures = failures;
+                });
+            }
+            Report::KeysLoaded { epoch } => self.report(|status| status.keys_epoch = epoch),
+            Report::LibraryLoaded { digest, code } => worker.meanings.learn_code(&digest, &code),
+            Report::PluginLog { .. } => {
+                let (admitted, dropped) = worker.lines.admit(Instant::now());
+                if dropped > 0 {
+                    tracing::warn!(
+                        code = "PLUGIN_LOG_DROPPED",
+                        slot = self.number,
+                        "dropped {dropped} lines that plugins logged"
+                    );
+                }
+                if admitted {
+                    plugin_log::log(self.number, &worker.tenancy.identity, &report);
+                }
+            }
+            Report::Note { .. } => plugin_log::log(self.number, &worker.tenancy.identity, &report),
+        }
+    }
+
+    async fn await_exit(&self, worker: &mut Worker, patience: Duration) -> io::Result<ExitStatus> {
+        if let Ok(status) = timeout(patience, worker.child.wait()).await {
+            return status;
+        }
+        tracing::warn!(
+            code = "WORKER_KILLED",
+            slot = self.number,
+            "worker {} did not end by itself and is killed",
+            self.number
+        );
+        worker.child.start_kill()?;
+        worker.child.wait().await
+    }
+
+    /// Lets the worker finish its requests, and kills it only when it does not.
+    async fn drain(&self, worker: &mut Worker) -> io::Result<ExitStatus> {
+        let patience = Duration::from_millis(self.settings.worker.drain_timeout_ms) + DRAIN_GRACE;
+        // Only a worker that reads no orders any more has no room for this one; it is killed below.
+        let told = worker.orders.try_send(Order::Drain).is_ok();
+        let drained = async {
+            // What it says while it drains still belongs in the log.
+            while let Ok(Some(report)) = worker.reader.next::<Report>().await {
+                self.take_last(report, &worker.tenancy);
+            }
+        };
+        let patience = if told { patience } else { EXIT_TIMEOUT };
+        let until = Instant::now() + patience;
+        let _ = timeout(patience, drained).await;
+        self.await_exit(
+            worker,
+            until
+                .saturating_duration_since(Instant::now())
+                .max(EXIT_TIMEOUT),
+        )
+        .await
+    }
+
+    fn take_last(&self, report: Report, tenancy: &Tenancy) {
+        plugin_log::log(self.number, &tenancy.identity, &report);
+    }
+
+    /// Says that a worker died and who did it.
+    fn mourn(&self, worker: &Worker, status: io::Result<ExitStatus>, broken: Option<&str>) {
+        let fault = self.memory.fault();
+        let culprit = worker
+            .meanings
+            .culprit(fault.as_ref(), &self.memory.activities());
+        let how = match status {
+            Ok(status) => describe(status),
+            Err(e) => format!("unknown: {e}"),
+        };
+        let signal = fault.map(|fault| signal_name(fault.signal));
+        let tenant = &worker.tenancy.identity.tenant;
+        tracing::error!(
+            code = "WORKER_DIED", tenant.id = %tenant, slot = self.number, pid = worker.pid,
+            signal, broken, culprit = %culprit, "worker {} died ({how}) {culprit}", self.number
+        );
+        self.report(|status| {
+            status.deaths += 1;
+            status.last_death = Some(format!("{how} {culprit}"));
+            (status.serial, status.running) = (0, None);
+            status.failures.clear();
+        });
+    }
+
+    fn report(&self, change: impl FnOnce(&mut SlotStatus)) {
+        self.statuses.send_modify(|all| {
+            if let Some(status) = all.get_mut(self.number as usize) {
+                change(status);
+            }
+        });
+    }
+}
+
+/// What a worker runs after it could not bring some APIs there: those are told again next time.
+fn without(effective: &Effective, failures: &[ApiFailure]) -> Effective {
+    let mut running = effective.clone();
+    for failure in failures {
+        running.apis.remove(&failure.api_id);
+    }
+    running
+}
+
+/// Sends orders. Ends when the worker is gone or the slot has dropped its end.
+async fn write(mut writer: FrameWriter<OwnedWriteHalf>, mut queue: mpsc::Receiver<Order>) {
+    while let Some(order) = queue.recv().await {
+        if let Err(e) = writer.send(&order).await {
+            // Said by the reading side, which sees the same end.
+            tracing::debug!("send an order: {e}");
+            return;
+        }
+    }
+}
+
+/// The wait before the next worker, after so many that died young in a row.
+fn respawn_wait(young_deaths: u32) -> Duration {
+    match young_deaths {
+        0 | 1 => Duration::ZERO,
+        n => RESPAWN_FIRST
+            .saturating_mul(1 << (n - 2).min(16))
+            .min(RESPAWN_LONGEST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_death_is_answered_at_once_and_crash_loops_are_slowed_within_a_bound() {
+        let waits: Vec<_> = (0..12).map(|n| respawn_wait(n).as_millis()).collect();
+        assert_eq!(waits[..5], [0, 0, 100, 200, 400]);
+        assert_eq!(waits[11], RESPAWN_LONGEST.as_millis());
+        assert_eq!(respawn_wait(u32::MAX), RESPAWN_LONGEST);
+    }
+}
