@@ -37,6 +37,25 @@ fn library_that_keeps_the_contract_is_described() {
 }
 
 #[test]
+fn fixtures_that_load_have_true_notes() {
+    for name in [
+        "abuse",
+        "changes",
+        "crash",
+        "instances",
+        "prints",
+        "reads",
+        "start_fails",
+        "verdicts",
+    ] {
+        let path = fixture(name);
+        let library = Library::open(&path).unwrap();
+        let difference = library.descriptor().differs_from(&note_of(&path));
+        assert_eq!(difference, None, "{name}");
+    }
+}
+
+#[test]
 fn untouched_table_loads() {
     let path = build_c("tests/fixtures/plugins/table.c", &[]);
     let library = Library::open(&path).unwrap();
