@@ -139,8 +139,7 @@ impl ApiDefinition {
     pub fn complete(mut self, bundle_hooks: Option<&Middleware>) -> Result<Self, Vec<FieldError>> {
         let none = Middleware::default();
         let hooks = match (&self.plugins, bundle_hooks) {
-            (Plugins::Inline(middleware), _) => middleware,
-            (Plugins::Bundle(_), Some(middleware)) => middleware,
+            (Plugins::Inline(middleware), _) | (Plugins::Bundle(_), Some(middleware)) => middleware,
             (Plugins::Bundle(_), None) => return Ok(self),
             (Plugins::None, _) => &none,
         };
@@ -218,7 +217,7 @@ impl ApiDefinition {
             Plugins::None => {}
             Plugins::Inline(middleware) => set("custom_middleware", Some(middleware.to_json())),
             Plugins::Bundle(bundle) => {
-                set("custom_middleware_bundle", Some(json!(bundle.as_str())))
+                set("custom_middleware_bundle", Some(json!(bundle.as_str())));
             }
         }
         set(

@@ -82,13 +82,16 @@ impl HookSet {
     /// Bits of a set, bit n for the nth hook in request order; `None` if a bit names no hook.
     pub const fn from_bits(bits: u32) -> Option<Self> {
         if bits < 1 << 5 {
-            Some(Self(bits as u8))
+            #[expect(clippy::cast_possible_truncation, reason = "it was just compared")]
+            let bits = bits as u8;
+            Some(Self(bits))
         } else {
             None
         }
     }
 
     /// Adds a hook.
+    #[must_use]
     pub const fn with(self, hook: Hook) -> Self {
         Self(self.0 | 1 << hook as u8)
     }

@@ -61,7 +61,7 @@ impl FromStr for LibcVersion {
     fn from_str(s: &str) -> Result<Self, String> {
         let mut parts = s.splitn(3, '.');
         let short = [parts.next(), parts.next()]
-            .map(|part| part.unwrap_or_default())
+            .map(Option::unwrap_or_default)
             .join(".");
         let (major, minor) = two_numbers(&short)
             .ok_or_else(|| format!("glibc version {s:?}: expected two numbers such as 2.36"))?;
