@@ -70,6 +70,7 @@ pub struct KeyHasher(Hmac<Sha256>);
 
 impl KeyHasher {
     /// A hasher for this pepper.
+    #[expect(clippy::missing_panics_doc, reason = "HMAC takes keys of any length")]
     pub fn new(pepper: &[u8]) -> Self {
         Self(Hmac::new_from_slice(pepper).expect("HMAC takes keys of any length"))
     }

@@ -52,7 +52,7 @@ pub enum Counter {
     ConnectionsAccepted,
     /// Gauge: client connections that are open.
     ConnectionsOpen,
-    /// Gauge: requests in progress.
+    /// Gauge: requests whose answer has not begun.
     RequestsActive,
 }
 

@@ -67,6 +67,9 @@ impl RoleCommand {
     }
 
     /// A descriptor, and the number from 3 to 63 at which the child finds it.
+    ///
+    /// # Panics
+    /// The number is another.
     #[must_use]
     pub fn descriptor(mut self, descriptor: OwnedFd, number: RawFd) -> Self {
         assert!(

@@ -1,0 +1,231 @@
+//! Bodies on their way through: streamed as they come, never collected.
+//!
+//! Both directions give up when the sender makes no progress for a while. A peer that reads slowly is
+//! not waited for here: nothing is polled then.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::upstream::Lease;
+
+/// How long a client may send nothing in the middle of a body.
+const CLIENT_STALL_MAX: Duration = Duration::from_mins(1);
+/// How long an upstream may: longer, since streams of events have pauses.
+const UPSTREAM_STALL_MAX: Duration = Duration::from_mins(5);
+
+/// Why a body ended early. The connection it went to is cut, so that its reader sees it too.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// The connection that it came from failed.
+    #[error("read body: {0}")]
+    Broken(#[from] hyper::Error),
+    /// Nothing came for too long.
+    #[error("nothing of the body came for {0:?}")]
+    Stalled(Duration),
+}
+
+/// A request's body on its way upstream.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// The client's.
+    Streamed(Streamed),
+}
+
+/// A client's body, and who is told when it is through.
+#[derive(Debug)]
+pub struct Streamed {
+    source: Incoming,
+    patience: Patience,
+    /// Dropped at the end, which the other side notices.
+    _through: oneshot::Sender<()>,
+}
+
+impl RequestBody {
+    /// The body that a client sends. The receiver, where there is one, resolves once nothing more of
+    /// it goes upstream.
+    pub fn of(source: Incoming) -> (Self, Option<oneshot::Receiver<()>>) {
+        if source.is_end_stream() {
+            return (Self::Empty, None);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let patience = Patience::new(CLIENT_STALL_MAX);
+        (
+            Self::Streamed(Streamed {
+                source,
+                patience,
+                _through: sender,
+            }),
+            Some(receiver),
+        )
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Streamed(streamed) => streamed.patience.poll(&mut streamed.source, cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed(streamed) => streamed.source.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed(streamed) => streamed.source.size_hint(),
+        }
+    }
+}
+
+/// An answer's body on its way to the client.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// One piece that the gateway or a function wrote.
+    Whole(Bytes),
+    /// The upstream's.
+    Upstream(UpstreamBody),
+}
+
+/// An upstream's body, with the connection that goes back to the pool once it is through.
+pub struct UpstreamBody {
+    source: Incoming,
+    patience: Patience,
+    lease: Option<Lease>,
+    ended: bool,
+}
+
+impl AnswerBody {
+    /// A body in one piece.
+    pub const fn whole(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+
+    /// An upstream's body.
+    pub const fn upstream(source: Incoming, lease: Lease) -> Self {
+        let patience = Patience::new(UPSTREAM_STALL_MAX);
+        Self::Upstream(UpstreamBody {
+            source,
+            patience,
+            lease: Some(lease),
+            ended: false,
+        })
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Upstream(body) => {
+                let polled = body.patience.poll(&mut body.source, cx);
+                body.ended |= matches!(polled, Poll::Ready(None));
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Upstream(body) => body.source.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Upstream(body) => body.source.size_hint(),
+        }
+    }
+}
+
+impl Drop for UpstreamBody {
+    fn drop(&mut self) {
+        // What is left unread would be taken for the next answer: only a connection that is through
+        // goes back, any other is closed with its lease.
+        if (self.ended || self.source.is_end_stream())
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
+        }
+    }
+}
+
+impl fmt::Debug for UpstreamBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamBody")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits for a source, but not for ever. The timer exists only once a source made it wait, and is set
+/// only when the wait begins.
+#[derive(Debug)]
+struct Patience {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Patience {
+    const fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            timer: None,
+            waiting: false,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        source: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(source).poll_frame(cx) {
+            self.waiting = false;
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+        }
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        if !self.waiting {
+            timer.as_mut().reset(Instant::now() + self.limit);
+            self.waiting = true;
+        }
+        match timer.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(BodyError::Stalled(self.limit)))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

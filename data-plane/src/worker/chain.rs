@@ -1,0 +1,345 @@
+//! One request from its head to its answer:
+//!
+//! `route -> pre* -> auth* -> consumer key -> post_auth* -> post* -> strip -> upstream -> response*`
+//!
+//! A function continues, answers (which ends the chain, and response functions do not run), or fails
+//! (which ends it with 500). What fails in a response function lets no byte of the upstream's answer
+//! out. A path that a function changed goes upstream and does not route again.
+//!
+//! Where an auth function and a consumer key are both asked for, the function comes first and both must
+//! agree. The function's session stays; the key's document is the session where no function set one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gantry_domain::Hook;
+use gantry_plugin_host::{CallFailure, Exchange, Verdict};
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, Method, Request, Response, response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::api::{Api, Authentication, Function, Service, Serving};
+use super::body::{AnswerBody, RequestBody};
+use super::context::Worker;
+use super::headers;
+use super::inbound::Inbound;
+use super::path::strip;
+use super::respond::Refusal;
+use super::server::Client;
+use super::trace;
+use crate::sys::slot::Counter;
+
+/// How a chain ended before the upstream was asked.
+#[derive(Debug)]
+enum End {
+    /// A function answered.
+    Answered(Box<Exchange>),
+    /// The gateway answers.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Answers a request.
+///
+/// # Errors
+/// The gateway answers itself, as the refusal says.
+pub async fn answer(
+    worker: &'static Worker,
+    client: Client,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Refusal> {
+    let (head, body) = request.into_parts();
+    let inbound = Inbound::check(&head)?;
+    let api = worker.route(&inbound)?;
+    let Service::Serve(serving) = &api.service else {
+        return Err(Refusal::ApiUnavailable);
+    };
+    if serving.functions.is_empty() {
+        let path = direct_path(&api, serving, &inbound, &head)?;
+        return pass(worker, serving, &client, path, head, body).await;
+    }
+    let (host, path) = (inbound.host.into_owned(), inbound.path.normal().to_owned());
+    let exchange = exchange_of(serving, &client, host, path, head);
+    hooked(worker, &api, serving, &client, exchange, body).await
+}
+
+/// A request to an API without functions.
+async fn pass(
+    worker: &'static Worker,
+    serving: &Serving,
+    client: &Client,
+    path: PathAndQuery,
+    mut head: Parts,
+    body: Incoming,
+) -> Result<Response<AnswerBody>, Refusal> {
+    headers::remove_hop_by_hop(&mut head.headers);
+    if let Authentication::Required {
+        plugin,
+        token_header,
+    } = &serving.authentication
+    {
+        let key = check_key(worker, token_header.as_ref(), &head.headers)?;
+        if *plugin || key.is_none() {
+            return Err(refuse_access(worker, Refusal::SessionMissing));
+        }
+    }
+    let asked = head.method.clone();
+    let outgoing = Outgoing {
+        method: head.method,
+        path,
+        headers: head.headers,
+        body,
+    };
+    let (head, body) = forward(serving, client, outgoing).await?;
+    Ok(finish(&asked, head, body))
+}
+
+/// A request to an API with functions.
+async fn hooked(
+    worker: &'static Worker,
+    api: &Api,
+    serving: &Serving,
+    client: &Client,
+    exchange: Box<Exchange>,
+    body: Incoming,
+) -> Result<Response<AnswerBody>, Refusal> {
+    let asked = exchange.method.clone();
+    let mut exchange = match request_hooks(worker, serving, exchange).await {
+        Ok(exchange) => exchange,
+        Err(End::Answered(exchange)) => return Ok(function_answer(*exchange)),
+        Err(End::Refused(refusal)) => return Err(refusal),
+    };
+    if serving.strip_listen_path {
+        exchange.path = stripped(&exchange.path, &api.prefix);
+    }
+    let path = serving
+        .target
+        .path_and_query(&exchange.path, exchange.query.as_deref())
+        .ok_or(Refusal::PluginFailed)?;
+    let watched = !serving.functions.at(Hook::Response).is_empty();
+    let headers = if watched {
+        exchange.headers.clone()
+    } else {
+        std::mem::take(&mut exchange.headers)
+    };
+    let outgoing = Outgoing {
+        method: exchange.method.clone(),
+        path,
+        headers,
+        body,
+    };
+    let (mut head, body) = forward(serving, client, outgoing).await?;
+    let early = std::mem::take(&mut exchange.response_headers);
+    headers::merge_early(&mut head.headers, early);
+    if !watched {
+        return Ok(finish(&asked, head, body));
+    }
+    exchange.status = Some(head.status);
+    exchange.response_headers = std::mem::take(&mut head.headers);
+    match run(worker, serving, Hook::Response, exchange).await {
+        Ok(exchange) => {
+            head.status = exchange.status.unwrap_or(head.status);
+            head.headers = exchange.response_headers;
+            Ok(finish(&asked, head, body))
+        }
+        Err(End::Answered(exchange)) => Ok(function_answer(*exchange)),
+        Err(End::Refused(refusal)) => Err(refusal),
+    }
+}
+
+fn exchange_of(
+    serving: &Serving,
+    client: &Client,
+    host: String,
+    path: String,
+    mut head: Parts,
+) -> Box<Exchange> {
+    headers::remove_hop_by_hop(&mut head.headers);
+    Box::new(Exchange {
+        method: head.method,
+        path,
+        query: head.uri.query().map(str::to_owned),
+        remote_addr: client.address,
+        host,
+        session: None,
+        api: Arc::clone(&serving.context),
+        trace: trace::of(&head.headers),
+        headers: head.headers,
+        response_headers: HeaderMap::new(),
+        status: None,
+        answer: None,
+    })
+}
+
+async fn request_hooks(
+    worker: &'static Worker,
+    serving: &Serving,
+    exchange: Box<Exchange>,
+) -> Result<Box<Exchange>, End> {
+    let mut exchange = run(worker, serving, Hook::Pre, exchange).await?;
+    if let Authentication::Required {
+        plugin,
+        token_header,
+    } = &serving.authentication
+    {
+        exchange = run(worker, serving, Hook::Auth, exchange).await?;
+        if *plugin && exchange.session.is_none() {
+            return Err(refuse_access(worker, Refusal::SessionMissing).into());
+        }
+        let key = check_key(worker, token_header.as_ref(), &exchange.headers)?;
+        exchange.session = exchange.session.take().or(key);
+        if exchange.session.is_none() {
+            return Err(refuse_access(worker, Refusal::SessionMissing).into());
+        }
+        exchange = run(worker, serving, Hook::PostAuth, exchange).await?;
+    }
+    run(worker, serving, Hook::Post, exchange).await
+}
+
+/// The session document of the consumer key, where one is asked for.
+fn check_key(
+    worker: &Worker,
+    header: Option<&HeaderName>,
+    headers: &HeaderMap,
+) -> Result<Option<Bytes>, Refusal> {
+    let checked = header
+        .map(|header| worker.keys.authenticate(headers, header))
+        .transpose();
+    checked.map_err(|refusal| refuse_access(worker, refusal))
+}
+
+fn refuse_access(worker: &Worker, refusal: Refusal) -> Refusal {
+    worker.memory.add(Counter::AuthRefusals, 1);
+    refusal
+}
+
+/// Runs the functions of a hook, until one of them ends the chain.
+async fn run(
+    worker: &'static Worker,
+    serving: &Serving,
+    hook: Hook,
+    mut exchange: Box<Exchange>,
+) -> Result<Box<Exchange>, End> {
+    for function in serving.functions.at(hook) {
+        let verdict;
+        (exchange, verdict) = worker.call(function, exchange).await?;
+        match verdict {
+            Verdict::Continue => {}
+            Verdict::Respond => return Err(End::Answered(exchange)),
+            Verdict::Failed(failure) => {
+                report_failure(worker, function, &exchange, &failure);
+                return Err(End::Refused(Refusal::PluginFailed));
+            }
+        }
+    }
+    Ok(exchange)
+}
+
+fn report_failure(
+    worker: &Worker,
+    function: &Function,
+    exchange: &Exchange,
+    failure: &CallFailure,
+) {
+    worker.memory.add(Counter::PluginFailures, 1);
+    let cause = format!("{}: {}", failure.code, failure.message);
+    let (api, trace) = (
+        exchange.api.api_id.as_str(),
+        exchange.trace.trace_id.as_str(),
+    );
+    worker
+        .reporter
+        .call_failed(api, function.name(), function.hook(), trace, &cause);
+}
+
+/// A request as it goes upstream.
+struct Outgoing {
+    method: Method,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    body: Incoming,
+}
+
+/// Asks the upstream. The head of its answer is without what belongs to its connection.
+async fn forward(
+    serving: &Serving,
+    client: &Client,
+    outgoing: Outgoing,
+) -> Result<(response::Parts, AnswerBody), Refusal> {
+    let (body, through) = RequestBody::of(outgoing.body);
+    let mut request = Request::new(body);
+    *request.method_mut() = outgoing.method;
+    *request.uri_mut() = outgoing.path.into();
+    *request.headers_mut() = outgoing.headers;
+    headers::address_upstream(
+        request.headers_mut(),
+        serving.upstream.authority(),
+        &client.ip,
+    );
+    let (response, lease) = serving.upstream.send(request, through).await?;
+    let (mut head, body) = response.into_parts();
+    headers::remove_hop_by_hop(&mut head.headers);
+    Ok((head, AnswerBody::upstream(body, lease)))
+}
+
+fn finish(asked: &Method, mut head: response::Parts, body: AnswerBody) -> Response<AnswerBody> {
+    headers::settle_length(&mut head.headers, asked, head.status, body.is_end_stream());
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+fn function_answer(exchange: Exchange) -> Response<AnswerBody> {
+    let Some(answer) = exchange.answer else {
+        return Refusal::PluginFailed.response();
+    };
+    let mut response = Response::new(AnswerBody::whole(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = exchange.response_headers;
+    // In a response hook this would be the length of the upstream's body.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
+}
+
+/// A path without its listen path; never empty.
+fn stripped(path: &str, listen_path: &str) -> String {
+    match strip(path, listen_path) {
+        "" => "/".to_owned(),
+        rest => rest.to_owned(),
+    }
+}
+
+/// Where a request goes that no function can change.
+fn direct_path(
+    api: &Api,
+    serving: &Serving,
+    inbound: &Inbound<'_>,
+    head: &Parts,
+) -> Result<PathAndQuery, Refusal> {
+    let path = inbound.path.normal();
+    let rest = if serving.strip_listen_path {
+        strip(path, &api.prefix)
+    } else {
+        path
+    };
+    if serving.target.base_path.is_empty()
+        && rest == head.uri.path()
+        && let Some(as_it_came) = head.uri.path_and_query()
+    {
+        return Ok(as_it_came.clone());
+    }
+    let rest = if rest.is_empty() { "/" } else { rest };
+    serving
+        .target
+        .path_and_query(rest, head.uri.query())
+        .ok_or(Refusal::PathAmbiguous)
+}

@@ -1,0 +1,129 @@
+//! What all requests of a worker share. Lives as long as the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use gantry_plugin_host::{Exchange, Verdict};
+use http::StatusCode;
+
+use super::api::{Api, Function};
+use super::blocking::BlockingPool;
+use super::inbound::Inbound;
+use super::keys::Keys;
+use super::loader::Routes;
+use super::reports::Reporter;
+use super::respond::Refusal;
+use crate::sys::slot::{Counter, Lane, SlotMemory};
+
+/// A worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// The slot's memory.
+    pub memory: &'static SlotMemory,
+    /// What requests are routed by.
+    pub routes: Arc<Routes>,
+    /// The consumer keys.
+    pub keys: Keys,
+    /// The way to the supervisor.
+    pub reporter: Reporter,
+    pool: BlockingPool,
+    /// The runtime's lane.
+    lane: Option<Lane>,
+    draining: AtomicBool,
+}
+
+impl Worker {
+    /// A worker without routes and keys; to be made on the runtime's thread.
+    pub fn new(
+        memory: &'static SlotMemory,
+        routes: Arc<Routes>,
+        keys: Keys,
+        reporter: Reporter,
+    ) -> Self {
+        Self {
+            memory,
+            routes,
+            keys,
+            reporter,
+            pool: BlockingPool::new(memory),
+            lane: memory.take_lane(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on answers close their connections.
+    pub fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Whether answers close their connections.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// The API that a request belongs to, of the latest generation. The request stays on it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn route(&self, inbound: &Inbound<'_>) -> Result<Arc<Api>, Refusal> {
+        let routes = self.routes.load();
+        routes
+            .find(&inbound.host, inbound.path.decoded())
+            .map(Arc::clone)
+            .ok_or_else(|| {
+                self.memory.add(Counter::RouteMisses, 1);
+                Refusal::RouteNotFound
+            })
+    }
+
+    /// Calls a function: here, or on the pool if it may block.
+    ///
+    /// # Errors
+    /// The pool is full.
+    pub async fn call(
+        &self,
+        function: &Arc<Function>,
+        mut exchange: Box<Exchange>,
+    ) -> Result<(Box<Exchange>, Verdict), Refusal> {
+        self.memory.add(Counter::PluginCalls, 1);
+        if function.may_block {
+            return self.pool.call(function, exchange).await;
+        }
+        let _in_function = self.lane.as_ref().map(|lane| lane.enter(function.number));
+        let verdict = function.instance.get().call(function.hook(), &mut exchange);
+        Ok((exchange, verdict))
+    }
+
+    /// Counts an answer.
+    pub fn count_answer(&self, status: StatusCode) {
+        let counter = match status.as_u16() {
+            ..300 => Counter::Responses2xx,
+            300..400 => Counter::Responses3xx,
+            400..500 => Counter::Responses4xx,
+            500.. => Counter::Responses5xx,
+        };
+        self.memory.add(counter, 1);
+    }
+
+    /// Counts one of a gauge until the result is dropped.
+    pub fn gauge(&self, gauge: Counter) -> Gauge {
+        self.memory.add(gauge, 1);
+        Gauge {
+            memory: self.memory,
+            gauge,
+        }
+    }
+}
+
+/// One of a gauge.
+#[derive(Debug)]
+pub struct Gauge {
+    memory: &'static SlotMemory,
+    gauge: Counter,
+}
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        self.memory.subtract(self.gauge, 1);
+    }
+}

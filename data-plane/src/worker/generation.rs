@@ -1,0 +1,392 @@
+//! From a revision to what requests run on: which instances must start, which are shared, which APIs
+//! keep what they had.
+//!
+//! Instances are keyed by identity: API, hook, position, library, configuration and function. What has
+//! the same key in two generations is one instance; only new keys start, and what no generation holds
+//! stops. Libraries are opened once per digest and stay.
+//!
+//! Invariant: an API either runs all of its functions or none of its requests pass. If its new
+//! functions cannot run, it keeps the previous ones under the previous definition (`held`), provided it
+//! answers at the same address; else it refuses.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use gantry_domain::{ApiId, Digest, FunctionFlag, FunctionName, Hook};
+use gantry_plugin_host::{ApiContext, Instance, Library, StartContext};
+use http::HeaderName;
+
+use super::api::{Api, Authentication, Function, Functions, Running, Service, Serving};
+use super::library;
+use super::loader::Job;
+use super::reports::Reporter;
+use super::router::Router;
+use super::upstream::{Target, Upstream, UpstreamSettings};
+use crate::protocol::{self, ApiFailure, ApiOrder, ApiRuntime, FunctionOrder, Generation, Report};
+use crate::sys::slot::{Lane, SlotMemory};
+
+/// What makes two uses of a function the same instance.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct InstanceKey {
+    api: ApiId,
+    hook: Hook,
+    position: usize,
+    library: Digest,
+    config: Digest,
+    function: FunctionName,
+}
+
+#[derive(Debug)]
+struct Entry {
+    api: Arc<Api>,
+    /// Why it is not what the latest order says.
+    failure: Option<ApiFailure>,
+}
+
+/// Why an order cannot be carried out.
+#[derive(Debug)]
+struct Failure {
+    digest: Option<String>,
+    code: &'static str,
+    message: String,
+}
+
+impl Failure {
+    fn of_order(code: &'static str, message: &dyn ToString) -> Self {
+        Self {
+            digest: None,
+            code,
+            message: message.to_string(),
+        }
+    }
+}
+
+/// Everything that generations are made of. Owned by the loader's thread.
+#[derive(Debug)]
+pub struct Assembly {
+    memory: &'static SlotMemory,
+    lane: Option<Lane>,
+    settings: UpstreamSettings,
+    reporter: Reporter,
+    jobs: Sender<Job>,
+    entries: BTreeMap<String, Entry>,
+    libraries: HashMap<Digest, Arc<Library>>,
+    instances: HashMap<InstanceKey, Weak<Running>>,
+    upstreams: HashMap<(String, u16), Weak<Upstream>>,
+}
+
+impl Assembly {
+    /// Nothing yet; to be made on the thread that uses it. `jobs` is where instances go to be stopped.
+    pub fn new(
+        memory: &'static SlotMemory,
+        settings: UpstreamSettings,
+        reporter: Reporter,
+        jobs: Sender<Job>,
+    ) -> Self {
+        Self {
+            memory,
+            lane: memory.take_lane(),
+            settings,
+            reporter,
+            jobs,
+            entries: BTreeMap::new(),
+            libraries: HashMap::new(),
+            instances: HashMap::new(),
+            upstreams: HashMap::new(),
+        }
+    }
+
+    /// Brings everything to a generation; gives its table, and the APIs that are not as it says.
+    pub fn apply(&mut self, generation: Generation) -> (Router<Arc<Api>>, Vec<ApiFailure>) {
+        let mut next = if generation.replace {
+            BTreeMap::new()
+        } else {
+            self.entries
+                .iter()
+                .map(|(id, entry)| (id.clone(), entry.share()))
+                .collect()
+        };
+        for order in generation.apis {
+            let id = order.api_id.clone();
+            next.insert(id, self.bring(order));
+        }
+        for id in generation.removed {
+            next.remove(&id);
+        }
+        // What was started for the new generation is in place; only now may the previous one go.
+        self.entries = next;
+        self.instances
+            .retain(|_, instance| instance.strong_count() > 0);
+        self.upstreams
+            .retain(|_, upstream| upstream.strong_count() > 0);
+        let failures = self
+            .entries
+            .values()
+            .filter_map(|entry| entry.failure.clone())
+            .collect();
+        (self.router(), failures)
+    }
+
+    /// Stops an instance that nobody uses.
+    pub fn stop(&self, instance: Instance) {
+        drop(instance);
+    }
+
+    /// Lets go of everything but the libraries.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    fn router(&self) -> Router<Arc<Api>> {
+        let mut router = Router::default();
+        for (id, entry) in &self.entries {
+            let api = Arc::clone(&entry.api);
+            let taken = router.insert(entry.api.domain.as_deref(), &entry.api.prefix, api);
+            if taken.is_some() {
+                let text =
+                    format!("API {id} answers at the address of another; the other is hidden");
+                self.reporter.note("error", "ROUTE_DOUBLED", text);
+            }
+        }
+        router
+    }
+
+    fn bring(&mut self, order: ApiOrder) -> Entry {
+        let (domain, prefix) = (order.domain, order.prefix);
+        let runtime = match order.service {
+            protocol::Service::Serve(runtime) => runtime,
+            protocol::Service::Refuse { .. } => {
+                let api = Arc::new(Api {
+                    domain,
+                    prefix,
+                    service: Service::Refuse,
+                });
+                return Entry { api, failure: None };
+            }
+        };
+        match self.serve(&order.api_id, *runtime) {
+            Ok(serving) => {
+                let service = Service::Serve(Box::new(serving));
+                Entry {
+                    api: Arc::new(Api {
+                        domain,
+                        prefix,
+                        service,
+                    }),
+                    failure: None,
+                }
+            }
+            Err(failure) => self.fall_back(order.api_id, domain, prefix, failure),
+        }
+    }
+
+    /// What an API does whose order cannot be carried out.
+    fn fall_back(
+        &self,
+        api_id: String,
+        domain: Option<String>,
+        prefix: String,
+        failure: Failure,
+    ) -> Entry {
+        let previous = self
+            .entries
+            .get(&api_id)
+            .map(|entry| &entry.api)
+            .filter(|api| {
+                // Held at another address, it would leave the new one to APIs with shorter paths.
+                matches!(api.service, Service::Serve(_))
+                    && api.domain == domain
+                    && api.prefix == prefix
+            });
+        let held = previous.is_some();
+        let api = previous.map_or_else(
+            || {
+                Arc::new(Api {
+                    domain,
+                    prefix,
+                    service: Service::Refuse,
+                })
+            },
+            Arc::clone,
+        );
+        let Failure {
+            digest,
+            code,
+            message,
+        } = failure;
+        let failure = ApiFailure {
+            api_id,
+            held,
+            digest,
+            code: code.to_owned(),
+            message,
+        };
+        Entry {
+            api,
+            failure: Some(failure),
+        }
+    }
+
+    fn serve(&mut self, api_id: &str, runtime: ApiRuntime) -> Result<Serving, Failure> {
+        let invalid = |error: &dyn ToString| Failure::of_order("ORDER_INVALID", error);
+        let api_id: ApiId = api_id.parse().map_err(|error| invalid(&error))?;
+        let target = Target::parse(&runtime.target_url)
+            .map_err(|error| Failure::of_order(error.code(), &error))?;
+        let authentication = authentication(&runtime)?;
+        let config = Digest::of(&runtime.config);
+        let mut functions = Functions::default();
+        for order in &runtime.functions {
+            let hook: Hook = order.hook.parse().map_err(|error| invalid(&error))?;
+            let key = InstanceKey {
+                api: api_id.clone(),
+                hook,
+                position: order.position,
+                library: order.digest.parse().map_err(|error| invalid(&error))?,
+                config,
+                function: order.function.parse().map_err(|error| invalid(&error))?,
+            };
+            functions.push(Arc::new(self.function(key, order, &runtime.config)?));
+        }
+        check_hooks(&authentication, &functions)?;
+        let context = ApiContext {
+            api_id,
+            definition: Bytes::from(runtime.definition),
+            config: Bytes::from(runtime.config),
+        };
+        Ok(Serving {
+            context: Arc::new(context),
+            upstream: self.upstream(&target),
+            target,
+            strip_listen_path: runtime.strip_listen_path,
+            authentication,
+            functions,
+        })
+    }
+
+    fn upstream(&mut self, target: &Target) -> Arc<Upstream> {
+        let place = self
+            .upstreams
+            .entry((target.host.clone(), target.port))
+            .or_default();
+        place.upgrade().unwrap_or_else(|| {
+            let upstream = Arc::new(Upstream::new(target, self.settings, self.memory));
+            *place = Arc::downgrade(&upstream);
+            upstream
+        })
+    }
+
+    /// The function of an order: an instance that runs already, or a new one.
+    fn function(
+        &mut self,
+        key: InstanceKey,
+        order: &FunctionOrder,
+        config: &str,
+    ) -> Result<Function, Failure> {
+        let running = self.instances.get(&key).and_then(Weak::upgrade);
+        let instance = match running {
+            Some(running) => running,
+            None => self.start(key, order, config)?,
+        };
+        let flagged = instance
+            .get()
+            .function()
+            .flags
+            .contains(&FunctionFlag::MayBlock);
+        Ok(Function {
+            number: order.number,
+            may_block: order.may_block || flagged,
+            instance,
+        })
+    }
+
+    fn start(
+        &mut self,
+        key: InstanceKey,
+        order: &FunctionOrder,
+        config: &str,
+    ) -> Result<Arc<Running>, Failure> {
+        let failure = |code, message| Failure {
+            digest: Some(order.digest.clone()),
+            code,
+            message,
+        };
+        // If the library takes the process down, the supervisor finds it named.
+        let _in_function = self.lane.as_ref().map(|lane| lane.enter(order.number));
+        let library = if let Some(library) = self.libraries.get(&key.library) {
+            Arc::clone(library)
+        } else {
+            let library = library::open(&order.library, &key.library)
+                .map_err(|error| failure(error.code(), error.to_string()))?;
+            let code = library::code_ranges(&order.library);
+            let digest = order.digest.clone();
+            self.reporter
+                .send_blocking(Report::LibraryLoaded { digest, code });
+            self.libraries.insert(key.library, Arc::clone(&library));
+            library
+        };
+        let context = StartContext {
+            function: &key.function,
+            api_id: &key.api,
+            hook: key.hook,
+            config,
+        };
+        let instance = library
+            .start(&context)
+            .map_err(|error| failure(error.code(), error.to_string()))?;
+        let running = Arc::new(Running::new(instance, self.jobs.clone()));
+        self.instances.insert(key, Arc::downgrade(&running));
+        Ok(running)
+    }
+}
+
+impl Entry {
+    fn share(&self) -> Self {
+        Self {
+            api: Arc::clone(&self.api),
+            failure: self.failure.clone(),
+        }
+    }
+}
+
+fn authentication(runtime: &ApiRuntime) -> Result<Authentication, Failure> {
+    let (plugin, token) = (runtime.plugin_auth, runtime.token_header.as_ref());
+    match (runtime.keyless, plugin, token) {
+        (true, false, None) => Ok(Authentication::Keyless),
+        (true, ..) => Err(Failure::of_order(
+            "ORDER_INVALID",
+            &"keyless, and yet authenticated",
+        )),
+        (false, false, None) => Err(Failure::of_order(
+            "ORDER_INVALID",
+            &"not keyless, and nothing authenticates",
+        )),
+        (false, plugin, token) => {
+            let token_header = token
+                .map(|name| HeaderName::from_bytes(name.as_bytes()))
+                .transpose()
+                .map_err(|error| Failure::of_order("ORDER_INVALID", &error))?;
+            Ok(Authentication::Required {
+                plugin,
+                token_header,
+            })
+        }
+    }
+}
+
+/// Functions at hooks that the authentication leaves out would be skipped in silence.
+fn check_hooks(authentication: &Authentication, functions: &Functions) -> Result<(), Failure> {
+    let skipped: &[Hook] = match authentication {
+        Authentication::Keyless => &[Hook::Auth, Hook::PostAuth],
+        Authentication::Required { plugin: false, .. } => &[Hook::Auth],
+        Authentication::Required { plugin: true, .. } => &[],
+    };
+    match skipped.iter().find(|hook| !functions.at(**hook).is_empty()) {
+        None => Ok(()),
+        Some(hook) => {
+            let text = format!("a function is at {hook}, which the authentication leaves out");
+            Err(Failure::of_order("HOOK_CONTRADICTION", &text))
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The one table of answers that the gateway gives itself: every refusal with status, code and message.
+//!
+//! Messages say what the client can do and nothing about what is behind the gateway; the cause goes to
+//! the log. Codes are stable.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::body::AnswerBody;
+
+/// Why the gateway answers instead of the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The host is missing, doubled or malformed.
+    HostInvalid,
+    /// Servers might read the path differently.
+    PathAmbiguous,
+    /// A tunnel was asked for.
+    MethodUnsupported,
+    /// Another protocol was asked for.
+    UpgradeUnsupported,
+    /// No API answers here.
+    RouteNotFound,
+    /// The API cannot run on this gateway.
+    ApiUnavailable,
+    /// The auth function let the request pass without a session.
+    SessionMissing,
+    /// The consumer key is missing.
+    AuthFieldMissing,
+    /// The consumer key is unknown.
+    AccessDisallowed,
+    /// The gateway has no consumer keys yet.
+    KeysUnavailable,
+    /// A function failed.
+    PluginFailed,
+    /// Too many blocking functions wait.
+    PluginBusy,
+    /// The client's body broke off or stalled.
+    RequestBroken,
+    /// The upstream cannot be connected to.
+    UpstreamUnreachable,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// The upstream answered nonsense or hung up.
+    UpstreamBroken,
+}
+
+struct Row(StatusCode, &'static str, &'static str);
+
+impl Refusal {
+    const fn row(self) -> Row {
+        use StatusCode as S;
+        match self {
+            Self::HostInvalid => Row(
+                S::BAD_REQUEST,
+                "HOST_INVALID",
+                "The request must name one host",
+            ),
+            Self::PathAmbiguous => Row(
+                S::BAD_REQUEST,
+                "PATH_AMBIGUOUS",
+                "The path has empty, dot or malformed segments, or an encoded separator",
+            ),
+            Self::MethodUnsupported => Row(
+                S::NOT_IMPLEMENTED,
+                "METHOD_UNSUPPORTED",
+                "CONNECT is not supported",
+            ),
+            Self::UpgradeUnsupported => Row(
+                S::NOT_IMPLEMENTED,
+                "UPGRADE_UNSUPPORTED",
+                "Switching to another protocol is not supported",
+            ),
+            Self::RouteNotFound => Row(
+                S::NOT_FOUND,
+                "ROUTE_NOT_FOUND",
+                "No API answers at this address",
+            ),
+            Self::ApiUnavailable => Row(
+                S::INTERNAL_SERVER_ERROR,
+                "API_UNAVAILABLE",
+                "This API cannot be served at the moment",
+            ),
+            Self::SessionMissing => Row(
+                S::BAD_REQUEST,
+                "SESSION_MISSING",
+                "No session was set: check that the credentials are where this API expects them",
+            ),
+            Self::AuthFieldMissing => Row(
+                S::UNAUTHORIZED,
+                "AUTH_FIELD_MISSING",
+                "Authorization field missing",
+            ),
+            Self::AccessDisallowed => Row(
+                S::FORBIDDEN,
+                "ACCESS_DISALLOWED",
+                "Access to this API has been disallowed",
+            ),
+            Self::KeysUnavailable => Row(
+                S::SERVICE_UNAVAILABLE,
+                "KEYS_UNAVAILABLE",
+                "Credentials cannot be checked at the moment",
+            ),
+            Self::PluginFailed => Row(
+                S::INTERNAL_SERVER_ERROR,
+                "PLUGIN_FAILED",
+                "The request could not be processed",
+            ),
+            Self::PluginBusy => Row(
+                S::SERVICE_UNAVAILABLE,
+                "PLUGIN_BUSY",
+                "Too many requests are being processed; try again later",
+            ),
+            Self::RequestBroken => Row(
+                S::BAD_REQUEST,
+                "REQUEST_BROKEN",
+                "The request's body did not arrive whole",
+            ),
+            Self::UpstreamUnreachable => Row(
+                S::BAD_GATEWAY,
+                "UPSTREAM_UNREACHABLE",
+                "The service behind this API cannot be reached",
+            ),
+            Self::UpstreamTimeout => Row(
+                S::GATEWAY_TIMEOUT,
+                "UPSTREAM_TIMEOUT",
+                "The service behind this API did not answer in time",
+            ),
+            Self::UpstreamBroken => Row(
+                S::BAD_GATEWAY,
+                "UPSTREAM_BROKEN",
+                "The service behind this API gave no valid answer",
+            ),
+        }
+    }
+
+    /// The status.
+    pub const fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The answer: `{"error": message, "code": code}`.
+    pub fn response(self) -> Response<AnswerBody> {
+        let Row(status, code, message) = self.row();
+        // Codes and messages are ours and need no escaping; a test reads each as JSON.
+        let body = format!(r#"{{"error":"{message}","code":"{code}"}}"#);
+        let mut response = Response::new(AnswerBody::whole(Bytes::from(body)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 section 11.6.1 wants a challenge with this status.
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn refusal_is_json_with_message_and_code() {
+        let response = Refusal::AuthFieldMissing.response();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers()["www-authenticate"], "Bearer");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["code"], "AUTH_FIELD_MISSING");
+        assert_eq!(body["error"], "Authorization field missing");
+    }
+}

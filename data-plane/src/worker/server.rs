@@ -1,0 +1,136 @@
+//! The side of the clients: accepts connections, reads requests, writes answers. HTTP/1.1.
+//!
+//! Where a message begins and ends is hyper's to decide: a request with both a length and a transfer
+//! coding is read by the coding, loses the length and its connection (RFC 9112 section 6.3), a coding
+//! other than chunked is refused. What was decided goes upstream as new framing, never as the client
+//! wrote it.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::body::AnswerBody;
+use super::chain;
+use super::context::Worker;
+use super::respond::Refusal;
+use crate::sys::slot::Counter;
+
+/// How long accepting rests when the system has no descriptors left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its IP address as a header's value.
+    pub ip: HeaderValue,
+}
+
+/// Bounds of the clients' side.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerSettings {
+    /// Time for the head of a request; also how long a connection may be idle.
+    pub header_read_timeout: Duration,
+    /// Connections at once. Further ones wait in the socket's queue.
+    pub connections_max: usize,
+}
+
+/// Accepts connections until `stop`. `connections` knows those that are open.
+pub async fn accept(
+    worker: &'static Worker,
+    listener: TcpListener,
+    settings: ServerSettings,
+    connections: TaskTracker,
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(settings.connections_max));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(settings.header_read_timeout);
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let http = http.clone();
+                connections.spawn(async move {
+                    let _place = place;
+                    serve(worker, &http, stream, address).await;
+                });
+            }
+            Err(error) => rest(worker, &error).await,
+        }
+    }
+}
+
+/// A connection that its client gave up is no reason to rest; a system without descriptors is.
+async fn rest(worker: &Worker, error: &io::Error) {
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) {
+        worker.reporter.note(
+            "error",
+            "ACCEPT_FAILED",
+            format!("accept connection: {error}"),
+        );
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    }
+}
+
+async fn serve(
+    worker: &'static Worker,
+    http: &http1::Builder,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
+    worker.memory.add(Counter::ConnectionsAccepted, 1);
+    let _open = worker.gauge(Counter::ConnectionsOpen);
+    let ip = HeaderValue::from_str(&address.ip().to_canonical().to_string());
+    let Ok(ip) = ip else { return };
+    let client = Client { address, ip };
+    // Without it small answers wait for acknowledgements; a socket that refuses still works.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| answer(worker, client.clone(), request));
+    // What ends a connection early (a client that leaves, malformed bytes) was answered where it can be.
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(
+    worker: &'static Worker,
+    client: Client,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    worker.memory.add(Counter::Requests, 1);
+    let _active = worker.gauge(Counter::RequestsActive);
+    let answered = chain::answer(worker, client, request).await;
+    let mut response = answered.unwrap_or_else(Refusal::response);
+    worker.count_answer(response.status());
+    if worker.is_draining() {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
