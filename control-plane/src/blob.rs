@@ -98,7 +98,7 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
 
 /// A staged object that is being written.
 #[async_trait]
-pub trait Append: Send {
+pub trait Append: Send + Sync {
     /// Adds bytes. They may be lost until [`Append::commit`].
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError>;
 

@@ -204,7 +204,7 @@ impl Deployments {
                 Ok(()) => {
                     self.wakes.wake(&who.tenant, environment);
                     tracing::info!(
-                        tenant.id = %who.tenant, environment.name = %environment,
+                        tenant.id = %who.tenant, environment = %environment,
                         revision = next.number, action, "wrote a revision"
                     );
                     return Ok((next, answer));

@@ -1,15 +1,30 @@
-//! The control plane.
-pub mod access_token;
+//! The control plane of Gantry: takes bundles in, keeps what environments run, tells gateways.
+//!
+//! Read it in this order. [`app`] wires everything. [`grpc`] lets callers in and translates.
+//! [`publish`] takes a bundle from its first byte to its release. [`deploy`] decides what an
+//! environment says; [`sync`] tells each gateway what it lacks of that. [`blob`] and [`metadata`] keep
+//! bytes and rows. Invariants: the tenant comes from the token and is the first part of every key;
+//! bytes come first, the commit object next, the row last; nothing that was published changes.
+
+pub mod app;
+pub mod config;
+
+pub mod grpc;
+
 pub mod admin;
-pub mod blob;
-pub mod catalog;
 pub mod deploy;
 pub mod keys;
-pub mod links;
-pub mod metadata;
-pub mod principal;
 pub mod publish;
+pub mod sync;
+
+pub mod access_token;
+pub mod catalog;
+pub mod links;
+pub mod principal;
 pub mod refusal;
 pub mod signals;
-pub mod sync;
+
+pub mod blob;
+pub mod metadata;
+
 mod random;

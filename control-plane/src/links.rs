@@ -1,5 +1,8 @@
-//! Which gateways are connected right now. A link is held by the task of its stream, so that it ends
-//! with the stream, however that ends.
+//! Which gateways are connected right now, and what they last reported. A link is held by the task of
+//! its stream, so that it ends with the stream, however that ends.
+//!
+//! Reports live here and reach the store now and then: a fleet reports all the time, and a write per
+//! report would keep the disk busy with what is out of date seconds later.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +20,7 @@ pub struct Links(Arc<Mutex<HashMap<Key, Entry>>>);
 struct Entry {
     nonce: String,
     profile: GatewayProfile,
+    report: Option<Vec<u8>>,
     replaced: CancellationToken,
 }
 
@@ -66,6 +70,7 @@ impl Links {
         let entry = Entry {
             nonce: nonce.to_owned(),
             profile,
+            report: None,
             replaced: replaced.clone(),
         };
         all.insert(key.clone(), entry);
@@ -75,6 +80,18 @@ impl Links {
             key,
             replaced,
         })
+    }
+
+    /// Whether a gateway is connected, and what it has reported since.
+    pub fn link_of(
+        &self,
+        tenant: &TenantId,
+        environment: &EnvironmentName,
+        gateway: &GatewayId,
+    ) -> Option<Option<Vec<u8>>> {
+        let key = (tenant.clone(), environment.clone(), gateway.clone());
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&key).map(|entry| entry.report.clone())
     }
 
     /// The connected gateways of an environment, by id.
@@ -95,6 +112,16 @@ impl Links {
 }
 
 impl Link {
+    /// Keeps what the gateway reports, encoded as it came.
+    pub fn report(&self, report: Vec<u8>) {
+        let mut all = self.links.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = all.get_mut(&self.key)
+            && !self.replaced.is_cancelled()
+        {
+            entry.report = Some(report);
+        }
+    }
+
     /// Returns when the same process has connected anew.
     pub async fn replaced(&self) {
         self.replaced.cancelled().await;

@@ -24,6 +24,7 @@ use crate::blob::{BlobKey, BlobStore};
 use crate::links::{Link, LinkRefused, Links};
 use crate::metadata::{GatewayRow, Metadata};
 use crate::principal::Principal;
+use crate::refusal::chain;
 use crate::signals::Wakes;
 
 pub use error::SyncError;
@@ -82,6 +83,8 @@ pub struct Welcome {
 pub enum Woken {
     /// Something may have changed.
     Look,
+    /// Time has passed: look, save what was reported, check the token.
+    Round,
     /// The same process has a newer stream.
     Replaced,
     /// This process ends.
@@ -101,6 +104,7 @@ pub struct Session {
     /// What the gateway has once it has applied what was sent.
     sent: Option<Revision>,
     keys: KeyCursor,
+    unsaved: Option<Vec<u8>>,
 }
 
 impl Gateways {
@@ -180,6 +184,7 @@ impl Gateways {
             look,
             sent,
             keys: KeyCursor::at(hello.keys_epoch),
+            unsaved: None,
         };
         let welcome = Welcome {
             tenant: who.tenant.clone(),
@@ -270,8 +275,8 @@ impl Session {
     /// Keeps what the gateway reports, encoded as it came.
     ///
     /// # Errors
-    /// A report beyond the bound, or a store that fails.
-    pub async fn report(&self, report: &[u8]) -> Result<(), SyncError> {
+    /// A report beyond the bound.
+    pub fn report(&mut self, report: Vec<u8>) -> Result<(), SyncError> {
         if report.len() > REPORT_BYTES_MAX {
             return Err(SyncError::from(gantry_domain::FieldError {
                 path: "report".into(),
@@ -280,10 +285,25 @@ impl Session {
                 found: format!("{} bytes", report.len()),
             }));
         }
+        self.link.report(report.clone());
+        self.unsaved = Some(report);
+        Ok(())
+    }
+
+    /// Writes the newest report to the store.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn save_report(&mut self) -> Result<(), SyncError> {
+        let Some(report) = self.unsaved.take() else {
+            return Ok(());
+        };
         let now = self.gateways.clock.now();
         let metadata = &self.gateways.metadata;
-        let noted = metadata.gateway_reported(&self.tenant, &self.environment, &self.gateway, report, now);
-        Ok(noted.await?)
+        metadata
+            .gateway_reported(&self.tenant, &self.environment, &self.gateway, &report, now)
+            .await?;
+        Ok(())
     }
 
     /// Returns when there may be something to send, or the session must end. Safe to drop and call
@@ -294,7 +314,7 @@ impl Session {
             () = self.link.replaced() => Woken::Replaced,
             // The sender lives as long as a receiver does, so an error cannot come.
             _ = self.wake.changed() => Woken::Look,
-            _ = self.look.tick() => Woken::Look,
+            _ = self.look.tick() => Woken::Round,
         }
     }
 
@@ -311,13 +331,15 @@ impl Session {
         }
     }
 
-    /// Notes when the gateway was last heard.
-    pub async fn close(self) {
+    /// Notes what the gateway reported last and when it was heard.
+    pub async fn close(mut self) {
+        let saved = self.save_report().await;
         let now = self.gateways.clock.now();
         let metadata = &self.gateways.metadata;
         let noted = metadata.gateway_left(&self.tenant, &self.environment, &self.gateway, now);
-        if let Err(error) = noted.await {
-            tracing::warn!(error = %crate::refusal::chain(&error), "could not note that a gateway left");
+        let noted = noted.await.map_err(SyncError::from);
+        if let Err(error) = saved.and(noted) {
+            tracing::warn!(error = %chain(&error), "could not note that a gateway left");
         }
     }
 }

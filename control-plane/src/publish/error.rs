@@ -102,7 +102,9 @@ impl Refuse for PublishError {
         match self {
             Self::Refused(_) | Self::Chunk { .. } | Self::TooLong { .. } => Kind::Invalid,
             Self::NoUpload(_) | Self::NoFile { .. } => Kind::NotFound,
-            Self::Offset { .. } | Self::Busy(_) | Self::Interrupted(_) => Kind::Conflict,
+            Self::Offset { .. } => Kind::Conflict,
+            // A broken connection's call may hold the file a moment longer than its sender thinks.
+            Self::Busy(_) | Self::Interrupted(_) => Kind::Unavailable,
             Self::Digest { .. } => Kind::Damaged,
             Self::Incomplete { .. } => Kind::Precondition,
             Self::Immutable { .. } => Kind::Exists,

@@ -1,0 +1,296 @@
+//! The composition root: the only place that picks backends and wires parts together.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gantry_domain::{Clock, Limits};
+use gantry_telemetry::Secret;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+use crate::access_token::AccessToken;
+use crate::admin::{Admin, AdminError};
+use crate::blob::{BlobError, BlobStore, LocalStore};
+use crate::catalog::Catalog;
+use crate::config::{Config, ServerConfig, TlsConfig};
+use crate::deploy::Deployments;
+use crate::grpc::{Authority, Services, routes};
+use crate::keys::Keys;
+use crate::links::Links;
+use crate::metadata::{Metadata, MetadataError};
+use crate::publish::{PublishError, Publisher, SWEEP_INTERVAL};
+use crate::refusal::chain;
+use crate::signals::{Revocations, Wakes};
+use crate::sync::Gateways;
+
+/// Why the control plane does not start or ended.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// Another control plane uses the store.
+    #[error("another control plane uses {0}")]
+    Locked(PathBuf),
+    /// A file or folder cannot be used.
+    #[error("{action} {path}", path = path.display())]
+    File {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Certificate or key are refused, or the server failed.
+    #[error("serve gRPC")]
+    Transport(#[from] tonic::transport::Error),
+    /// See the store.
+    #[error("open the metadata store")]
+    Metadata(#[from] MetadataError),
+    /// See the store.
+    #[error("open the object store")]
+    Blob(#[from] BlobError),
+    /// What a crash left cannot be repaired.
+    #[error("repair what an earlier process left")]
+    Repair(#[from] PublishError),
+    /// No token was created.
+    #[error(transparent)]
+    Bootstrap(#[from] AdminError),
+}
+
+/// A control plane that is ready to serve.
+pub struct App {
+    config: ServerConfig,
+    clock: Arc<dyn Clock>,
+    limits: Arc<Limits>,
+    metadata: Metadata,
+    blobs: Arc<dyn BlobStore>,
+    publisher: Publisher,
+    _lock: File,
+}
+
+/// Creates the operators' first admin token. May run beside a control plane that is serving.
+///
+/// # Errors
+/// The store cannot be opened, or there is a valid admin token and `again` was not said.
+pub async fn bootstrap(
+    config: &Config,
+    clock: &dyn Clock,
+    again: bool,
+) -> Result<AccessToken, AppError> {
+    make_parent(&config.metadata.file)?;
+    let metadata = Metadata::open(&config.metadata.file).await?;
+    let token = crate::admin::bootstrap(&metadata, clock, again).await;
+    metadata.close().await;
+    Ok(token?)
+}
+
+impl App {
+    /// Opens the stores and repairs what an earlier process left.
+    ///
+    /// # Errors
+    /// A store that cannot be opened, or that another control plane uses.
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+        make_parent(&config.metadata.file)?;
+        let lock = lock(config.metadata.file.with_added_extension("lock"))?;
+        let metadata = Metadata::open(&config.metadata.file).await?;
+        let blobs: Arc<dyn BlobStore> = Arc::new(LocalStore::open(&config.storage.directory).await?);
+        let limits = Arc::new(config.limits.clone());
+        let publisher =
+            Publisher::new(metadata.clone(), blobs.clone(), clock.clone(), limits.clone());
+        publisher.repair().await?;
+        Ok(Self {
+            config: config.server.clone(),
+            clock,
+            limits,
+            metadata,
+            blobs,
+            publisher,
+            _lock: lock,
+        })
+    }
+
+    /// The metadata store, for those who look at it from outside.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Listens, says where, and serves until `stop`; then waits for calls in progress, within the
+    /// configured time.
+    ///
+    /// # Errors
+    /// The address or the certificate cannot be used, or the server fails.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), AppError> {
+        let address = self.config.listen;
+        let listen = |source| AppError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let server = server(&self.config)?;
+        let revocations = Revocations::new(self.metadata.clone());
+        let authority =
+            Authority::new(self.metadata.clone(), revocations.clone(), self.config.call_timeout);
+        tasks.spawn(sweep(self.publisher.clone(), shutdown.clone()));
+        let routes = routes(self.services(revocations, &tasks, &shutdown)).await;
+        announce(&self.config, address)?;
+        let ended = shutdown.clone();
+        let serving = server.layer(authority).add_routes(routes).serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            async move { ended.cancelled().await },
+        );
+        let stopping = async {
+            stop.cancelled().await;
+            tracing::info!("shutting down");
+            shutdown.cancel();
+            tokio::time::sleep(self.config.shutdown_timeout).await;
+        };
+        tokio::select! {
+            served = serving => served?,
+            () = stopping => tracing::warn!(
+                tasks = tasks.len(), "calls were still in progress when time was up"
+            ),
+        }
+        tasks.close();
+        let _ = tokio::time::timeout(self.config.shutdown_timeout, tasks.wait()).await;
+        self.metadata.close().await;
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    fn services(
+        &self,
+        revocations: Revocations,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Services {
+        let (links, wakes) = (Links::default(), Wakes::default());
+        let (metadata, clock, limits) = (&self.metadata, &self.clock, &self.limits);
+        let catalog = Catalog::new(metadata.clone(), limits.clone());
+        Services {
+            admin: Admin::new(metadata.clone(), clock.clone(), limits.clone(), revocations),
+            publisher: self.publisher.clone(),
+            deployments: Deployments::new(
+                metadata.clone(),
+                catalog,
+                clock.clone(),
+                limits.clone(),
+                (links.clone(), wakes.clone()),
+            ),
+            keys: Keys::new(metadata.clone(), clock.clone(), limits.clone(), wakes.clone()),
+            gateways: Gateways::new(
+                metadata.clone(),
+                self.blobs.clone(),
+                clock.clone(),
+                limits.clone(),
+                (links.clone(), wakes),
+                shutdown.clone(),
+            ),
+            metadata: metadata.clone(),
+            links,
+            limits: limits.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+        }
+    }
+}
+
+fn server(config: &ServerConfig) -> Result<Server, AppError> {
+    let calls = config.calls_per_connection_max;
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(config.keepalive_interval))
+        .http2_keepalive_timeout(Some(config.keepalive_timeout))
+        .max_concurrent_streams(calls)
+        .concurrency_limit_per_connection(calls as usize);
+    match &config.tls {
+        None => Ok(server),
+        Some(tls) => Ok(server.tls_config(ServerTlsConfig::new().identity(identity(tls)?))?),
+    }
+}
+
+fn identity(tls: &TlsConfig) -> Result<Identity, AppError> {
+    let certificate = read(&tls.certificate_file)?;
+    let key = Secret::new(read(&tls.key_file)?);
+    Ok(Identity::from_pem(certificate, key.expose()))
+}
+
+/// Says where it listens: in the log, and in the file that scripts and tests wait for.
+fn announce(config: &ServerConfig, address: SocketAddr) -> Result<(), AppError> {
+    if let Some(path) = &config.address_file {
+        // Renamed into place, so that whoever waits for the file never reads half an address.
+        let partial = path.with_added_extension("partial");
+        let written = std::fs::write(&partial, address.to_string());
+        let renamed = written.and_then(|()| std::fs::rename(&partial, path));
+        renamed.map_err(|source| AppError::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?;
+    }
+    let tls = config.tls.is_some();
+    if !tls && !address.ip().is_loopback() {
+        tracing::warn!("tokens cross the network readable: plaintext is served to other machines");
+    }
+    tracing::info!(%address, tls, "listening on {address}");
+    Ok(())
+}
+
+async fn sweep(publisher: Publisher, shutdown: CancellationToken) {
+    let mut rounds = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = rounds.tick() => {}
+        }
+        if let Err(error) = publisher.sweep().await {
+            tracing::warn!(error = %chain(&error), "could not sweep idle uploads");
+        }
+    }
+}
+
+fn make_parent(path: &std::path::Path) -> Result<(), AppError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let Some(parent) = parent else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(parent).map_err(|source| AppError::File {
+        action: "make",
+        path: parent.to_owned(),
+        source,
+    })
+}
+
+/// One control plane has a store: what is in progress on it is kept in memory.
+fn lock(path: PathBuf) -> Result<File, AppError> {
+    let failed = |source| AppError::File {
+        action: "lock",
+        path: path.clone(),
+        source,
+    };
+    let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(AppError::Locked(path)),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, AppError> {
+    std::fs::read(path).map_err(|source| AppError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}

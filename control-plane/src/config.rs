@@ -1,0 +1,85 @@
+//! Configuration: a TOML file, then `GANTRY_*` variables, then flags; the later one wins.
+//!
+//! Responsible for turning all of it into checked values, with every mistake reported at once. Unknown
+//! keys are mistakes: a misspelt limit must not silently be the default. Invariant: nothing reads the
+//! environment after [`Config::read`].
+
+mod limits;
+mod log;
+mod metadata;
+mod server;
+mod source;
+mod storage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use gantry_domain::Limits;
+
+pub use log::LogConfig;
+pub use metadata::MetadataConfig;
+pub use server::{ServerConfig, TlsConfig};
+pub use source::{ConfigError, Setting};
+pub use storage::StorageConfig;
+
+use source::Source;
+
+/// Where data lies unless configuration says otherwise.
+const DATA_DIR_DEFAULT: &str = "/var/lib/gantry-control-plane";
+
+/// Everything that can be configured.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How it listens.
+    pub server: ServerConfig,
+    /// Where objects lie.
+    pub storage: StorageConfig,
+    /// Where rows lie.
+    pub metadata: MetadataConfig,
+    /// How it logs.
+    pub log: LogConfig,
+    /// Bounds on what tenants send and keep.
+    pub limits: Limits,
+    /// Every setting with its origin, in the order of the documentation.
+    pub settings: Vec<Setting>,
+}
+
+/// What configuration is made from.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// The configuration file.
+    pub file: Option<PathBuf>,
+    /// The process's variables.
+    pub variables: BTreeMap<String, String>,
+    /// Flags by the path of the setting that they stand for, such as `server.listen`.
+    pub flags: BTreeMap<&'static str, String>,
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn read(inputs: Inputs) -> Result<Self, Vec<ConfigError>> {
+        let mut source = Source::open(inputs)?;
+        let data_dir: String = source.setting("data_dir", DATA_DIR_DEFAULT.to_owned());
+        let data_dir = PathBuf::from(data_dir);
+        let server = ServerConfig::read(&mut source);
+        let storage = StorageConfig::read(&mut source, &data_dir);
+        let metadata = MetadataConfig::read(&mut source, &data_dir);
+        let log = LogConfig::read(&mut source);
+        let limits = limits::read(&mut source);
+        let settings = source.finish()?;
+        Ok(Self {
+            server,
+            storage,
+            metadata,
+            log,
+            limits,
+            settings,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

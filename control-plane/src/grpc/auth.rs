@@ -1,0 +1,307 @@
+//! Who are you, may you: decided for every call before its body is read.
+//!
+//! The table comes from the descriptor set, so a method that says nothing about access is refused to
+//! everybody, and no handler can forget to ask. Reflection and health are open: they show what the
+//! `.proto` files show. Invariants: a handler runs with a [`Principal`] or not at all; when its token
+//! ends, a running call ends with it, streams too.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use gantry_domain::{Right, RightSet};
+use gantry_proto::descriptors::{self, Access};
+use http::{HeaderMap, Request, Response, header};
+use thiserror::Error;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::revocable::RevocableBody;
+use super::status::status;
+use crate::access_token::{AccessToken, AccessTokenError};
+use crate::metadata::{Metadata, MetadataError};
+use crate::principal::Principal;
+use crate::refusal::{Kind, Refuse};
+use crate::signals::Revocations;
+
+/// Services that ask for no token.
+const OPEN: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
+/// Why a call is not let in.
+#[derive(Debug, Error)]
+pub(super) enum AuthError {
+    /// Call a method that exists.
+    #[error("method {0} does not exist")]
+    NoMethod(String),
+    /// Present a token.
+    #[error("expected the header `authorization: Bearer <access token>`, found {0}")]
+    Missing(&'static str),
+    /// Present a whole token.
+    #[error("the access token is malformed: {0}")]
+    Malformed(#[from] AccessTokenError),
+    /// Present a token that exists.
+    #[error("the access token is not known")]
+    Unknown,
+    /// Present a token that has not ended.
+    #[error("the access token has been revoked")]
+    Revoked,
+    /// Use a token that has the right.
+    #[error("expected a token with one of these rights: {expected}; found: {found}")]
+    Right {
+        /// Any of these would do.
+        expected: RightSet,
+        /// What the token has.
+        found: RightSet,
+    },
+    /// Leave it to the operators.
+    #[error("only a token of the operators' tenant may do this")]
+    NotOperator,
+    /// Repeat.
+    #[error("the call took longer than {0} s")]
+    Timeout(u64),
+    /// See the store.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+}
+
+impl Refuse for AuthError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoMethod(_) => Kind::NotFound,
+            Self::Missing(_) | Self::Malformed(_) | Self::Unknown | Self::Revoked => {
+                Kind::Unauthenticated
+            }
+            Self::Right { .. } | Self::NotOperator => Kind::Denied,
+            Self::Timeout(_) => Kind::Unavailable,
+            Self::Metadata(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoMethod(_) => "METHOD_NOT_FOUND",
+            Self::Missing(_) => "TOKEN_MISSING",
+            Self::Malformed(_) => "TOKEN_MALFORMED",
+            Self::Unknown => "TOKEN_UNKNOWN",
+            Self::Revoked => "TOKEN_REVOKED",
+            Self::Right { .. } => "RIGHT_MISSING",
+            Self::NotOperator => "OPERATOR_ONLY",
+            Self::Timeout(_) => "CALL_TIMEOUT",
+            Self::Metadata(error) => error.code(),
+        }
+    }
+}
+
+/// What is needed to decide. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Authority(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    methods: BTreeMap<String, Method>,
+    metadata: Metadata,
+    revocations: Revocations,
+    call_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Method {
+    access: Access,
+    /// The caller decides how long it sends; the handler bounds each pause instead.
+    client_streaming: bool,
+}
+
+impl Authority {
+    /// Decides by the descriptor set and a store's tokens. A call that the caller does not stream
+    /// must begin to be answered within `call_timeout`.
+    pub fn new(metadata: Metadata, revocations: Revocations, call_timeout: Duration) -> Self {
+        let mut access = descriptors::access_table();
+        let pool = descriptors::pool();
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        let methods = methods.filter_map(|method| {
+            let path = descriptors::path(&method);
+            let method = Method {
+                access: access.remove(&path)?,
+                client_streaming: method.is_client_streaming(),
+            };
+            Some((path, method))
+        });
+        Self(Arc::new(Inner {
+            methods: methods.collect(),
+            metadata,
+            revocations,
+            call_timeout,
+        }))
+    }
+
+    async fn principal(&self, headers: &HeaderMap, access: &Access) -> Result<Principal, AuthError> {
+        let token = bearer(headers)?;
+        let row = self.0.metadata.token(token.id()).await?;
+        // Unknown id and wrong secret look the same from outside.
+        let row = row.filter(|row| token.proves(&row.secret_sha256)).ok_or(AuthError::Unknown)?;
+        if row.revoked_at.is_some() {
+            return Err(AuthError::Revoked);
+        }
+        let principal = Principal::from(row);
+        check_rights(&principal, access)?;
+        Ok(principal)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<AccessToken, AuthError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(AuthError::Missing("none"))?;
+    if values.next().is_some() {
+        return Err(AuthError::Missing("several"));
+    }
+    let text = value.to_str().map_err(|_| AuthError::Missing("other characters"))?;
+    let (scheme, token) = text.split_once(' ').ok_or(AuthError::Missing("another form"))?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(AuthError::Missing("another scheme"));
+    }
+    Ok(AccessToken::parse(token.trim())?)
+}
+
+fn check_rights(principal: &Principal, access: &Access) -> Result<(), AuthError> {
+    if access.operator && !principal.tenant.is_operator() {
+        return Err(AuthError::NotOperator);
+    }
+    let needed = |right: &Right| principal.rights.allows(*right);
+    if access.any_of.is_empty() || access.any_of.iter().any(needed) {
+        return Ok(());
+    }
+    Err(AuthError::Right {
+        expected: access.any_of.iter().copied().collect(),
+        found: principal.rights,
+    })
+}
+
+impl<S> Layer<S> for Authority {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded {
+            authority: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service behind the decision.
+#[derive(Debug, Clone)]
+pub struct Guarded<S> {
+    authority: Authority,
+    inner: S,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        // The clone has not been polled ready; the one that has must serve the call.
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        if OPEN.iter().any(|open| request.uri().path().starts_with(open)) {
+            let mut inner = inner;
+            return Box::pin(async move { inner.call(request).await });
+        }
+        let authority = self.authority.clone();
+        Box::pin(async move { Ok(guard(authority, inner, request).await) })
+    }
+}
+
+async fn guard<S>(authority: Authority, mut inner: S, mut request: Request<Body>) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let refuse = |error: AuthError| status(&error).into_http();
+    let path = request.uri().path();
+    let Some(method) = authority.0.methods.get(path) else {
+        let path = path.chars().take(120).collect();
+        let error = AuthError::NoMethod(path);
+        let mut answer = status(&error);
+        answer = tonic::Status::with_details(
+            tonic::Code::Unimplemented,
+            error.to_string(),
+            bytes::Bytes::copy_from_slice(answer.details()),
+        );
+        return answer.into_http();
+    };
+    // Listen first: a token that ends after it was looked up is then heard of.
+    let revoked = authority.0.revocations.subscribe();
+    let principal = match authority.principal(request.headers(), &method.access).await {
+        Ok(principal) => principal,
+        Err(error) => return refuse(error),
+    };
+    let mut revoked = Box::pin(revoked.wait(principal.token.clone()));
+    request.extensions_mut().insert(principal);
+    let call = inner.call(request);
+    let timeout = authority.0.call_timeout;
+    let expired = async {
+        match method.client_streaming {
+            true => std::future::pending().await,
+            false => tokio::time::sleep(timeout).await,
+        }
+    };
+    let answer = tokio::select! {
+        () = &mut revoked => return refuse(AuthError::Revoked),
+        () = expired => return refuse(AuthError::Timeout(timeout.as_secs())),
+        answer = call => match answer {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        },
+    };
+    answer.map(|body| {
+        let ended = status(&AuthError::Revoked);
+        Body::new(RevocableBody::new(body, revoked, ended))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_in_any_other_form_is_refused() {
+        for (value, code) in [
+            ("", "TOKEN_MISSING"),
+            ("gantry_x_y", "TOKEN_MISSING"),
+            ("Basic gantry_x_y", "TOKEN_MISSING"),
+            ("Bearer gantry_x_y", "TOKEN_MALFORMED"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(bearer(&headers).unwrap_err().code(), code, "{value:?}");
+        }
+        let token = AccessToken::generate().reveal();
+        let mut headers = HeaderMap::new();
+        let value: http::HeaderValue = format!("bearer {token}").parse().unwrap();
+        headers.append(header::AUTHORIZATION, value.clone());
+        assert!(bearer(&headers).is_ok());
+        headers.append(header::AUTHORIZATION, value);
+        assert_eq!(bearer(&headers).unwrap_err().code(), "TOKEN_MISSING");
+    }
+}
