@@ -1,4 +1,5 @@
 //! End-to-end tests: real control planes, gateways, plugins and upstreams, steered as users steer them.
+#![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
 mod lab;
 
