@@ -1,0 +1,72 @@
+//! One file per verb.
+
+mod api;
+mod bundle;
+mod deploy;
+mod env;
+mod explain;
+mod gateways;
+mod key;
+mod pins;
+mod push;
+mod tenant;
+mod token;
+mod whoami;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::CliError;
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at a bundle or a library, or pack a folder into a zip; needs no control plane.
+    #[command(subcommand)]
+    Bundle(bundle::Bundle),
+    /// Upload a bundle and publish it.
+    Push(push::Push),
+    /// Run a published version of a bundle in an environment.
+    Deploy(deploy::Deploy),
+    /// Show which version of which bundle runs in an environment.
+    Pins(pins::Pins),
+    /// API definitions of an environment.
+    #[command(subcommand)]
+    Api(api::Api),
+    /// Consumer keys of an environment.
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Show the gateways of an environment and what each of them runs.
+    Gateways(gateways::Gateways),
+    /// Show why an API runs what it runs on a gateway: every candidate, taken or passed over.
+    Explain(explain::Explain),
+    /// Environments of the tenant.
+    #[command(subcommand)]
+    Env(env::Env),
+    /// Access tokens of the tenant.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Tenants; for the operators of the control plane.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Show whose token this is and what it may do.
+    Whoami(whoami::Whoami),
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::Bundle(command) => bundle::run(command, context),
+        Command::Push(command) => push::run(command, context).await,
+        Command::Deploy(command) => deploy::run(command, context).await,
+        Command::Pins(command) => pins::run(command, context).await,
+        Command::Api(command) => api::run(command, context).await,
+        Command::Key(command) => key::run(command, context).await,
+        Command::Gateways(command) => gateways::run(command, context).await,
+        Command::Explain(command) => explain::run(command, context).await,
+        Command::Env(command) => env::run(command, context).await,
+        Command::Token(command) => token::run(command, context).await,
+        Command::Tenant(command) => tenant::run(command, context).await,
+        Command::Whoami(command) => whoami::run(command, context).await,
+    }
+}

@@ -1,0 +1,215 @@
+//! `gantry explain`: why an API runs what it runs on a gateway.
+
+use clap::Args;
+use gantry_client::Repeat;
+use gantry_domain::{ApiId, GatewayId, GatewayVersion, Platform};
+use gantry_proto::v1;
+use serde::Serialize;
+
+use crate::context::{Context, refused};
+use crate::error::CliError;
+use crate::view::{Shown, View, given, short};
+
+/// Arguments of `gantry explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gantry explain orders --env staging --gateway edge-1
+  gantry explain orders --env staging --gateway-version v5.3.0 --platform linux/arm64
+  gantry explain orders --env staging --gateway-version v5.4.0 --check    before an upgrade")]
+pub(crate) struct Explain {
+    /// The API's id.
+    api: ApiId,
+    /// A gateway that has connected before.
+    #[arg(long, value_name = "ID", required_unless_present = "gateway_version")]
+    gateway: Option<GatewayId>,
+    /// A gateway version, instead of a gateway.
+    #[arg(long, value_name = "VERSION", conflicts_with = "gateway")]
+    gateway_version: Option<GatewayVersion>,
+    /// The platform that goes with --gateway-version.
+    #[arg(long, default_value = "linux_amd64")]
+    platform: Platform,
+    /// Exit with 4 if something would not run.
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct CandidateView {
+    file: String,
+    sha256: String,
+    matched: String,
+    verdict: String,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct FunctionView {
+    hook: String,
+    position: u32,
+    function: String,
+    path: String,
+    disabled: bool,
+    bundle: String,
+    version: String,
+    candidates: Vec<CandidateView>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExplainedView {
+    api_id: String,
+    environment: String,
+    gateway_version: String,
+    platform: String,
+    lookup: String,
+    revision: u64,
+    functions: Vec<FunctionView>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl From<v1::ExplainedFunction> for FunctionView {
+    fn from(function: v1::ExplainedFunction) -> Self {
+        let candidates = function
+            .candidates
+            .into_iter()
+            .map(|candidate| CandidateView {
+                file: candidate.file,
+                sha256: candidate.sha256,
+                matched: candidate.matched,
+                verdict: candidate.verdict,
+                reason: candidate.reason,
+            });
+        Self {
+            candidates: candidates.collect(),
+            hook: function.hook,
+            position: function.position,
+            function: function.function,
+            path: function.path,
+            disabled: function.disabled,
+            bundle: function.bundle,
+            version: function.version,
+            code: given(function.code),
+            message: given(function.message),
+        }
+    }
+}
+
+impl FunctionView {
+    /// One row per candidate; one that says why, if there is none or none is taken.
+    fn rows(&self) -> Vec<Vec<String>> {
+        let begin = || {
+            vec![
+                self.hook.clone(),
+                self.function.clone(),
+                self.path.clone(),
+                format!("{}@{}", self.bundle, self.version),
+            ]
+        };
+        let row = |cells: [String; 4]| [begin(), cells.into()].concat();
+        let mut rows: Vec<_> = self
+            .candidates
+            .iter()
+            .map(|candidate| {
+                row([
+                    candidate.file.clone(),
+                    short(&candidate.sha256),
+                    candidate.verdict.clone(),
+                    candidate.reason.clone(),
+                ])
+            })
+            .collect();
+        let end = match (&self.code, self.disabled) {
+            (_, true) => Some(["DISABLED".to_owned(), "the entry is disabled".to_owned()]),
+            (Some(code), false) => Some([code.clone(), self.message.clone().unwrap_or_default()]),
+            (None, false) => None,
+        };
+        if let Some([code, message]) = end {
+            rows.push(row(["-".to_owned(), "-".to_owned(), code, message]));
+        }
+        rows
+    }
+
+    const fn fails(&self) -> bool {
+        self.code.is_some() && !self.disabled
+    }
+}
+
+impl View for ExplainedView {
+    fn shown(&self) -> Shown {
+        Shown::Table {
+            head: vec![
+                "HOOK", "FUNCTION", "PATH", "BUNDLE", "FILE", "SHA256", "VERDICT", "REASON",
+            ],
+            rows: self.functions.iter().flat_map(FunctionView::rows).collect(),
+        }
+    }
+}
+
+pub(super) async fn run(arguments: Explain, context: &Context) -> Result<(), CliError> {
+    let environment = context.environment()?;
+    let profile = arguments.gateway_version;
+    let request = v1::ExplainRequest {
+        environment: environment.clone(),
+        api_id: arguments.api.to_string(),
+        gateway_id: arguments
+            .gateway
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        gateway_version: profile
+            .map(|version| version.to_string())
+            .unwrap_or_default(),
+        platform: profile
+            .map(|_| arguments.platform.to_string())
+            .unwrap_or_default(),
+    };
+    let answer = context
+        .client()?
+        .call(Repeat::Safe, request, |client, request| async move {
+            client.deploy().explain(request).await
+        })
+        .await
+        .map_err(refused)?;
+    let view = ExplainedView {
+        api_id: arguments.api.to_string(),
+        environment,
+        gateway_version: answer.gateway_version,
+        platform: answer.platform,
+        lookup: answer.lookup,
+        revision: answer.revision,
+        functions: answer
+            .functions
+            .into_iter()
+            .map(FunctionView::from)
+            .collect(),
+        code: given(answer.code),
+        message: given(answer.message),
+    };
+    context.printer().data(&view)?;
+    tell(&view, context);
+    let failing = view
+        .functions
+        .iter()
+        .filter(|function| function.fails())
+        .count();
+    if arguments.check && (failing > 0 || view.code.is_some()) {
+        return Err(CliError::Unresolved {
+            api: view.api_id,
+            functions: failing,
+        });
+    }
+    Ok(())
+}
+
+fn tell(view: &ExplainedView, context: &Context) {
+    let printer = context.printer();
+    printer.note(format_args!(
+        "{} at revision {} on a gateway {} {}, names tried in the order {}.",
+        view.api_id, view.revision, view.gateway_version, view.platform, view.lookup
+    ));
+    if let Some(code) = &view.code {
+        let message = view.message.as_deref().unwrap_or("the API cannot run");
+        printer.warn(format_args!("{message} ({code})"));
+    }
+}

@@ -1,0 +1,192 @@
+//! `gantry push`: uploads a bundle and publishes it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use gantry_bundle::BundleSource;
+use gantry_client::upload::{Progress, Pushed, push};
+use gantry_domain::Limits;
+use gantry_proto::v1;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::bundle::refuse_unfit;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::{Shown, View, Warning, given, moment, or_dash, short, size};
+
+/// Arguments of `gantry push`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gantry push ./hooks              a folder with manifest.json and the libraries it lists
+  gantry push hooks-1.2.0.zip      the same, packed
+
+A push that was interrupted goes on where it stopped when it is repeated. Publishing deploys nothing:
+`gantry deploy` does. A published version never changes; pushing the same files again is no error.")]
+pub(crate) struct Push {
+    /// A folder with manifest.json, or a zip.
+    path: PathBuf,
+    /// Send libraries that would be refused, and let the control plane say so.
+    #[arg(long)]
+    no_inspect: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct FileView {
+    name: String,
+    sha256: String,
+    size_bytes: u64,
+    platform: String,
+    gateway_version: Option<String>,
+    libc: Option<String>,
+    abi: String,
+    functions: Vec<String>,
+    key: String,
+}
+
+/// A published version.
+#[derive(Debug, Serialize)]
+struct ReleaseView {
+    bundle: String,
+    version: String,
+    digest: String,
+    published_at: Option<String>,
+    files: Vec<FileView>,
+}
+
+#[derive(Debug, Serialize)]
+struct PushedView {
+    release: ReleaseView,
+    already_published: bool,
+    sent_bytes: u64,
+    warnings: Vec<Warning>,
+}
+
+impl From<v1::ReleaseFile> for FileView {
+    fn from(file: v1::ReleaseFile) -> Self {
+        Self {
+            name: file.name,
+            sha256: file.sha256,
+            size_bytes: file.size_bytes,
+            platform: file.platform,
+            gateway_version: given(file.gateway_version),
+            libc: given(file.libc),
+            abi: file.abi,
+            functions: file.functions,
+            key: file.key,
+        }
+    }
+}
+
+impl View for PushedView {
+    fn shown(&self) -> Shown {
+        let row = |file: &FileView| {
+            vec![
+                file.name.clone(),
+                file.platform.clone(),
+                file.gateway_version.clone().unwrap_or_else(|| "any".into()),
+                or_dash(file.libc.as_ref()),
+                size(file.size_bytes),
+                short(&file.sha256),
+                file.functions.join(","),
+            ]
+        };
+        Shown::Table {
+            head: vec![
+                "FILE",
+                "PLATFORM",
+                "GATEWAY",
+                "GLIBC",
+                "SIZE",
+                "SHA256",
+                "FUNCTIONS",
+            ],
+            rows: self.release.files.iter().map(row).collect(),
+        }
+    }
+}
+
+pub(super) async fn run(arguments: Push, context: &Context) -> Result<(), CliError> {
+    let client = context.client()?;
+    let bundle = BundleSource::open(&arguments.path, &Limits::default())?;
+    let printer = context.printer();
+    let local: Vec<_> = bundle.warnings().iter().map(Warning::from).collect();
+    printer.warnings(&local);
+    if !arguments.no_inspect {
+        refuse_unfit(&bundle, printer)?;
+    }
+    let bar = printer.bytes_bar();
+    bar.set_message(bundle.manifest().name.to_string());
+    let meter = Meter::new(&bundle, &bar);
+    let pushed = push(&client, &bundle, |progress| meter.show(&progress)).await;
+    bar.finish_and_clear();
+    let view = view(pushed?, local);
+    printer.data(&view)?;
+    printer.warnings(&view.warnings[bundle.warnings().len()..]);
+    let (name, version) = (&view.release.bundle, &view.release.version);
+    if view.already_published {
+        printer.note(format_args!(
+            "{name}@{version} was published before, with these very files."
+        ));
+    } else {
+        let sent = size(view.sent_bytes);
+        printer.note(format_args!("Published {name}@{version}; {sent} were new."));
+    }
+    printer.note(format_args!(
+        "Run it with: gantry deploy {name}@{version} --env ENVIRONMENT"
+    ));
+    Ok(())
+}
+
+fn view(pushed: Pushed, mut warnings: Vec<Warning>) -> PushedView {
+    let release = pushed.release;
+    warnings.extend(pushed.warnings.into_iter().map(Warning::from));
+    PushedView {
+        release: ReleaseView {
+            bundle: release.bundle,
+            version: release.version,
+            digest: release.digest,
+            published_at: moment(release.published_at_ms),
+            files: release.files.into_iter().map(FileView::from).collect(),
+        },
+        already_published: pushed.already_published,
+        sent_bytes: pushed.sent_bytes,
+        warnings,
+    }
+}
+
+/// Adds up how far several files are.
+struct Meter<'a> {
+    bundle: &'a BundleSource,
+    bar: &'a ProgressBar,
+    offsets: std::sync::Mutex<Vec<u64>>,
+}
+
+impl<'a> Meter<'a> {
+    fn new(bundle: &'a BundleSource, bar: &'a ProgressBar) -> Self {
+        let offsets = std::sync::Mutex::new(vec![0; bundle.files().len()]);
+        Self {
+            bundle,
+            bar,
+            offsets,
+        }
+    }
+
+    fn show(&self, progress: &Progress<'_>) {
+        match progress {
+            Progress::Begun { bytes_total, .. } => self.bar.set_length(*bytes_total),
+            Progress::Sent { file, offset_bytes } => {
+                let mut files = self.bundle.files().iter();
+                let index = files.position(|other| other.name == **file);
+                let Ok(mut offsets) = self.offsets.lock() else {
+                    return;
+                };
+                if let Some(offset) = index.and_then(|index| offsets.get_mut(index)) {
+                    *offset = *offset_bytes;
+                }
+                self.bar.set_position(offsets.iter().sum());
+            }
+            Progress::Publishing => self.bar.set_message("publishing"),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What can go wrong, and what to do then.
+
+use std::path::PathBuf;
+
+use gantry_bundle::BundleError;
+use gantry_client::upload::PushError;
+use gantry_client::{ClientError, ConnectError, Kind};
+use thiserror::Error;
+
+use crate::settings::SettingsError;
+
+/// What was asked of the control plane, where that changes what a refusal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Push,
+    Deploy,
+    Other,
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub(crate) enum CliError {
+    /// Arguments that do not go together.
+    #[error("{message}")]
+    Usage { message: String, hint: &'static str },
+    /// Configuration that cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The control plane cannot be called like that.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The control plane refused, or did not answer.
+    #[error("{error}")]
+    Refused {
+        operation: Operation,
+        error: ClientError,
+    },
+    /// The bundle cannot be read or written.
+    #[error("{}", bundle_message(.0))]
+    Bundle(#[from] BundleError),
+    /// Inspection refused libraries; each has been shown with its reason.
+    #[error("{refused} of {total} libraries would be refused")]
+    LibrariesRefused { refused: usize, total: usize },
+    /// Nothing would run; what and why has been shown.
+    #[error("{functions} functions of {api} would not run on this gateway")]
+    Unresolved { api: String, functions: usize },
+    /// A file or standard input cannot be read, or is not what it should be.
+    #[error("read {}", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The control plane's answer makes no sense to this version of the command line.
+    #[error("the control plane's answer has no {missing}")]
+    Answer { missing: &'static str },
+    /// Standard output cannot be written.
+    #[error("write to standard output")]
+    Output(#[source] std::io::Error),
+}
+
+impl From<PushError> for CliError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Client(error) => Self::Refused {
+                operation: Operation::Push,
+                error,
+            },
+            PushError::Unreadable { path, source } => Self::File { path, source },
+        }
+    }
+}
+
+impl CliError {
+    /// What to do next; the control plane knows best where it said something.
+    pub(crate) fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Usage { hint, .. } => vec![(*hint).to_owned()],
+            Self::Settings(error) => error.hint().into_iter().map(str::to_owned).collect(),
+            Self::Connect(error) => vec![connect_hint(error).to_owned()],
+            Self::Refused { operation, error } if error.advice.is_empty() => {
+                refusal_hint(*operation, error.kind)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect()
+            }
+            Self::Refused { error, .. } => error.advice.clone(),
+            Self::Bundle(BundleError::ManifestMissing) => {
+                vec!["a bundle is a folder or a zip with manifest.json at its top".to_owned()]
+            }
+            Self::Answer { .. } => {
+                vec!["use the command line that was released with the control plane".to_owned()]
+            }
+            Self::Bundle(_)
+            | Self::LibrariesRefused { .. }
+            | Self::Unresolved { .. }
+            | Self::File { .. }
+            | Self::Output(_) => Vec::new(),
+        }
+    }
+}
+
+/// Mistakes in the manifest carry their own codes.
+fn bundle_message(error: &BundleError) -> String {
+    match error.fields() {
+        [] => format!("{error} ({})", error.code()),
+        _ => error.to_string(),
+    }
+}
+
+const fn connect_hint(error: &ConnectError) -> &'static str {
+    match error {
+        ConnectError::Endpoint { .. } => {
+            "give the control plane's address with --endpoint or GANTRY_ENDPOINT"
+        }
+        ConnectError::Plaintext { .. } => {
+            "use https://, or --allow-plaintext on a network where everybody may read the token"
+        }
+        ConnectError::Token { .. } => "give the token as `gantry token create` printed it",
+        ConnectError::Authority | ConnectError::Tls(_) => {
+            "give the CA's certificate (PEM) with --ca-file"
+        }
+    }
+}
+
+const fn refusal_hint(operation: Operation, kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Unauthenticated => Some("set GANTRY_TOKEN or GANTRY_TOKEN_FILE to a valid token"),
+        Kind::Denied => Some(
+            "`gantry whoami` shows what the token may do; an admin makes others with \
+             `gantry token create`",
+        ),
+        Kind::NotFound => Some("`gantry env list` and `gantry api list` show what there is"),
+        Kind::Exists => match operation {
+            Operation::Push => {
+                Some("a published version never changes: give this one a new version")
+            }
+            Operation::Deploy | Operation::Other => None,
+        },
+        Kind::Conflict => Some("read it again and repeat: somebody wrote in between"),
+        Kind::Precondition => match operation {
+            Operation::Deploy => {
+                Some("publish a build that fits these gateways, or deploy anyway with --force")
+            }
+            Operation::Push | Operation::Other => None,
+        },
+        Kind::Unavailable => {
+            Some("is the control plane running, and is --endpoint (GANTRY_ENDPOINT) its address?")
+        }
+        Kind::Timeout => Some("it may have happened: look before you repeat it, or give --timeout"),
+        Kind::Damaged => Some("push again; what did arrive intact is not sent twice"),
+        Kind::Internal => Some("the control plane's log says more"),
+        Kind::Invalid | Kind::Exhausted => None,
+    }
+}
