@@ -228,14 +228,14 @@ fn read_admin(map: Map<String, Value>, findings: &mut Findings) -> Option<Socket
     let listen = match text.as_deref() {
         None => Some(loopback(0)),
         Some("off") => None,
-        Some(text) => match text.parse() {
-            Ok(address) => Some(address),
-            Err(_) => {
+        Some(text) => {
+            let address = text.parse().ok();
+            if address.is_none() {
                 let expected = "an address with port such as 127.0.0.1:9080, or off";
                 fields.error("listen", "FIELD_INVALID", expected, format!("{text:?}"));
-                None
             }
-        },
+            address
+        }
     };
     fields.finish();
     listen

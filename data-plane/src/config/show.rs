@@ -1,5 +1,7 @@
 //! Settings as people see them: the file that would give the same, with the token redacted.
 
+use std::fmt::Display;
+
 use toml::{Table, Value};
 
 use super::Settings;
@@ -28,7 +30,7 @@ pub(super) fn document(settings: &Settings) -> String {
     let ca_file = control_plane
         .ca_file
         .as_ref()
-        .map(|path| text(path.display()));
+        .map(|path| text(&path.display()));
     section(
         "control_plane",
         vec![
@@ -44,16 +46,16 @@ pub(super) fn document(settings: &Settings) -> String {
     section(
         "gateway",
         vec![
-            ("id", gateway.id.as_ref().map(text)),
-            ("version", gateway.version.map(text)),
-            ("state_dir", Some(text(gateway.state_dir.display()))),
+            ("id", gateway.id.as_ref().map(|id| text(id))),
+            ("version", gateway.version.map(|version| text(&version))),
+            ("state_dir", Some(text(&gateway.state_dir.display()))),
             ("workers", Some(number(gateway.workers))),
         ],
     );
     section(
         "http",
         vec![
-            ("listen", Some(text(http.listen))),
+            ("listen", Some(text(&http.listen))),
             (
                 "header_read_timeout_ms",
                 Some(number(http.header_read_timeout_ms)),
@@ -61,7 +63,7 @@ pub(super) fn document(settings: &Settings) -> String {
             ("connections_max", Some(number(http.connections_max))),
         ],
     );
-    let admin = admin_listen.map_or_else(|| text("off"), text);
+    let admin = admin_listen.map_or_else(|| text(&"off"), |address| text(&address));
     section("admin", vec![("listen", Some(admin))]);
     section(
         "upstream",
@@ -97,7 +99,7 @@ pub(super) fn document(settings: &Settings) -> String {
     document.to_string()
 }
 
-fn text(value: impl ToString) -> Value {
+fn text(value: &dyn Display) -> Value {
     Value::String(value.to_string())
 }
 

@@ -136,7 +136,7 @@ impl KeyLedger {
                 keys.remove(&hash(&hmac)?);
             }
             for key in part.changed {
-                let session = String::from_utf8(key.session.to_vec());
+                let session = String::from_utf8(key.session);
                 let session =
                     session.map_err(|_| KeysError::Malformed("a session is not UTF-8"))?;
                 keys.insert(hash(&key.hmac)?, session);
@@ -205,9 +205,9 @@ mod tests {
 
     fn key(n: u8, session: &str) -> v1::HashedKey {
         v1::HashedKey {
-            hmac: vec![n; 32].into(),
+            hmac: vec![n; 32],
             key_id: format!("k{n}"),
-            session: session.as_bytes().to_vec().into(),
+            session: session.as_bytes().to_vec(),
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
             .unwrap();
         assert_eq!(session(&first, 2).as_deref(), Some(&br#"{"a":1}"#[..]));
         let removed = v1::KeyDelta {
-            removed: vec![vec![1; 32].into()],
+            removed: vec![vec![1; 32]],
             ..part(2, vec![], true)
         };
         let second = ledger.take(removed).unwrap().unwrap();
@@ -280,7 +280,7 @@ mod tests {
         let (_folder, store, mut ledger) = ledger();
         let good = ledger.take(part(1, vec![key(1, "{}")], true)).unwrap();
         let short = v1::HashedKey {
-            hmac: vec![1; 31].into(),
+            hmac: vec![1; 31],
             ..key(1, "{}")
         };
         assert!(ledger.take(part(2, vec![short], true)).is_err());

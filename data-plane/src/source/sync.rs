@@ -80,6 +80,8 @@ impl SessionError {
             Self::Link(LinkError::Refused(refusal)) => match refusal.kind {
                 Kind::Unauthenticated | Kind::Denied => "CREDENTIAL_REFUSED",
                 Kind::Unavailable | Kind::Timeout => "CONTROL_PLANE_UNREACHABLE",
+                // An earlier process of this gateway may not be noticed to be gone yet.
+                Kind::Exists => "GATEWAY_ID_IN_USE",
                 _ => "CONTROL_PLANE_REFUSED",
             },
             Self::Link(LinkError::Missing(_)) => "DOCUMENT_MISSING",
@@ -344,6 +346,9 @@ impl Session {
                 return sent.map_err(|_| SessionError::Ended);
             }
         };
+        if base.as_ref().is_some_and(|base| base.revision == revision) {
+            return Ok(());
+        }
         let snapshot = self.complete(revision, base.as_deref()).await?;
         tracing::info!(
             revision = snapshot.revision.number,
@@ -479,7 +484,7 @@ fn read_identity(welcome: &v1::Welcome) -> Result<Identity, String> {
         tenant: convert::field("tenant", &welcome.tenant).map_err(|e| e.to_string())?,
         environment: convert::field("environment", &welcome.environment)
             .map_err(|e| e.to_string())?,
-        key_pepper: Secret::new(welcome.key_pepper.to_vec()),
+        key_pepper: Secret::new(welcome.key_pepper.clone()),
     })
 }
 
@@ -529,14 +534,14 @@ mod tests {
         let welcome = v1::Welcome {
             tenant: "acme".into(),
             environment: "production".into(),
-            key_pepper: vec![1; 32].into(),
+            key_pepper: vec![1; 32],
         };
         assert_eq!(
             describe(&read_identity(&welcome).unwrap()),
             "acme/production"
         );
         let bare = v1::Welcome {
-            key_pepper: Vec::new().into(),
+            key_pepper: Vec::new(),
             ..welcome.clone()
         };
         assert!(read_identity(&bare).is_err());

@@ -69,6 +69,8 @@ struct State {
     retry_at: Option<Instant>,
     backoff: Backoff,
     had_link: bool,
+    /// Workers are told again even if nothing changed.
+    retell: bool,
 }
 
 impl Conductor {
@@ -89,6 +91,7 @@ impl Conductor {
             retry_at: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
             had_link: false,
+            retell: false,
         };
         loop {
             let worked = tokio::select! {
@@ -107,8 +110,10 @@ impl Conductor {
                     if let Some(admitter) = &mut state.admitter {
                         admitter.distrust();
                     }
-                    // Workers could not load it: they are told again once it is back.
-                    state.done = None;
+                    // Workers could not load it: they are told again once it is back. Not at once, since
+                    // what damaged it may still be at work.
+                    state.retell = true;
+                    state.retry_at = Some(Instant::now() + state.backoff.next_wait());
                 }
                 () = stop.cancelled() => return,
             }
@@ -168,7 +173,7 @@ impl Conductor {
         state.retry_at = retry.then(|| Instant::now() + state.backoff.next_wait());
         state.needs = needs;
         state.done = Some(snapshot.clone());
-        if is_new || effective != *state.effective {
+        if is_new || std::mem::take(&mut state.retell) || effective != *state.effective {
             self.tell(state, tenancy, effective).await;
         }
     }
@@ -300,22 +305,23 @@ fn restored(mut api: EffectiveApi, libraries: &Libraries) -> Option<EffectiveApi
 
 /// Says which APIs do not run what the revision wants, once each.
 fn announce(tenancy: &Tenancy, before: &Effective, now: &Effective) {
+    let (tenant, revision) = (&tenancy.identity.tenant, now.revision);
     for (id, api) in &now.apis {
         let Some(failure) = &api.trouble else {
             continue;
         };
+        let (code, message) = (failure.code.as_str(), &failure.message);
         if before.apis.get(id).and_then(|api| api.trouble.as_ref()) == Some(failure) {
             continue;
         }
-        let (state, consequence) = if api.is_held() {
-            ("held", "keeps its earlier functions")
+        if api.is_held() {
+            tracing::warn!(
+                code, tenant.id = %tenant, api.id = id, revision,
+                "API {id} is held at its earlier functions: {message}"
+            );
         } else {
-            ("failed", "answers 500")
-        };
-        tracing::error!(
-            code = failure.code, tenant.id = %tenancy.identity.tenant, api.id = id, state, revision = now.revision,
-            "API {id} {consequence}: {}", failure.message
-        );
+            tracing::error!(code, tenant.id = %tenant, api.id = id, revision, "API {id} answers 500: {message}");
+        }
     }
 }
 

@@ -128,9 +128,9 @@ impl Meanings {
             (Some(function), Some(library)) if function.digest == library => {
                 Culprit::Function(function)
             }
-            (Some(_), Some(_)) => Culprit::Unattributed(suspects()),
             (None, Some(library)) => Culprit::Library(library.to_owned()),
-            (None, None) => Culprit::Unattributed(suspects()),
+            // Contradiction, or nothing at all.
+            (Some(_), Some(_)) | (None, None) => Culprit::Unattributed(suspects()),
         }
     }
 }
@@ -149,8 +149,10 @@ mod tests {
     }
 
     fn meanings() -> Meanings {
-        let mut meanings = Meanings::default();
-        meanings.functions = HashMap::from([(1, name("One", "x")), (2, name("Two", "y"))]);
+        let mut meanings = Meanings {
+            functions: HashMap::from([(1, name("One", "x")), (2, name("Two", "y"))]),
+            ..Meanings::default()
+        };
         meanings.learn_code("x", &[(0x1000, 0x2000)]);
         meanings.learn_code("y", &[(0x3000, 0x4000)]);
         meanings

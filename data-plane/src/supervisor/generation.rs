@@ -94,24 +94,28 @@ impl Effective {
             .collect()
     }
 
-    /// What a worker that runs `from` must be told; everything when it runs nothing yet.
-    pub fn difference(&self, from: Option<&Self>) -> Generation {
+    /// What a worker that runs `from` must be told; everything when it runs nothing yet. Of the APIs in
+    /// `failed` it does not run what `from` says, so they are told again.
+    pub fn difference(&self, from: Option<&Self>, failed: &BTreeSet<String>) -> Generation {
         let before = |id: &str| {
             from.and_then(|from| from.apis.get(id))
                 .map(|api| &api.order)
         };
-        let changed = self
-            .apis
-            .iter()
-            .filter(|(id, api)| before(id) != Some(&api.order));
-        let removed = from.map(|from| &from.apis).into_iter().flatten();
+        let changed =
+            |id: &str, api: &EffectiveApi| before(id) != Some(&api.order) || failed.contains(id);
+        let removed = from.map(|from| from.apis.keys()).into_iter().flatten();
         Generation {
             revision: self.revision,
             replace: from.is_none(),
-            apis: changed.map(|(_, api)| api.order.clone()).collect(),
+            apis: self
+                .apis
+                .iter()
+                .filter(|(id, api)| changed(id, api))
+                .map(|(_, api)| api.order.clone())
+                .collect(),
             removed: removed
-                .filter(|(id, _)| !self.apis.contains_key(*id))
-                .map(|(id, _)| id.clone())
+                .filter(|id| !self.apis.contains_key(*id))
+                .cloned()
                 .collect(),
         }
     }
@@ -259,12 +263,13 @@ pub fn compose(
                 )
             }),
         };
-        match composed {
-            Some(api) => drop(apis.insert(id.to_string(), api)),
-            None => tracing::error!(
+        if let Some(api) = composed {
+            apis.insert(id.to_string(), api);
+        } else {
+            tracing::error!(
                 code = "ROUTE_UNREADABLE", api.id = %id,
                 "API {id} is left out: not even its host and path can be read"
-            ),
+            );
         }
     }
     release_taken_routes(wanted, &mut apis);

@@ -65,7 +65,7 @@ async fn read(
         if dropped > 0 {
             tracing::warn!(
                 code = "OUTPUT_DROPPED",
-                slot,
+                worker.slot = slot,
                 role,
                 stream,
                 "dropped {dropped} lines that plugins printed"
@@ -73,7 +73,13 @@ async fn read(
         }
         if admitted {
             let text = printable(&line);
-            tracing::info!(code = "PLUGIN_OUTPUT", slot, role, stream, "{text}");
+            tracing::info!(
+                code = "PLUGIN_OUTPUT",
+                worker.slot = slot,
+                role,
+                stream,
+                "{text}"
+            );
         }
     }
 }

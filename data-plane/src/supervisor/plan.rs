@@ -179,11 +179,11 @@ fn read_release(
 }
 
 fn explain(failure: &PlanFailure, unusable: &BTreeMap<BundleName, String>) -> Failure {
-    let mut message = failure.to_string();
-    for (bundle, reason) in unusable {
-        message.push_str(&format!("; bundle {bundle} {reason}"));
-    }
-    Failure::new(failure.code, message)
+    let unusable = unusable
+        .iter()
+        .map(|(bundle, reason)| format!("bundle {bundle} {reason}"));
+    let parts: Vec<_> = [failure.to_string()].into_iter().chain(unusable).collect();
+    Failure::new(failure.code, parts.join("; "))
 }
 
 /// Two definitions at one route: the control plane refuses that, and if it comes anyway, neither may
@@ -248,7 +248,7 @@ pub(super) mod tests {
         let note = json!({"abi": {"major": 0, "minor": 1}, "language": "c", "sdk": "", "name": bundle,
             "version": "1.0.0", "functions": [{"name": "Pre", "hooks": ["pre"], "flags": []}]});
         let manifest = json!({"name": bundle, "version": "1.0.0",
-            "file_list": [{"name": file, "sha256": digest}],
+            "file_list": [file], "sha256": {file: digest},
             "custom_middleware": {"driver": "goplugin", "pre": [{"name": "Pre", "path": file}]}});
         let manifest =
             gantry_domain::Manifest::parse(manifest.to_string().as_bytes(), &Limits::default());
@@ -261,7 +261,7 @@ pub(super) mod tests {
         )
     }
 
-    pub(crate) fn definition(id: &str, path: &str, more: Value) -> String {
+    pub(crate) fn definition(id: &str, path: &str, more: &Value) -> String {
         let mut document = json!({"api_id": id, "name": id, "use_keyless": true,
             "proxy": {"listen_path": path, "target_url": "http://127.0.0.1:1"}});
         for (name, value) in more.as_object().unwrap() {
@@ -311,9 +311,9 @@ pub(super) mod tests {
         let apis = [
             (
                 "new",
-                definition("new", "/new/", json!({"use_mutual_tls": true})),
+                definition("new", "/new/", &json!({"use_mutual_tls": true})),
             ),
-            ("old", definition("old", "/old", json!({}))),
+            ("old", definition("old", "/old", &json!({}))),
         ];
         let wanted = plan(&snapshot(1, &apis, &[]), &profile(), &tenant());
         assert_eq!(code_of(&wanted, "old"), "RUN");
@@ -328,10 +328,10 @@ pub(super) mod tests {
     #[test]
     fn inactive_definitions_are_left_out_even_when_unreadable() {
         let apis = [
-            ("a", definition("a", "/a", json!({"active": false}))),
+            ("a", definition("a", "/a", &json!({"active": false}))),
             (
                 "b",
-                definition("b", "/b", json!({"active": false, "added_later": 1})),
+                definition("b", "/b", &json!({"active": false, "added_later": 1})),
             ),
         ];
         assert!(
@@ -345,7 +345,7 @@ pub(super) mod tests {
     fn plan_names_the_file_of_each_function() {
         let apis = [(
             "a",
-            definition("a", "/a", json!({"custom_middleware_bundle": "hooks"})),
+            definition("a", "/a", &json!({"custom_middleware_bundle": "hooks"})),
         )];
         let bundles = [("hooks", release("hooks", "hooks.so", "bytes"))];
         let wanted = plan(&snapshot(3, &apis, &bundles), &profile(), &tenant());
@@ -359,7 +359,7 @@ pub(super) mod tests {
     fn release_of_another_tenant_is_not_used_and_the_reason_says_so() {
         let apis = [(
             "a",
-            definition("a", "/a", json!({"custom_middleware_bundle": "hooks"})),
+            definition("a", "/a", &json!({"custom_middleware_bundle": "hooks"})),
         )];
         let foreign = release("hooks", "hooks.so", "bytes").replace("\"acme\"", "\"other\"");
         let wanted = plan(
@@ -381,9 +381,9 @@ pub(super) mod tests {
     #[test]
     fn two_definitions_at_one_route_are_both_refused() {
         let apis = [
-            ("a", definition("a", "/x", json!({}))),
-            ("b", definition("b", "/x/", json!({}))),
-            ("c", definition("c", "/x/y", json!({}))),
+            ("a", definition("a", "/x", &json!({}))),
+            ("b", definition("b", "/x/", &json!({}))),
+            ("c", definition("c", "/x/y", &json!({}))),
         ];
         let wanted = plan(&snapshot(1, &apis, &[]), &profile(), &tenant());
         assert_eq!(code_of(&wanted, "a"), "ROUTE_CONFLICT");

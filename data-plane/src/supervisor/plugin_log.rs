@@ -28,8 +28,8 @@ pub fn log(slot: u32, identity: &Identity, report: &Report) {
             trace_id,
         } => {
             at_level!(
-                level.as_str(), code = "PLUGIN_LOG", tenant.id = %tenant, slot, api.id = api_id.as_deref(),
-                function = function.as_deref(), hook = hook.as_deref(), trace_id = trace_id.as_deref(), "{message}"
+                level.as_str(), code = "PLUGIN_LOG", tenant.id = %tenant, worker.slot = slot, api.id = api_id.as_deref(),
+                function = function.as_deref(), hook = hook.as_deref(), trace.id = trace_id.as_deref(), "{message}"
             );
         }
         Report::Note {
@@ -37,7 +37,7 @@ pub fn log(slot: u32, identity: &Identity, report: &Report) {
             code,
             message,
         } => {
-            at_level!(level.as_str(), code = code.as_str(), tenant.id = %tenant, slot, "worker: {message}");
+            at_level!(level.as_str(), code = code.as_str(), tenant.id = %tenant, worker.slot = slot, "worker: {message}");
         }
         Report::Applied { .. } | Report::KeysLoaded { .. } | Report::LibraryLoaded { .. } => {}
     }

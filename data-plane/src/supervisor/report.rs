@@ -23,6 +23,14 @@ const COALESCE: Duration = Duration::from_millis(50);
 /// How often counters alone make a new report.
 const COUNTERS_EVERY: Duration = Duration::from_secs(5);
 
+/// Entries of a report, at most, and characters of a message in it: together they keep reports well
+/// within what the control plane takes (256 KiB). What is wrong comes first.
+const ARTIFACTS_MAX: usize = 128;
+/// As above.
+const APIS_MAX: usize = 200;
+/// As above.
+const MESSAGE_CHARS_MAX: usize = 300;
+
 /// Where the picture comes from.
 #[derive(Clone)]
 pub struct View {
@@ -167,10 +175,13 @@ fn artifacts(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ArtifactStatu
             workers_serving: u32::try_from(serving).unwrap_or(u32::MAX),
             workers,
             code,
-            message,
+            message: cut(&message),
         }
     };
-    labels.into_iter().map(status).collect()
+    let mut all: Vec<_> = labels.into_iter().map(status).collect();
+    all.sort_by_key(|artifact| artifact.code.is_empty());
+    all.truncate(ARTIFACTS_MAX);
+    all
 }
 
 fn phase(serving: usize, failed: bool, reached: Option<&ArtifactProgress>) -> &'static str {
@@ -228,7 +239,7 @@ fn apis(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ApiStatus> {
         let status = api_status(&failure.api_id, state, &failure.code, &failure.message);
         all.entry(failure.api_id.clone()).or_insert(status);
     }
-    all.into_values().collect()
+    all.into_values().take(APIS_MAX).collect()
 }
 
 fn api_status(api_id: &str, state: &str, code: &str, message: &str) -> v1::ApiStatus {
@@ -236,8 +247,12 @@ fn api_status(api_id: &str, state: &str, code: &str, message: &str) -> v1::ApiSt
         api_id: api_id.to_owned(),
         state: state.to_owned(),
         code: code.to_owned(),
-        message: message.to_owned(),
+        message: cut(message),
     }
+}
+
+fn cut(message: &str) -> String {
+    message.chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
 fn profile_json(profile: &v1::GatewayProfile) -> Value {

@@ -6,6 +6,7 @@
 //! socket's backlog survive the worker. Orders go out in the order of generations, one `Apply` at a
 //! time.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -23,16 +24,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::culprit::Meanings;
 use super::generation::Effective;
-use super::library::Libraries;
 use super::output::{self, Printed, Rate};
 use super::pool::{Desired, SlotStatus};
 use super::probe::{describe, signal_name};
 use super::{plugin_log, role};
 use crate::config::Settings;
 use crate::frames::{FrameError, FrameReader, FrameWriter};
-use crate::protocol::{ApiFailure, CONTROL_FD, LISTENER_FD, Order, Report, SHARED_FD};
+use crate::protocol::{CONTROL_FD, LISTENER_FD, Order, Report, SHARED_FD};
 use crate::source::Tenancy;
-use crate::sys::slot::SlotMemory;
+use crate::sys::slot::{Activity, Fault, SlotMemory};
 
 /// Orders on their way to a worker, at most.
 const ORDERS_MAX: usize = 16;
@@ -48,6 +48,13 @@ const SETTLED_AFTER: Duration = Duration::from_secs(10);
 const RESPAWN_FIRST: Duration = Duration::from_millis(100);
 /// As above.
 const RESPAWN_LONGEST: Duration = Duration::from_secs(5);
+/// How workers say that a library in the store is not what it was when it was admitted. They hash it
+/// right before they load it.
+const DAMAGE: [&str; 3] = [
+    "LIBRARY_UNREADABLE",
+    "LIBRARY_DIGEST_DIFFERS",
+    "LIBRARY_CHANGED",
+];
 /// Lines of plugins of one slot in a second, at most.
 const PLUGIN_LINES_PER_SECOND_MAX: u32 = 1000;
 
@@ -80,8 +87,10 @@ struct Worker {
     tenancy: Arc<Tenancy>,
     meanings: Meanings,
     lines: Rate,
-    /// What it runs, once it has said so; APIs that it could not bring to it are not in it.
-    running: Option<Effective>,
+    /// What it runs, once it has said so.
+    running: Option<Arc<Effective>>,
+    /// APIs of it that it could not bring there: they are told again with the next generation.
+    failed: BTreeSet<String>,
     /// What it was told and has not answered: serial and generation.
     applying: Option<(u64, Arc<Effective>)>,
     serial: u64,
@@ -113,7 +122,7 @@ impl Slot {
                 Err(e) => {
                     tracing::error!(
                         code = "WORKER_NOT_STARTED",
-                        slot = self.number,
+                        worker.slot = self.number,
                         "start a worker: {e}"
                     );
                     self.report(|status| {
@@ -141,9 +150,7 @@ impl Slot {
     async fn spawn(&mut self) -> io::Result<Worker> {
         let desired = self.desired.borrow().clone();
         let missing = || io::Error::other("nothing to run yet");
-        let (_, effective) = desired.generation.ok_or_else(missing)?;
         let tenancy = desired.tenancy.ok_or_else(missing)?;
-        self.check_libraries(&tenancy, &effective).await;
         let (near, far) = std::os::unix::net::UnixStream::pair()?;
         near.set_nonblocking(true)?;
         let mut child = role::command("worker", &self.settings)
@@ -164,6 +171,7 @@ impl Slot {
             *status = SlotStatus {
                 pid,
                 deaths: status.deaths,
+                last_death: status.last_death.take(),
                 ..SlotStatus::default()
             };
         });
@@ -178,28 +186,11 @@ impl Slot {
             meanings: Meanings::default(),
             lines: Rate::new(PLUGIN_LINES_PER_SECOND_MAX),
             running: None,
+            failed: BTreeSet::new(),
             applying: None,
             serial: 0,
             keys_told: None,
         })
-    }
-
-    /// Libraries are hashed again before every load. One that is damaged is gone from the store then;
-    /// its APIs fail in this worker until it has been fetched again.
-    async fn check_libraries(&self, tenancy: &Tenancy, effective: &Effective) {
-        let libraries = Libraries::of(&tenancy.store);
-        let digests: Vec<_> = effective
-            .digests()
-            .iter()
-            .filter_map(|digest| digest.parse().ok())
-            .collect();
-        let check = move || {
-            let whole = |digest| matches!(libraries.verified(digest), Ok(Some(_)));
-            digests.iter().filter(|digest| !whole(digest)).count()
-        };
-        if tokio::task::spawn_blocking(check).await.unwrap_or(0) > 0 {
-            self.damaged.notify_one();
-        }
     }
 
     /// Attends to a worker until it is gone. Gives whether the slot is to end.
@@ -259,7 +250,7 @@ impl Slot {
         if worker.applying.is_some() || worker.serial == serial {
             return true;
         }
-        let difference = effective.difference(worker.running.as_ref());
+        let difference = effective.difference(worker.running.as_deref(), &worker.failed);
         worker.meanings.learn(&effective);
         if worker.orders.try_send(Order::Apply(difference)).is_err() {
             return false;
@@ -275,11 +266,21 @@ impl Slot {
                     return;
                 };
                 worker.serial = serial;
-                worker.running = Some(without(&effective, &failures));
+                worker.running = Some(effective.clone());
+                worker.failed = failures
+                    .iter()
+                    .map(|failure| failure.api_id.clone())
+                    .collect();
+                if failures
+                    .iter()
+                    .any(|failure| DAMAGE.contains(&failure.code.as_str()))
+                {
+                    self.damaged.notify_one();
+                }
                 for failure in &failures {
                     tracing::error!(
                         code = failure.code,
-                        slot = self.number,
+                        worker.slot = self.number,
                         api.id = failure.api_id,
                         plugin.digest = failure.digest,
                         "worker {} could not bring API {} to revision {}: {}",
@@ -302,7 +303,7 @@ impl Slot {
                 if dropped > 0 {
                     tracing::warn!(
                         code = "PLUGIN_LOG_DROPPED",
-                        slot = self.number,
+                        worker.slot = self.number,
                         "dropped {dropped} lines that plugins logged"
                     );
                 }
@@ -320,7 +321,7 @@ impl Slot {
         }
         tracing::warn!(
             code = "WORKER_KILLED",
-            slot = self.number,
+            worker.slot = self.number,
             "worker {} did not end by itself and is killed",
             self.number
         );
@@ -336,7 +337,7 @@ impl Slot {
         let drained = async {
             // What it says while it drains still belongs in the log.
             while let Ok(Some(report)) = worker.reader.next::<Report>().await {
-                self.take_last(report, &worker.tenancy);
+                plugin_log::log(self.number, &worker.tenancy.identity, &report);
             }
         };
         let patience = if told { patience } else { EXIT_TIMEOUT };
@@ -351,16 +352,20 @@ impl Slot {
         .await
     }
 
-    fn take_last(&self, report: Report, tenancy: &Tenancy) {
-        plugin_log::log(self.number, &tenancy.identity, &report);
+    /// What stands in the slot's memory of this worker; nothing if it died before it took the memory
+    /// over from the one before.
+    fn last_words(&self, worker: &Worker) -> (Option<Fault>, Vec<Activity>) {
+        let pid = worker.pid.map_or(0, u32::cast_signed);
+        if pid == 0 || self.memory.process() != pid {
+            return (None, Vec::new());
+        }
+        (self.memory.fault(), self.memory.activities())
     }
 
     /// Says that a worker died and who did it.
     fn mourn(&self, worker: &Worker, status: io::Result<ExitStatus>, broken: Option<&str>) {
-        let fault = self.memory.fault();
-        let culprit = worker
-            .meanings
-            .culprit(fault.as_ref(), &self.memory.activities());
+        let (fault, running) = self.last_words(worker);
+        let culprit = worker.meanings.culprit(fault.as_ref(), &running);
         let how = match status {
             Ok(status) => describe(status),
             Err(e) => format!("unknown: {e}"),
@@ -368,7 +373,7 @@ impl Slot {
         let signal = fault.map(|fault| signal_name(fault.signal));
         let tenant = &worker.tenancy.identity.tenant;
         tracing::error!(
-            code = "WORKER_DIED", tenant.id = %tenant, slot = self.number, pid = worker.pid,
+            code = "WORKER_DIED", tenant.id = %tenant, worker.slot = self.number, pid = worker.pid,
             signal, broken, culprit = %culprit, "worker {} died ({how}) {culprit}", self.number
         );
         self.report(|status| {
@@ -386,15 +391,6 @@ impl Slot {
             }
         });
     }
-}
-
-/// What a worker runs after it could not bring some APIs there: those are told again next time.
-fn without(effective: &Effective, failures: &[ApiFailure]) -> Effective {
-    let mut running = effective.clone();
-    for failure in failures {
-        running.apis.remove(&failure.api_id);
-    }
-    running
 }
 
 /// Sends orders. Ends when the worker is gone or the slot has dropped its end.

@@ -5,6 +5,7 @@
 //! Invariant: state is opened for the token it was made with, or for a tenant and environment that
 //! the control plane has just confirmed; for nobody else.
 
+use std::fmt::Display;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -140,7 +141,10 @@ impl StateDir {
         let known = files::read(&path, SMALL_BYTES_MAX).map_err(StateError::at(&path))?;
         if let Some(bytes) = known {
             let text = String::from_utf8_lossy(&bytes);
-            return text.trim().parse().map_err(|e| corrupt(&path, e));
+            return text
+                .trim()
+                .parse()
+                .map_err(|e| corrupt(&path, &e));
         }
         let id = new_gateway_id().map_err(StateError::at(&path))?;
         files::replace(&path, format!("{id}\n").as_bytes()).map_err(StateError::at(&path))?;
@@ -158,14 +162,24 @@ impl StateDir {
         else {
             return Ok(None);
         };
-        let file: IdentityFile = serde_json::from_slice(&bytes).map_err(|e| corrupt(&path, e))?;
-        let known: Digest = file.token_sha256.parse().map_err(|e| corrupt(&path, e))?;
+        let file: IdentityFile =
+            serde_json::from_slice(&bytes).map_err(|e| corrupt(&path, &e))?;
+        let known: Digest = file
+            .token_sha256
+            .parse()
+            .map_err(|e| corrupt(&path, &e))?;
         if known != token.digest() || file.token_id != token.id().as_str() {
             return Ok(None);
         }
         Ok(Some(Identity {
-            tenant: file.tenant.parse().map_err(|e| corrupt(&path, e))?,
-            environment: file.environment.parse().map_err(|e| corrupt(&path, e))?,
+            tenant: file
+                .tenant
+                .parse()
+                .map_err(|e| corrupt(&path, &e))?,
+            environment: file
+                .environment
+                .parse()
+                .map_err(|e| corrupt(&path, &e))?,
             key_pepper: Secret::new(file.key_pepper),
         }))
     }
@@ -183,13 +197,13 @@ impl StateDir {
             environment: identity.environment.to_string(),
             key_pepper: identity.key_pepper.expose().clone(),
         };
-        let content = serde_json::to_vec(&file).map_err(|e| corrupt(&path, e))?;
+        let content = serde_json::to_vec(&file).map_err(|e| corrupt(&path, &e))?;
         files::replace(&path, &content).map_err(StateError::at(&path))
     }
 }
 
 /// A damaged file, named.
-pub(super) fn corrupt(path: &Path, message: impl ToString) -> StateError {
+pub(super) fn corrupt(path: &Path, message: &dyn Display) -> StateError {
     StateError::Corrupt {
         path: path.to_owned(),
         message: message.to_string(),

@@ -112,13 +112,14 @@ impl Store {
         let path = self.file("revision.json");
         let bytes = files::read(&path, REVISION_BYTES_MAX).map_err(StateError::at(&path))?;
         let Some(bytes) = bytes else { return Ok(None) };
-        let file: RevisionFile = serde_json::from_slice(&bytes).map_err(|e| corrupt(&path, e))?;
+        let file: RevisionFile =
+            serde_json::from_slice(&bytes).map_err(|e| corrupt(&path, &e))?;
         let revision = Revision::parse(canonical(&file.revision).as_bytes())
-            .map_err(|errors| corrupt(&path, join(&errors)))?;
+            .map_err(|errors| corrupt(&path, &join(&errors)))?;
         let mut documents = BTreeMap::new();
         for digest in Snapshot::documents_of(&revision) {
             let Some(body) = self.document(&digest)? else {
-                return Err(corrupt(&path, format!("document {digest} is gone")));
+                return Err(corrupt(&path, &format!("document {digest} is gone")));
             };
             documents.insert(digest, body);
         }
@@ -152,7 +153,7 @@ impl Store {
             revision: snapshot.revision.to_json(),
             held,
         };
-        let content = serde_json::to_vec(&file).map_err(|e| corrupt(&path, e))?;
+        let content = serde_json::to_vec(&file).map_err(|e| corrupt(&path, &e))?;
         files::replace(&path, &content).map_err(StateError::at(&path))
     }
 

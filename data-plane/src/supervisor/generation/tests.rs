@@ -9,9 +9,13 @@ fn wanted(number: u64, bytes: &str, path: &str) -> Wanted {
     let apis = [
         (
             "hooked",
-            definition("hooked", path, json!({"custom_middleware_bundle": "hooks"})),
+            definition(
+                "hooked",
+                path,
+                &json!({"custom_middleware_bundle": "hooks"}),
+            ),
         ),
-        ("plain", definition("plain", "/plain", json!({}))),
+        ("plain", definition("plain", "/plain", &json!({}))),
     ];
     let bundles = [("hooks", release("hooks", "hooks.so", bytes))];
     plan(&snapshot(number, &apis, &bundles), &profile(), &tenant())
@@ -54,7 +58,7 @@ fn api_whose_library_fails_is_held_and_others_move_on() {
     assert_eq!(hooked.order, first.apis["hooked"].order);
     assert_eq!(hooked.trouble.as_ref().unwrap().code, "PROBE_CRASHED");
     assert_eq!(second.apis["plain"].trouble, None);
-    let difference = second.difference(Some(&first));
+    let difference = second.difference(Some(&first), &BTreeSet::new());
     assert_eq!(
         (
             difference.revision,
@@ -118,10 +122,10 @@ fn held_api_gives_way_when_its_route_belongs_to_another() {
             definition(
                 "hooked",
                 "/elsewhere",
-                json!({"custom_middleware_bundle": "hooks"}),
+                &json!({"custom_middleware_bundle": "hooks"}),
             ),
         ),
-        ("heir", definition("heir", "/h", json!({}))),
+        ("heir", definition("heir", "/h", &json!({}))),
     ];
     let bundles = [("hooks", release("hooks", "hooks.so", "two"))];
     let wanted = plan(&snapshot(2, &apis, &bundles), &profile(), &tenant());
@@ -158,17 +162,44 @@ fn difference_holds_what_changed_and_everything_for_a_new_worker() {
         &mut numbers,
     );
     let second = compose(&wanted(2, "two", "/h"), &admit("two"), &first, &mut numbers);
-    let changed = second.difference(Some(&first));
+    let changed = second.difference(Some(&first), &BTreeSet::new());
     let names: Vec<_> = changed.apis.iter().map(|api| api.api_id.as_str()).collect();
     assert_eq!((changed.replace, names), (false, vec!["hooked"]));
-    let whole = second.difference(None);
+    let whole = second.difference(None, &BTreeSet::new());
     assert_eq!((whole.replace, whole.apis.len()), (true, 2));
     let emptied = Effective {
         revision: 3,
         apis: BTreeMap::new(),
     };
     assert_eq!(
-        emptied.difference(Some(&second)).removed,
+        emptied.difference(Some(&second), &BTreeSet::new()).removed,
         ["hooked", "plain"]
+    );
+}
+
+#[test]
+fn api_that_a_worker_could_not_bring_there_is_told_again_and_taken_away_when_it_goes() {
+    let mut numbers = Numbers::default();
+    let first = compose(
+        &wanted(1, "one", "/h"),
+        &admit("one"),
+        &Effective::default(),
+        &mut numbers,
+    );
+    let failed = BTreeSet::from(["hooked".to_owned()]);
+    let again = first.difference(Some(&first), &failed);
+    assert_eq!(
+        (again.apis.len(), again.apis[0].api_id.as_str()),
+        (1, "hooked")
+    );
+    let emptied = Effective {
+        revision: 3,
+        apis: BTreeMap::new(),
+    };
+    assert!(
+        emptied
+            .difference(Some(&first), &failed)
+            .removed
+            .contains(&"hooked".to_owned())
     );
 }
