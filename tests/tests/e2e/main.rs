@@ -13,5 +13,6 @@ mod keys;
 mod last_known_good;
 mod workers;
 
+mod readme;
 mod stock_client;
 mod tenancy;

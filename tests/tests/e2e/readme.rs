@@ -1,0 +1,92 @@
+//! The README's commands, run in order as a newcomer would, in one shell.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use gantry_tests::binaries::{target_dir, tool, workspace};
+use gantry_tests::process::eventually;
+
+/// Every `sh` block, in order.
+fn commands(readme: &str) -> String {
+    let mut script = String::new();
+    for block in readme.split("\n```sh\n").skip(1) {
+        script.push_str(block.split("\n```").next().unwrap());
+        script.push('\n');
+    }
+    script
+}
+
+/// Waits for the shell, then ends the servers that it left behind: they hold its pipes open, so the
+/// pipes end only when the whole group is gone.
+fn watch(mut shell: Child) -> (Option<ExitStatus>, String, String) {
+    let group = format!("-{}", shell.id());
+    let read = |pipe: Option<Box<dyn Read + Send>>| {
+        let mut pipe = pipe.expect("the pipe was asked for");
+        std::thread::spawn(move || std::io::read_to_string(&mut pipe).unwrap_or_default())
+    };
+    let out = read(shell.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let err = read(shell.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let status = eventually("the script ends", || shell.try_wait().unwrap()).ok();
+    let _ = Command::new("kill")
+        .args(["-s", "TERM", "--", &group])
+        .status();
+    // Gateways drain and control planes close their files; what is left after that is killed.
+    let _ = eventually("the servers end", || {
+        (out.is_finished() && err.is_finished()).then_some(())
+    });
+    let _ = Command::new("kill")
+        .args(["-s", "KILL", "--", &group])
+        .status();
+    (status, out.join().unwrap(), err.join().unwrap())
+}
+
+#[test]
+fn commands_of_the_readme_work_in_order() {
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let script = commands(&readme);
+    assert!(
+        script.contains("gantry push") && script.contains("grpcurl"),
+        "the blocks were found"
+    );
+    // Elsewhere products may lie outside the clone; newcomers have them where the README says.
+    let script = script.replace(
+        "$PWD/target/debug",
+        &target_dir().join("debug").to_string_lossy(),
+    );
+    let script = script.replace(
+        "cp target/debug/",
+        &format!("cp {}/", target_dir().join("debug").display()),
+    );
+    let tools = tool("grpcurl").unwrap();
+    let path = format!(
+        "{}:{}",
+        tools.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let child = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(workspace())
+        .env("PATH", path)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let (status, out, err) = watch(child);
+    assert!(
+        status.is_some_and(|status| status.success()),
+        "{status:?}\n{out}\n{err}"
+    );
+    assert!(
+        out.contains("x-gantry-plugin: example-hooks"),
+        "the answer was stamped:\n{out}\n{err}"
+    );
+    assert!(
+        out.contains("gantry.v1.DeployService"),
+        "reflection answered:\n{out}"
+    );
+}
