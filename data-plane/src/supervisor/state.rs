@@ -141,10 +141,7 @@ impl StateDir {
         let known = files::read(&path, SMALL_BYTES_MAX).map_err(StateError::at(&path))?;
         if let Some(bytes) = known {
             let text = String::from_utf8_lossy(&bytes);
-            return text
-                .trim()
-                .parse()
-                .map_err(|e| corrupt(&path, &e));
+            return text.trim().parse().map_err(|e| corrupt(&path, &e));
         }
         let id = new_gateway_id().map_err(StateError::at(&path))?;
         files::replace(&path, format!("{id}\n").as_bytes()).map_err(StateError::at(&path))?;
@@ -162,24 +159,14 @@ impl StateDir {
         else {
             return Ok(None);
         };
-        let file: IdentityFile =
-            serde_json::from_slice(&bytes).map_err(|e| corrupt(&path, &e))?;
-        let known: Digest = file
-            .token_sha256
-            .parse()
-            .map_err(|e| corrupt(&path, &e))?;
+        let file: IdentityFile = serde_json::from_slice(&bytes).map_err(|e| corrupt(&path, &e))?;
+        let known: Digest = file.token_sha256.parse().map_err(|e| corrupt(&path, &e))?;
         if known != token.digest() || file.token_id != token.id().as_str() {
             return Ok(None);
         }
         Ok(Some(Identity {
-            tenant: file
-                .tenant
-                .parse()
-                .map_err(|e| corrupt(&path, &e))?,
-            environment: file
-                .environment
-                .parse()
-                .map_err(|e| corrupt(&path, &e))?,
+            tenant: file.tenant.parse().map_err(|e| corrupt(&path, &e))?,
+            environment: file.environment.parse().map_err(|e| corrupt(&path, &e))?,
             key_pepper: Secret::new(file.key_pepper),
         }))
     }

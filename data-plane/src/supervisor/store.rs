@@ -112,8 +112,7 @@ impl Store {
         let path = self.file("revision.json");
         let bytes = files::read(&path, REVISION_BYTES_MAX).map_err(StateError::at(&path))?;
         let Some(bytes) = bytes else { return Ok(None) };
-        let file: RevisionFile =
-            serde_json::from_slice(&bytes).map_err(|e| corrupt(&path, &e))?;
+        let file: RevisionFile = serde_json::from_slice(&bytes).map_err(|e| corrupt(&path, &e))?;
         let revision = Revision::parse(canonical(&file.revision).as_bytes())
             .map_err(|errors| corrupt(&path, &join(&errors)))?;
         let mut documents = BTreeMap::new();

@@ -123,8 +123,7 @@ impl Verdicts {
             build: self.build.clone(),
             passed: self.passed.clone(),
         };
-        let content =
-            serde_json::to_vec(&file).map_err(|e| super::state::corrupt(&path, &e))?;
+        let content = serde_json::to_vec(&file).map_err(|e| super::state::corrupt(&path, &e))?;
         files::replace(&path, &content).map_err(StateError::at(&path))
     }
 }

@@ -58,12 +58,17 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one on the state in a folder and waits until it listens.
+    /// Starts one on the state in a folder, without a control plane.
     pub(crate) fn start(folder: &Path, token: &str) -> Self {
+        Self::start_with(folder, token, NOWHERE)
+    }
+
+    /// Starts one on the state in a folder and waits until it listens.
+    pub(crate) fn start_with(folder: &Path, token: &str, endpoint: &str) -> Self {
         let (addresses, log) = (folder.join("addresses.json"), folder.join("gateway.log"));
         let _ = std::fs::remove_file(&addresses);
         let child = program()
-            .args(["--endpoint", NOWHERE, "--listen", "127.0.0.1:0"])
+            .args(["--endpoint", endpoint, "--listen", "127.0.0.1:0"])
             .arg("--state-dir")
             .arg(folder.join("state"))
             .arg("--address-file")
@@ -130,11 +135,20 @@ impl Drop for Gateway {
 
 /// One request on a connection of its own: status and body.
 pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+    get_with(address, path, "")
+}
+
+/// The same with header lines.
+pub(crate) fn get_with(
+    address: SocketAddr,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: gateway\r\n{headers}Connection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -1,0 +1,74 @@
+//! Libraries as the store holds them: real ones, compiled here, named by their digest.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use gantry_domain::Digest;
+
+/// A library in a store.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: String,
+    pub(crate) note: String,
+}
+
+/// The worker tests' own plugin.
+pub(crate) fn steps() -> Stored {
+    static STEPS: OnceLock<Stored> = OnceLock::new();
+    STEPS
+        .get_or_init(|| store("data-plane/tests/worker/steps.c"))
+        .clone()
+}
+
+/// A fixture that all tests of the repository share.
+pub(crate) fn fixture(name: &str) -> Stored {
+    store(&format!("tests/fixtures/plugins/{name}.c"))
+}
+
+fn store(source: &str) -> Stored {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let built = tempfile::Builder::new()
+        .suffix(".so")
+        .tempfile_in(folder)
+        .unwrap();
+    let output = Command::new("cc")
+        .args([
+            "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC",
+        ])
+        .args([
+            "-fvisibility=hidden",
+            "-Wl,-Bsymbolic",
+            "-Wl,--build-id=none",
+        ])
+        .arg("-I")
+        .arg(root.join("sdk/c/include"))
+        .arg("-o")
+        .arg(built.path())
+        .arg(root.join(source))
+        .output()
+        .expect("a C compiler named cc");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let bytes = std::fs::read(built.path()).unwrap();
+    let digest = Digest::of(&bytes).to_string();
+    let path = folder.join(format!("{digest}.so"));
+    let note = note_of(&bytes);
+    built.persist(&path).unwrap();
+    Stored { path, digest, note }
+}
+
+/// The descriptor of the note: the JSON document that stands in the bytes as it is.
+fn note_of(bytes: &[u8]) -> String {
+    let begin = bytes.windows(8).position(|window| window == b"{\"abi\":{");
+    let Some(begin) = begin else {
+        return String::new();
+    };
+    let end = bytes[begin..].iter().position(|b| *b == 0).unwrap();
+    String::from_utf8(bytes[begin..begin + end].to_vec()).unwrap()
+}

@@ -1,0 +1,15 @@
+//! Workers and probes as real processes: the gateway's own binary, real libraries, real sockets.
+#![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
+
+mod library;
+mod orders;
+mod upstream;
+mod wire;
+mod worker;
+
+mod drain;
+mod faults;
+mod generations;
+mod hooks;
+mod http;
+mod probe;

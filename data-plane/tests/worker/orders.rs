@@ -1,0 +1,108 @@
+//! Orders in the tests' words.
+
+use gantry_gateway::protocol::{ApiOrder, ApiRuntime, FunctionOrder, Generation, Service};
+
+use crate::library::{Stored, steps};
+
+/// An API that is built up step by step. Its functions are numbered from 1 in order.
+#[derive(Debug, Clone)]
+pub(crate) struct TestApi {
+    order: ApiOrder,
+    runtime: ApiRuntime,
+}
+
+impl TestApi {
+    /// Keyless, on any host, passing everything below the prefix to the target.
+    pub(crate) fn new(api_id: &str, prefix: &str, target_url: &str) -> Self {
+        let runtime = ApiRuntime {
+            target_url: target_url.into(),
+            strip_listen_path: false,
+            keyless: true,
+            plugin_auth: false,
+            token_header: None,
+            definition: format!(r#"{{"api_id":"{api_id}"}}"#),
+            config: "{}".into(),
+            functions: Vec::new(),
+        };
+        let refused = Service::Refuse {
+            code: "UNFINISHED".into(),
+            message: String::new(),
+        };
+        let order = ApiOrder {
+            api_id: api_id.into(),
+            domain: None,
+            prefix: prefix.into(),
+            service: refused,
+        };
+        Self { order, runtime }
+    }
+
+    pub(crate) fn domain(mut self, domain: &str) -> Self {
+        self.order.domain = Some(domain.into());
+        self
+    }
+
+    pub(crate) fn strip(mut self) -> Self {
+        self.runtime.strip_listen_path = true;
+        self
+    }
+
+    pub(crate) fn plugin_auth(mut self) -> Self {
+        (self.runtime.keyless, self.runtime.plugin_auth) = (false, true);
+        self
+    }
+
+    pub(crate) fn token(mut self) -> Self {
+        self.runtime.keyless = false;
+        self.runtime.token_header = Some("Authorization".into());
+        self
+    }
+
+    pub(crate) fn config(mut self, config: &str) -> Self {
+        self.runtime.config = config.into();
+        self
+    }
+
+    /// A function of the tests' own plugin.
+    pub(crate) fn function(self, hook: &str, function: &str) -> Self {
+        self.function_of(&steps(), hook, function)
+    }
+
+    pub(crate) fn function_of(mut self, library: &Stored, hook: &str, function: &str) -> Self {
+        let functions = &mut self.runtime.functions;
+        functions.push(FunctionOrder {
+            hook: hook.into(),
+            position: functions.iter().filter(|each| each.hook == hook).count(),
+            function: function.into(),
+            digest: library.digest.clone(),
+            library: library.path.clone(),
+            may_block: false,
+            number: u32::try_from(functions.len()).unwrap() + 1,
+        });
+        self
+    }
+
+    pub(crate) fn order(mut self) -> ApiOrder {
+        self.order.service = Service::Serve(Box::new(self.runtime));
+        self.order
+    }
+}
+
+/// A generation of exactly these APIs.
+pub(crate) fn everything(revision: u64, apis: impl IntoIterator<Item = TestApi>) -> Generation {
+    let apis = apis.into_iter().map(TestApi::order).collect();
+    Generation {
+        revision,
+        replace: true,
+        apis,
+        removed: Vec::new(),
+    }
+}
+
+/// A generation that changes these APIs.
+pub(crate) fn change(revision: u64, apis: impl IntoIterator<Item = TestApi>) -> Generation {
+    Generation {
+        replace: false,
+        ..everything(revision, apis)
+    }
+}
