@@ -16,6 +16,7 @@ use gantry_plugin_host::{Instance, Library, StartContext};
 use crate::frames::write_blocking;
 use crate::protocol::{FRAME_BYTES_MAX, ProbeLibrary, ProbeRequest, ProbeUse, VERDICT_FD, Verdict};
 use crate::sys::descriptors::take_inherited;
+use crate::sys::fault;
 use crate::worker::library;
 
 /// Why a library or a use does not work.
@@ -39,6 +40,7 @@ impl Failure {
 /// There is no request, or nobody reads the verdicts. What does not work about a library is a verdict.
 pub fn run() -> anyhow::Result<()> {
     let mut verdicts = File::from(take_inherited(VERDICT_FD)?);
+    fault::install(None).context("install fault handler")?;
     let mut request = Vec::new();
     std::io::stdin()
         .take(FRAME_BYTES_MAX as u64)

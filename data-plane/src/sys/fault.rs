@@ -1,10 +1,11 @@
-//! The handler of fatal signals: notes where the worker was, and lets it die.
+//! The handler of fatal signals: notes where the process was, and lets it die.
 //!
-//! A worker whose native code faulted cannot be trusted with another request (locks may be held, the
+//! A process whose native code faulted cannot be trusted with another request (locks may be held, the
 //! heap may be damaged), so nothing is caught here. The handler writes signal, instruction and thread
-//! into the slot's memory for the supervisor, puts the earlier disposition back and lets the signal
-//! strike again. The earlier one is the standard library's, which tells a stack overflow from other
-//! faults before it dies.
+//! into the slot's memory for the supervisor, and lets the signal strike again: a fault under the
+//! earlier disposition, which is the standard library's and tells a stack overflow from other faults
+//! before it dies; a signal that was sent under the default one, since the standard library's handler
+//! would take it for the last and go on.
 #![expect(
     unsafe_code,
     reason = "signal handlers are installed and run by the system"
@@ -29,20 +30,23 @@ const FATAL: [i32; 5] = [
 static MEMORY: OnceLock<&'static SlotMemory> = OnceLock::new();
 static EARLIER: OnceLock<[libc::sigaction; FATAL.len()]> = OnceLock::new();
 
-/// Installs the handler for the whole process, once.
+/// Installs the handler for the whole process, once. Without memory it notes nothing, and still sees to
+/// it that the process dies.
 ///
 /// # Errors
 /// The system refuses, or it was installed before.
-pub fn install(memory: &'static SlotMemory) -> io::Result<()> {
-    if MEMORY.set(memory).is_err() {
-        return Err(io::Error::other("the fault handler is installed already"));
-    }
+pub fn install(memory: Option<&'static SlotMemory>) -> io::Result<()> {
     let mut earlier = [default_action(); FATAL.len()];
     for (signal, earlier) in FATAL.into_iter().zip(&mut earlier) {
         *earlier = action_of(signal)?;
     }
-    // The handler may run as soon as it is installed, and needs to know what was there before.
-    let _ = EARLIER.set(earlier);
+    // The handler may run as soon as it is installed, and needs to know all this then.
+    if EARLIER.set(earlier).is_err() {
+        return Err(io::Error::other("the fault handler is installed already"));
+    }
+    if let Some(memory) = memory {
+        let _ = MEMORY.set(memory);
+    }
     let mut action = default_action();
     action.sa_sigaction = on_fatal as *const () as usize;
     // On the alternate stack, since the thread's own may be what overflowed.
@@ -61,10 +65,11 @@ extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         .get()
         .zip(place)
         .map(|(earlier, place)| earlier[place]);
-    let restored = set_action(signal, &earlier.unwrap_or_else(default_action));
-    // A fault strikes again when its instruction runs again. What was sent by a call does not: send it
-    // again; it is blocked until this handler returns.
-    if restored.is_err() || was_sent(info) {
+    // A fault strikes again when its instruction runs again. What was sent does not.
+    let sent = was_sent(info);
+    let next = earlier.filter(|_| !sent).unwrap_or_else(default_action);
+    if set_action(signal, &next).is_err() || sent {
+        // Blocked until this handler returns.
         // SAFETY: async-signal-safe, without preconditions.
         unsafe { libc::raise(signal) };
     }

@@ -54,7 +54,7 @@ pub fn run() -> anyhow::Result<()> {
     let memory: &'static SlotMemory = Box::leak(Box::new(memory));
     memory.begin(std::process::id());
     process::ignore_termination();
-    fault::install(memory).context("install fault handler")?;
+    fault::install(Some(memory)).context("install fault handler")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
