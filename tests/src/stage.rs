@@ -81,7 +81,7 @@ impl Stage {
         admin.json(&["env", "create", environment])?;
         let gateway_token = create_token(
             &admin,
-            &["--right", "gateway", "--environment", environment],
+            &["--right", "gateway", "--env", environment],
         )?;
         Ok(Project {
             tenant: tenant.to_owned(),
