@@ -40,7 +40,9 @@ impl AccessToken {
     /// A new token.
     pub fn generate() -> Self {
         Self {
-            id: random::hex::<8>().parse().expect("hexadecimal characters are a token id"),
+            id: random::hex::<8>()
+                .parse()
+                .expect("hexadecimal characters are a token id"),
             secret: Secret::new(random::hex::<{ SECRET_CHARS / 2 }>()),
         }
     }
@@ -56,7 +58,10 @@ impl AccessToken {
         if secret.len() != SECRET_CHARS {
             return Err(AccessTokenError::SecretLength(secret.len()));
         }
-        if !secret.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        if !secret
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        {
             return Err(AccessTokenError::SecretNotHex);
         }
         Ok(Self {
@@ -77,7 +82,10 @@ impl AccessToken {
 
     /// Whether this is the token of which the digest was stored, in constant time.
     pub fn proves(&self, stored: &Digest) -> bool {
-        self.secret_digest().as_bytes().ct_eq(stored.as_bytes()).into()
+        self.secret_digest()
+            .as_bytes()
+            .ct_eq(stored.as_bytes())
+            .into()
     }
 
     /// The whole text, to be shown to its holder once.
@@ -108,7 +116,10 @@ mod tests {
             ("gantry_abc".into(), AccessTokenError::Id),
             (format!("gantry__{secret}"), AccessTokenError::Id),
             ("gantry_abc_00".into(), AccessTokenError::SecretLength(2)),
-            (format!("gantry_abc_{}", "X".repeat(64)), AccessTokenError::SecretNotHex),
+            (
+                format!("gantry_abc_{}", "X".repeat(64)),
+                AccessTokenError::SecretNotHex,
+            ),
         ] {
             assert_eq!(AccessToken::parse(&text).unwrap_err(), error, "{text:?}");
         }

@@ -162,9 +162,15 @@ impl Admin {
             key_pepper: random::bytes(),
             created_at: self.clock.now(),
         };
-        let deed = who.deed("environment.create", row.environment.as_str(), row.created_at);
+        let deed = who.deed(
+            "environment.create",
+            row.environment.as_str(),
+            row.created_at,
+        );
         let environments_max = self.limits.environments_max;
-        let created = self.metadata.create_environment(&row, environments_max, &deed);
+        let created = self
+            .metadata
+            .create_environment(&row, environments_max, &deed);
         match created.await? {
             EnvironmentCreated::Now => Ok(row),
             EnvironmentCreated::Before => Err(AdminError::EnvironmentExists(row.environment)),
@@ -225,14 +231,21 @@ impl Admin {
         after: Option<&TokenId>,
         entries_max: usize,
     ) -> Result<Vec<TokenRow>, AdminError> {
-        Ok(self.metadata.tokens(&who.tenant, after, entries_max).await?)
+        Ok(self
+            .metadata
+            .tokens(&who.tenant, after, entries_max)
+            .await?)
     }
 
     /// Ends a token and every call that is running with it.
     ///
     /// # Errors
     /// The tenant has no such token.
-    pub async fn revoke_token(&self, who: &Principal, token: &TokenId) -> Result<TokenRow, AdminError> {
+    pub async fn revoke_token(
+        &self,
+        who: &Principal,
+        token: &TokenId,
+    ) -> Result<TokenRow, AdminError> {
         let deed = who.deed("token.revoke", token.as_str(), self.clock.now());
         let row = self.metadata.revoke_token(token, &deed).await?;
         let row = row.ok_or_else(|| AdminError::NoToken(token.clone()))?;
@@ -305,7 +318,11 @@ fn check_rights(rights: RightSet, environment: Option<&EnvironmentName>) -> Resu
             "gateway alone: what people hold must not pose as a gateway",
             rights.to_string(),
         ),
-        (true, None) => ("environment", "the gateway's environment", "nothing".to_owned()),
+        (true, None) => (
+            "environment",
+            "the gateway's environment",
+            "nothing".to_owned(),
+        ),
         (false, Some(environment)) => (
             "environment",
             "nothing, since only a gateway's token belongs to an environment",

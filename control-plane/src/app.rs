@@ -106,10 +106,15 @@ impl App {
         make_parent(&config.metadata.file)?;
         let lock = lock(config.metadata.file.with_added_extension("lock"))?;
         let metadata = Metadata::open(&config.metadata.file).await?;
-        let blobs: Arc<dyn BlobStore> = Arc::new(LocalStore::open(&config.storage.directory).await?);
+        let blobs: Arc<dyn BlobStore> =
+            Arc::new(LocalStore::open(&config.storage.directory).await?);
         let limits = Arc::new(config.limits.clone());
-        let publisher =
-            Publisher::new(metadata.clone(), blobs.clone(), clock.clone(), limits.clone());
+        let publisher = Publisher::new(
+            metadata.clone(),
+            blobs.clone(),
+            clock.clone(),
+            limits.clone(),
+        );
         publisher.repair().await?;
         Ok(Self {
             config: config.server.clone(),
@@ -140,16 +145,22 @@ impl App {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let server = server(&self.config)?;
         let revocations = Revocations::new(self.metadata.clone());
-        let authority =
-            Authority::new(self.metadata.clone(), revocations.clone(), self.config.call_timeout);
+        let authority = Authority::new(
+            self.metadata.clone(),
+            revocations.clone(),
+            self.config.call_timeout,
+        );
         tasks.spawn(sweep(self.publisher.clone(), shutdown.clone()));
         let routes = routes(self.services(revocations, &tasks, &shutdown)).await;
         announce(&self.config, address)?;
         let ended = shutdown.clone();
-        let serving = server.layer(authority).add_routes(routes).serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            async move { ended.cancelled().await },
-        );
+        let serving = server
+            .layer(authority)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                async move { ended.cancelled().await },
+            );
         let stopping = async {
             stop.cancelled().await;
             tracing::info!("shutting down");
@@ -188,7 +199,12 @@ impl App {
                 limits.clone(),
                 (links.clone(), wakes.clone()),
             ),
-            keys: Keys::new(metadata.clone(), clock.clone(), limits.clone(), wakes.clone()),
+            keys: Keys::new(
+                metadata.clone(),
+                clock.clone(),
+                limits.clone(),
+                wakes.clone(),
+            ),
             gateways: Gateways::new(
                 metadata.clone(),
                 self.blobs.clone(),
@@ -261,7 +277,9 @@ async fn sweep(publisher: Publisher, shutdown: CancellationToken) {
 }
 
 fn make_parent(path: &std::path::Path) -> Result<(), AppError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let Some(parent) = parent else {
         return Ok(());
     };
@@ -279,7 +297,11 @@ fn lock(path: PathBuf) -> Result<File, AppError> {
         path: path.clone(),
         source,
     };
-    let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(AppError::Locked(path)),

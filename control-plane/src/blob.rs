@@ -78,7 +78,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     async fn open(&self, key: &BlobKey) -> Result<std::fs::File, BlobError>;
 
     /// Up to `length_max` bytes from an offset on; empty at the end.
-    async fn read(&self, key: &BlobKey, offset: u64, length_max: usize) -> Result<Bytes, BlobError>;
+    async fn read(&self, key: &BlobKey, offset: u64, length_max: usize)
+    -> Result<Bytes, BlobError>;
 
     /// Its size in bytes.
     async fn size(&self, key: &BlobKey) -> Result<u64, BlobError>;

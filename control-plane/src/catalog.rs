@@ -92,13 +92,18 @@ impl Catalog {
             return Ok(kept);
         }
         let document = self.metadata.definition(tenant, digest).await?;
-        let document = document.ok_or_else(|| corrupt("definitions", format!("{digest} is missing")))?;
+        let document =
+            document.ok_or_else(|| corrupt("definitions", format!("{digest} is missing")))?;
         let (definition, _) = ApiDefinition::parse(document.as_bytes(), &self.limits)
             .map_err(|errors| corrupt("definitions", summary(&errors)))?;
         Ok(self.definitions.keep(tenant, digest, definition))
     }
 
-    async fn release(&self, tenant: &TenantId, digest: &Digest) -> Result<Arc<Release>, MetadataError> {
+    async fn release(
+        &self,
+        tenant: &TenantId,
+        digest: &Digest,
+    ) -> Result<Arc<Release>, MetadataError> {
         if let Some(kept) = self.releases.get(tenant, digest) {
             return Ok(kept);
         }

@@ -98,7 +98,10 @@ impl Deployments {
             bundle: bundle.clone(),
             version: version.clone(),
         })?;
-        let deed = ("bundle.deploy", format!("{environment}: {bundle}@{version}"));
+        let deed = (
+            "bundle.deploy",
+            format!("{environment}: {bundle}@{version}"),
+        );
         self.change(who, environment, deed, |state| {
             self.plan_deployment(who, environment, state, &row, force)
         })
@@ -127,7 +130,10 @@ impl Deployments {
             return Err(DeployError::TooManyPins(PINS_MAX));
         }
         let moved: Vec<_> = before.iter().chain([release]).collect();
-        let concerned = after.apis.iter().filter(|(_, definition)| concerns(definition, &moved));
+        let concerned = after
+            .apis
+            .iter()
+            .filter(|(_, definition)| concerns(definition, &moved));
         let gateways = self.links.connected(&who.tenant, environment);
         let Findings { illegal, unfit } = check(&after, concerned, &gateways);
         if !illegal.is_empty() {

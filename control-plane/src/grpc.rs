@@ -64,38 +64,58 @@ pub(crate) async fn routes(services: Services) -> Routes {
         };
     }
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    health_reporter.set_serving::<SyncServiceServer<sync::SyncApi>>().await;
+    health_reporter
+        .set_serving::<SyncServiceServer<sync::SyncApi>>()
+        .await;
     let limits = services.limits;
     let mut routes = Routes::builder();
     routes
         .add_service(health)
-        .add_service(bounded!(AdminServiceServer, admin::AdminApi {
-            admin: services.admin,
-            limits: limits.clone(),
-        }))
-        .add_service(bounded!(PublishServiceServer, publish::PublishApi {
-            publisher: services.publisher,
-            tasks: services.tasks.clone(),
-            shutdown: services.shutdown,
-        }))
-        .add_service(bounded!(DeployServiceServer, deploy::DeployApi {
-            deployments: services.deployments.clone(),
-            metadata: services.metadata,
-            links: services.links,
-            clock: services.clock,
-        }))
-        .add_service(bounded!(ApiServiceServer, api::ApiApi {
-            deployments: services.deployments,
-            limits: limits.clone(),
-        }))
-        .add_service(bounded!(KeyServiceServer, key::KeyApi {
-            keys: services.keys,
-            limits,
-        }))
-        .add_service(bounded!(SyncServiceServer, sync::SyncApi {
-            gateways: services.gateways,
-            tasks: services.tasks,
-        }));
+        .add_service(bounded!(
+            AdminServiceServer,
+            admin::AdminApi {
+                admin: services.admin,
+                limits: limits.clone(),
+            }
+        ))
+        .add_service(bounded!(
+            PublishServiceServer,
+            publish::PublishApi {
+                publisher: services.publisher,
+                tasks: services.tasks.clone(),
+                shutdown: services.shutdown,
+            }
+        ))
+        .add_service(bounded!(
+            DeployServiceServer,
+            deploy::DeployApi {
+                deployments: services.deployments.clone(),
+                metadata: services.metadata,
+                links: services.links,
+                clock: services.clock,
+            }
+        ))
+        .add_service(bounded!(
+            ApiServiceServer,
+            api::ApiApi {
+                deployments: services.deployments,
+                limits: limits.clone(),
+            }
+        ))
+        .add_service(bounded!(
+            KeyServiceServer,
+            key::KeyApi {
+                keys: services.keys,
+                limits,
+            }
+        ))
+        .add_service(bounded!(
+            SyncServiceServer,
+            sync::SyncApi {
+                gateways: services.gateways,
+                tasks: services.tasks,
+            }
+        ));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)

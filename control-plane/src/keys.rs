@@ -136,7 +136,9 @@ impl Keys {
         let place = self.environment(who, environment).await?;
         let now = self.clock.now();
         let row = KeyRow {
-            key: random::hex::<8>().parse().expect("hexadecimal characters are a key id"),
+            key: random::hex::<8>()
+                .parse()
+                .expect("hexadecimal characters are a key id"),
             hmac: hash(&place.key_pepper, &secret),
             session: session.as_str().to_owned(),
             description: new.description,
@@ -144,7 +146,11 @@ impl Keys {
         };
         let deed = who.deed("key.create", format!("{environment}: {}", row.key), now);
         let keys_max = self.limits.keys_max;
-        match self.metadata.create_key(environment, &row, keys_max, &deed).await? {
+        match self
+            .metadata
+            .create_key(environment, &row, keys_max, &deed)
+            .await?
+        {
             KeyCreated::Now => {}
             KeyCreated::Before => return Err(KeyError::Exists),
             KeyCreated::TooMany => return Err(KeyError::TooMany(keys_max)),
@@ -180,7 +186,9 @@ impl Keys {
         entries_max: usize,
     ) -> Result<Vec<KeyRow>, KeyError> {
         self.environment(who, environment).await?;
-        let rows = self.metadata.keys(&who.tenant, environment, after, entries_max);
+        let rows = self
+            .metadata
+            .keys(&who.tenant, environment, after, entries_max);
         Ok(rows.await?)
     }
 
@@ -195,7 +203,11 @@ impl Keys {
         key: &KeyId,
     ) -> Result<(), KeyError> {
         self.environment(who, environment).await?;
-        let deed = who.deed("key.revoke", format!("{environment}: {key}"), self.clock.now());
+        let deed = who.deed(
+            "key.revoke",
+            format!("{environment}: {key}"),
+            self.clock.now(),
+        );
         if !self.metadata.revoke_key(environment, key, &deed).await? {
             return Err(KeyError::NoKey(key.clone()));
         }

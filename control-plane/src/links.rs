@@ -156,9 +156,8 @@ mod tests {
         let links = Links::default();
         let (tenant, environment) = ("acme".parse().unwrap(), "staging".parse().unwrap());
         let gateway = "edge-1".parse().unwrap();
-        let connect = |nonce: &str| {
-            links.connect((&tenant, &environment, &gateway), nonce, profile(), 1)
-        };
+        let connect =
+            |nonce: &str| links.connect((&tenant, &environment, &gateway), nonce, profile(), 1);
         let first = connect("a").unwrap();
         assert_eq!(connect("b").unwrap_err(), LinkRefused::InUse);
         let again = connect("a").unwrap();

@@ -51,7 +51,12 @@ enum ConfigCommand {
 #[derive(Debug, Args)]
 struct Settings {
     /// Configuration file (TOML).
-    #[arg(long, global = true, value_name = "FILE", env = "GANTRY_CONTROL_PLANE_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "GANTRY_CONTROL_PLANE_CONFIG"
+    )]
     config: Option<PathBuf>,
     /// Directory of the database and the objects (`data_dir`).
     #[arg(long, global = true, value_name = "DIR")]
@@ -88,11 +93,15 @@ impl Settings {
             ("server.allow_plaintext_remote", plaintext),
             ("log.format", self.log_format),
         ];
-        let flags: BTreeMap<_, _> =
-            flags.into_iter().filter_map(|(path, value)| Some((path, value?))).collect();
+        let flags: BTreeMap<_, _> = flags
+            .into_iter()
+            .filter_map(|(path, value)| Some((path, value?)))
+            .collect();
         Inputs {
             file: self.config,
-            variables: std::env::vars().filter(|(name, _)| name.starts_with("GANTRY_")).collect(),
+            variables: std::env::vars()
+                .filter(|(name, _)| name.starts_with("GANTRY_"))
+                .collect(),
             flags,
         }
     }
@@ -131,16 +140,29 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
         Command::Config(ConfigCommand::Check) => print("the configuration is sound"),
         Command::Config(ConfigCommand::Show) => {
             let line = |setting: &gantry_control_plane::config::Setting| {
-                format!("{} = {:?}  # {}", setting.path, setting.value, setting.origin)
+                format!(
+                    "{} = {:?}  # {}",
+                    setting.path, setting.value, setting.origin
+                )
             };
-            print(&config.settings.iter().map(line).collect::<Vec<_>>().join("\n"))
+            print(
+                &config
+                    .settings
+                    .iter()
+                    .map(line)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
         }
     }
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     gantry_telemetry::init(config.log.format).context("start logging")?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting the control plane");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        "starting the control plane"
+    );
     let app = App::open(config, Arc::new(SystemClock)).await?;
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("watch SIGTERM")?;

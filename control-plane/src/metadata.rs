@@ -36,8 +36,11 @@ pub use tokens::TokenRow;
 pub use uploads::{UploadFileRow, UploadRow};
 
 /// The migrations, oldest first. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "first", include_str!("metadata/migrations/0001_first.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 1] = [(
+    1,
+    "first",
+    include_str!("metadata/migrations/0001_first.sql"),
+)];
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -98,7 +98,10 @@ impl Publisher {
     ) -> Result<Begun, PublishError> {
         let admitted = admit(manifest, declarations, &self.limits)?;
         let manifest = &admitted.manifest;
-        if let Some(row) = self.published(who, &manifest.name, &manifest.version).await? {
+        if let Some(row) = self
+            .published(who, &manifest.name, &manifest.version)
+            .await?
+        {
             return match row.release.manifest == *manifest {
                 true => Ok(Begun::Published(row)),
                 false => Err(PublishError::Immutable {
@@ -108,7 +111,9 @@ impl Publisher {
             };
         }
         let row = UploadRow {
-            upload: random::hex::<16>().parse().expect("hexadecimal characters are an upload id"),
+            upload: random::hex::<16>()
+                .parse()
+                .expect("hexadecimal characters are an upload id"),
             bundle: manifest.name.clone(),
             version: manifest.version.clone(),
             manifest: manifest.canonical(),
@@ -127,7 +132,11 @@ impl Publisher {
     ///
     /// # Errors
     /// There is no such upload of this tenant.
-    pub async fn progress(&self, who: &Principal, upload: &UploadId) -> Result<UploadRow, PublishError> {
+    pub async fn progress(
+        &self,
+        who: &Principal,
+        upload: &UploadId,
+    ) -> Result<UploadRow, PublishError> {
         let row = self.metadata.upload(&who.tenant, upload).await?;
         row.ok_or_else(|| PublishError::NoUpload(upload.clone()))
     }
@@ -176,7 +185,10 @@ impl Publisher {
     ) -> Result<Vec<UploadFileRow>, PublishError> {
         let mut files = Vec::with_capacity(declarations.len());
         for declared in declarations {
-            let known = self.metadata.artifact(&who.tenant, &declared.digest).await?;
+            let known = self
+                .metadata
+                .artifact(&who.tenant, &declared.digest)
+                .await?;
             let stored = known.filter(|known| known.size_bytes == declared.size_bytes);
             files.push(UploadFileRow {
                 committed_bytes: stored.as_ref().map_or(0, |stored| stored.size_bytes),
@@ -226,16 +238,21 @@ fn admit(
             Some(declared) if declared.digest != *digest => violate(
                 subject,
                 "DIGEST_MISMATCH",
-                format!("expected {digest}, as the manifest says, found {}", declared.digest),
-            ),
-            Some(declared) if !(1..=limits.file_bytes_max).contains(&declared.size_bytes) => violate(
-                subject,
-                "FILE_SIZE",
                 format!(
-                    "expected 1 to {} bytes, found {}",
-                    limits.file_bytes_max, declared.size_bytes
+                    "expected {digest}, as the manifest says, found {}",
+                    declared.digest
                 ),
             ),
+            Some(declared) if !(1..=limits.file_bytes_max).contains(&declared.size_bytes) => {
+                violate(
+                    subject,
+                    "FILE_SIZE",
+                    format!(
+                        "expected 1 to {} bytes, found {}",
+                        limits.file_bytes_max, declared.size_bytes
+                    ),
+                )
+            }
             Some(declared) => ordered.push(declared.clone()),
         }
     }
@@ -255,7 +272,10 @@ fn admit(
         violate(
             "files".into(),
             "BUNDLE_TOO_LARGE",
-            format!("expected at most {} bytes in all, found {total}", limits.bundle_bytes_max),
+            format!(
+                "expected at most {} bytes in all, found {total}",
+                limits.bundle_bytes_max
+            ),
         );
     }
     match wrong.is_empty() {

@@ -9,5 +9,8 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 
 /// `N` random bytes as lower-case hexadecimal characters.
 pub(crate) fn hex<const N: usize>() -> String {
-    bytes::<N>().iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes::<N>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

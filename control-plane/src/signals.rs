@@ -20,7 +20,11 @@ pub struct Wakes(Arc<Mutex<HashMap<(TenantId, EnvironmentName), watch::Sender<()
 
 impl Wakes {
     /// A receiver that changes with the environment. Several changes at once wake once.
-    pub fn subscribe(&self, tenant: &TenantId, environment: &EnvironmentName) -> watch::Receiver<()> {
+    pub fn subscribe(
+        &self,
+        tenant: &TenantId,
+        environment: &EnvironmentName,
+    ) -> watch::Receiver<()> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever listened to a closed environment is gone; the map holds the living only.
         all.retain(|_, sender| sender.receiver_count() > 0);

@@ -162,12 +162,19 @@ impl Gateways {
         };
         let gateways_max = self.limits.gateways_max;
         self.metadata
-            .gateway_seen(&who.tenant, environment, (&seen, &hello.instance_nonce), gateways_max)
+            .gateway_seen(
+                &who.tenant,
+                environment,
+                (&seen, &hello.instance_nonce),
+                gateways_max,
+            )
             .await?;
         let sent = match hello.applied {
             None => None,
             Some((number, root)) => {
-                let known = self.metadata.revision(&who.tenant, environment, number, &root);
+                let known = self
+                    .metadata
+                    .revision(&who.tenant, environment, number, &root);
                 known.await?
             }
         };
@@ -246,9 +253,17 @@ impl Session {
     /// # Errors
     /// The store fails.
     pub async fn revision(&mut self) -> Result<Option<RevisionDelta>, SyncError> {
-        let head = self.gateways.metadata.head(&self.tenant, &self.environment).await?;
+        let head = self
+            .gateways
+            .metadata
+            .head(&self.tenant, &self.environment)
+            .await?;
         let head = head.ok_or_else(|| SyncError::NoEnvironment(self.environment.clone()))?;
-        if self.sent.as_ref().is_some_and(|sent| sent.number == head.number) {
+        if self
+            .sent
+            .as_ref()
+            .is_some_and(|sent| sent.number == head.number)
+        {
             return Ok(None);
         }
         let delta = head.delta_from(self.sent.as_ref());

@@ -48,8 +48,14 @@ async fn body(store: &dyn BlobStore, key: &BlobKey) -> Bytes {
 
 async fn an_object_is_never_replaced(store: &dyn BlobStore) {
     let key = published("acme", "1.0.0");
-    assert_eq!(store.create(&key, "first".into()).await.unwrap(), Created::Now);
-    assert_eq!(store.create(&key, "second".into()).await.unwrap(), Created::Before);
+    assert_eq!(
+        store.create(&key, "first".into()).await.unwrap(),
+        Created::Now
+    );
+    assert_eq!(
+        store.create(&key, "second".into()).await.unwrap(),
+        Created::Before
+    );
     assert_eq!(body(store, &key).await, "first");
     assert_eq!(store.size(&key).await.unwrap(), 5);
 }
@@ -68,7 +74,14 @@ async fn staged_bytes_go_on_at_any_committed_offset(store: &dyn BlobStore) {
     assert_eq!(store.read(&key, 4, 1).await.unwrap(), "x");
     assert_eq!(store.read(&key, 6, 9).await.unwrap(), "");
     let refusal = store.append(&key, 7).await.err().unwrap();
-    assert!(matches!(refusal, BlobError::Truncated { offset: 7, size: 6, .. }));
+    assert!(matches!(
+        refusal,
+        BlobError::Truncated {
+            offset: 7,
+            size: 6,
+            ..
+        }
+    ));
 }
 
 async fn staged_bytes_are_promoted_once(store: &dyn BlobStore) {
@@ -84,14 +97,23 @@ async fn staged_bytes_are_promoted_once(store: &dyn BlobStore) {
 
 async fn listings_are_ordered_bounded_and_within_their_prefix(store: &dyn BlobStore) {
     for version in ["1.2.0", "1.1.0"] {
-        store.create(&published("acme", version), "{}".into()).await.unwrap();
+        store
+            .create(&published("acme", version), "{}".into())
+            .await
+            .unwrap();
     }
-    store.create(&published("acme-2", "1.0.0"), "{}".into()).await.unwrap();
+    store
+        .create(&published("acme-2", "1.0.0"), "{}".into())
+        .await
+        .unwrap();
     let prefix = BlobPrefix::Published("acme".parse().unwrap());
     let all = ["1.0.0", "1.1.0", "1.2.0"].map(|version| published("acme", version));
     assert_eq!(store.list(&prefix, None, 10).await.unwrap(), all);
     assert_eq!(store.list(&prefix, None, 2).await.unwrap(), all[..2]);
-    assert_eq!(store.list(&prefix, Some(&all[1]), 10).await.unwrap(), all[2..]);
+    assert_eq!(
+        store.list(&prefix, Some(&all[1]), 10).await.unwrap(),
+        all[2..]
+    );
     let nobody = BlobPrefix::Staging("nobody".parse().unwrap());
     assert_eq!(store.list(&nobody, None, 10).await.unwrap(), []);
 }

@@ -171,8 +171,12 @@ mod tests {
     #[test]
     fn paths_are_spelled_as_documented_and_read_back() {
         let digest = Digest::of("x");
-        check(&format!("t/acme/v5.3.0/linux_amd64/hooks/1.0.0/{digest}/hooks_v5.3.0_linux_amd64.so"));
-        check(&format!("t/acme/any/linux_arm64/hooks/1.0.0-rc.1/{digest}/hooks.so"));
+        check(&format!(
+            "t/acme/v5.3.0/linux_amd64/hooks/1.0.0/{digest}/hooks_v5.3.0_linux_amd64.so"
+        ));
+        check(&format!(
+            "t/acme/any/linux_arm64/hooks/1.0.0-rc.1/{digest}/hooks.so"
+        ));
         check("t/acme/published/hooks/1.0.0.json");
         check("t/acme/staging/0a1b/hooks.so");
     }

@@ -79,7 +79,8 @@ impl BlobStore for LocalStore {
         let (store, path) = (self.clone(), self.path(key));
         blocking("create", &key.path(), move || {
             let temporary = store.root.join(TEMPORARY).join(random::hex::<16>());
-            let linked = write_synced(&temporary, &body).and_then(|()| store.link(&temporary, &path));
+            let linked =
+                write_synced(&temporary, &body).and_then(|()| store.link(&temporary, &path));
             fs::remove_file(&temporary)?;
             linked
         })
@@ -97,7 +98,11 @@ impl BlobStore for LocalStore {
         let (file, size) = blocking("append to", &key.path(), move || {
             store.make_parents(&path)?;
             let mut options = File::options();
-            let mut file = options.write(true).create(true).truncate(false).open(&path)?;
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
             let size = file.metadata()?.len();
             if size >= offset {
                 file.set_len(offset)?;
@@ -124,7 +129,12 @@ impl BlobStore for LocalStore {
         opened.map_err(|e| not_found(e, key))
     }
 
-    async fn read(&self, key: &BlobKey, offset: u64, length_max: usize) -> Result<Bytes, BlobError> {
+    async fn read(
+        &self,
+        key: &BlobKey,
+        offset: u64,
+        length_max: usize,
+    ) -> Result<Bytes, BlobError> {
         let path = self.path(key);
         let read = blocking("read", &key.path(), move || {
             let mut file = File::open(path)?;
@@ -139,7 +149,12 @@ impl BlobStore for LocalStore {
 
     async fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
         let path = self.path(key);
-        let size = blocking("measure", &key.path(), move || Ok(fs::metadata(path)?.len())).await;
+        let size = blocking(
+            "measure",
+            &key.path(),
+            move || Ok(fs::metadata(path)?.len()),
+        )
+        .await;
         size.map_err(|e| not_found(e, key))
     }
 
@@ -278,7 +293,9 @@ mod tests {
     #[tokio::test]
     async fn local_directory_keeps_the_promises_of_a_store() {
         let folder = tempfile::tempdir().unwrap();
-        let store = LocalStore::open(folder.path().join("objects")).await.unwrap();
+        let store = LocalStore::open(folder.path().join("objects"))
+            .await
+            .unwrap();
         conformance::run(&store).await;
     }
 

@@ -106,9 +106,16 @@ impl Source {
         } = inputs;
         let mut flat = BTreeMap::new();
         if let Some(path) = file {
-            let refuse = |cause| vec![ConfigError::File { path: path.clone(), cause }];
+            let refuse = |cause| {
+                vec![ConfigError::File {
+                    path: path.clone(),
+                    cause,
+                }]
+            };
             let text = read_bounded(&path).map_err(refuse)?;
-            let table: toml::Table = text.parse().map_err(|e: toml::de::Error| refuse(e.to_string()))?;
+            let table: toml::Table = text
+                .parse()
+                .map_err(|e: toml::de::Error| refuse(e.to_string()))?;
             flatten("", table, &mut flat);
         }
         Ok(Self {
@@ -158,7 +165,8 @@ impl Source {
 
     /// The settings, when nothing is wrong and nothing in the file is left over.
     pub(super) fn finish(mut self) -> Result<Vec<Setting>, Vec<ConfigError>> {
-        self.errors.extend(self.file.into_keys().map(ConfigError::Unknown));
+        self.errors
+            .extend(self.file.into_keys().map(ConfigError::Unknown));
         match self.errors.is_empty() {
             true => Ok(self.settings),
             false => Err(self.errors),
@@ -167,10 +175,17 @@ impl Source {
 
     fn take(&mut self, path: &'static str) -> Option<(String, Origin)> {
         let in_file = self.file.remove(path);
-        let set = self.flags.remove(path).map(|text| (text, Origin::Flag)).or_else(|| {
-            let text = self.variables.get(&variable(path)).filter(|text| !text.is_empty());
-            text.map(|text| (text.clone(), Origin::Variable))
-        });
+        let set = self
+            .flags
+            .remove(path)
+            .map(|text| (text, Origin::Flag))
+            .or_else(|| {
+                let text = self
+                    .variables
+                    .get(&variable(path))
+                    .filter(|text| !text.is_empty());
+                text.map(|text| (text.clone(), Origin::Variable))
+            });
         if set.is_some() {
             return set;
         }
@@ -224,14 +239,20 @@ impl Source {
 fn read_bounded(path: &std::path::Path) -> Result<String, String> {
     let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
     if size > FILE_BYTES_MAX {
-        return Err(format!("expected at most {FILE_BYTES_MAX} bytes, found {size}"));
+        return Err(format!(
+            "expected at most {FILE_BYTES_MAX} bytes, found {size}"
+        ));
     }
     std::fs::read_to_string(path).map_err(|e| e.to_string())
 }
 
 fn flatten(prefix: &str, table: toml::Table, flat: &mut BTreeMap<String, toml::Value>) {
     for (name, value) in table {
-        let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        let path = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}.{name}")
+        };
         match value {
             toml::Value::Table(inner) => flatten(&path, inner, flat),
             value => drop(flat.insert(path, value)),

@@ -1,6 +1,10 @@
 use super::*;
 
-fn read(file: &str, variables: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Vec<String>> {
+fn read(
+    file: &str,
+    variables: &[(&str, &str)],
+    flags: &[(&'static str, &str)],
+) -> Result<Config, Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     std::fs::write(&path, file).unwrap();
@@ -8,13 +12,20 @@ fn read(file: &str, variables: &[(&str, &str)], flags: &[(&'static str, &str)]) 
     let inputs = Inputs {
         file: Some(path),
         variables: variables.iter().map(text).collect(),
-        flags: flags.iter().map(|(path, value)| (*path, (*value).to_owned())).collect(),
+        flags: flags
+            .iter()
+            .map(|(path, value)| (*path, (*value).to_owned()))
+            .collect(),
     };
     Config::read(inputs).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 fn setting<'c>(config: &'c Config, path: &str) -> (&'c str, String) {
-    let setting = config.settings.iter().find(|setting| setting.path == path).unwrap();
+    let setting = config
+        .settings
+        .iter()
+        .find(|setting| setting.path == path)
+        .unwrap();
     (&setting.value, setting.origin.to_string())
 }
 
@@ -23,13 +34,19 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     let file = "data_dir = '/data'\n[server]\nlisten = '127.0.0.1:1'\ncall_timeout_ms = 5";
     let config = read(
         file,
-        &[("GANTRY_SERVER_LISTEN", "127.0.0.1:2"), ("GANTRY_DATA_DIR", "/variable")],
+        &[
+            ("GANTRY_SERVER_LISTEN", "127.0.0.1:2"),
+            ("GANTRY_DATA_DIR", "/variable"),
+        ],
         &[("server.listen", "127.0.0.1:3")],
     )
     .unwrap();
     assert_eq!(config.server.listen.port(), 3);
     assert_eq!(config.storage.directory, PathBuf::from("/variable/objects"));
-    assert_eq!(setting(&config, "server.call_timeout_ms"), ("5", "the file".into()));
+    assert_eq!(
+        setting(&config, "server.call_timeout_ms"),
+        ("5", "the file".into())
+    );
     assert_eq!(setting(&config, "log.format"), ("text", "default".into()));
 }
 
@@ -45,14 +62,20 @@ fn every_mistake_is_reported_at_once() {
         "limits.keys_max: expected another value",
         "log.format: expected another value (log format \"xml\" is unknown; expected text or json)",
     ] {
-        assert!(errors.iter().any(|error| error.contains(part)), "{part} is not in {errors:#?}");
+        assert!(
+            errors.iter().any(|error| error.contains(part)),
+            "{part} is not in {errors:#?}"
+        );
     }
 }
 
 #[test]
 fn plaintext_for_other_machines_must_be_asked_for_in_so_many_words() {
     let errors = read("[server]\nlisten = '0.0.0.0:7400'", &[], &[]).unwrap_err();
-    assert!(errors[0].contains("server.allow_plaintext_remote"), "{errors:?}");
+    assert!(
+        errors[0].contains("server.allow_plaintext_remote"),
+        "{errors:?}"
+    );
     let allowed = "[server]\nlisten = '0.0.0.0:7400'\nallow_plaintext_remote = true";
     assert!(read(allowed, &[], &[]).is_ok());
     let tls = "[server]\nlisten = '0.0.0.0:7400'\ntls_certificate_file = 'a'\ntls_key_file = 'b'";

@@ -4,9 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use gantry_domain::plan::hooks_of;
-use gantry_domain::{
-    ApiDefinition, ApiId, Digest, EnvironmentName, FieldWarning, Revision,
-};
+use gantry_domain::{ApiDefinition, ApiId, Digest, EnvironmentName, FieldWarning, Revision};
 
 use super::{Change, DeployError, Deployments, Findings, check, warnings};
 use crate::catalog::Snapshot;
@@ -49,7 +47,8 @@ impl Deployments {
         validate_only: bool,
     ) -> Result<ApiPut, DeployError> {
         let parsed = ApiDefinition::parse(definition, &self.limits);
-        let (definition, mut notes) = parsed.map_err(|errors| DeployError::Refused(violations(errors)))?;
+        let (definition, mut notes) =
+            parsed.map_err(|errors| DeployError::Refused(violations(errors)))?;
         let deed = ("api.put", format!("{environment}: {}", definition.api_id));
         let decide = |state: &Snapshot| self.plan_put(who, environment, state, &definition, etag);
         let (revision, (definition, found)) = if validate_only {
@@ -116,7 +115,10 @@ impl Deployments {
         api: &ApiId,
     ) -> Result<ApiSummary, DeployError> {
         let head = self.head(who, environment).await?;
-        let digest = head.apis.get(api).ok_or_else(|| DeployError::NoApi(api.clone()))?;
+        let digest = head
+            .apis
+            .get(api)
+            .ok_or_else(|| DeployError::NoApi(api.clone()))?;
         let definition = self.catalog.definition(&who.tenant, digest).await?;
         Ok(ApiSummary {
             definition,
@@ -138,7 +140,11 @@ impl Deployments {
         let head = self.head(who, environment).await?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut page = Vec::new();
-        for (_, digest) in head.apis.range::<ApiId, _>((from, Bound::Unbounded)).take(entries_max) {
+        for (_, digest) in head
+            .apis
+            .range::<ApiId, _>((from, Bound::Unbounded))
+            .take(entries_max)
+        {
             let definition = self.catalog.definition(&who.tenant, digest).await?;
             page.push(ApiSummary {
                 definition,
@@ -178,7 +184,10 @@ fn check_etag(head: &Revision, api: &ApiId, etag: Option<&str>) -> Result<(), De
     let Some(expected) = etag else {
         return Ok(());
     };
-    let found = head.apis.get(api).map_or_else(|| "none".to_owned(), Digest::to_string);
+    let found = head
+        .apis
+        .get(api)
+        .map_or_else(|| "none".to_owned(), Digest::to_string);
     if expected == found {
         return Ok(());
     }
@@ -190,7 +199,10 @@ fn check_etag(head: &Revision, api: &ApiId, etag: Option<&str>) -> Result<(), De
 
 fn check_route(state: &Snapshot, definition: &ApiDefinition) -> Result<(), DeployError> {
     let route = definition.route();
-    let mut others = state.apis.values().filter(|other| other.api_id != definition.api_id);
+    let mut others = state
+        .apis
+        .values()
+        .filter(|other| other.api_id != definition.api_id);
     match others.find(|other| other.route() == route) {
         None => Ok(()),
         Some(other) => Err(DeployError::RouteTaken {

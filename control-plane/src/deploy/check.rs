@@ -38,7 +38,12 @@ pub(super) fn check<'a>(
     findings
 }
 
-fn check_definition(state: &Snapshot, api: &ApiId, definition: &ApiDefinition, findings: &mut Findings) {
+fn check_definition(
+    state: &Snapshot,
+    api: &ApiId,
+    definition: &ApiDefinition,
+    findings: &mut Findings,
+) {
     let violation = |field: &str, code, message| Violation {
         subject: format!("apis/{api}{field}"),
         code,
@@ -63,11 +68,18 @@ fn check_definition(state: &Snapshot, api: &ApiId, definition: &ApiDefinition, f
         return;
     };
     for (_, _, entry) in middleware.enabled() {
-        if let Err((code @ "FILE_AMBIGUOUS", message)) = owner(definition, &entry.path, &state.releases) {
-            findings.illegal.push(violation("/custom_middleware", code, message));
+        if let Err((code @ "FILE_AMBIGUOUS", message)) =
+            owner(definition, &entry.path, &state.releases)
+        {
+            findings
+                .illegal
+                .push(violation("/custom_middleware", code, message));
         }
     }
-    let artifacts = state.releases.values().flat_map(|release| &release.artifacts);
+    let artifacts = state
+        .releases
+        .values()
+        .flat_map(|release| &release.artifacts);
     for mut found in check_entries("custom_middleware", middleware, artifacts) {
         found.subject = format!("apis/{api}/{}", found.subject);
         if found.code == "FILE_NOT_FOUND" {
@@ -98,18 +110,24 @@ fn check_gateways(
                 failure
             }
         };
-        findings.unfit.extend(failure.map(|(code, message)| Violation {
-            subject: format!("gateways/{gateway}/apis/{api}"),
-            code,
-            message,
-        }));
+        findings
+            .unfit
+            .extend(failure.map(|(code, message)| Violation {
+                subject: format!("gateways/{gateway}/apis/{api}"),
+                code,
+                message,
+            }));
     }
 }
 
 fn describe(failure: &gantry_domain::plan::PlanFailure) -> String {
     match &failure.place {
         Some((hook, position, function)) => {
-            format!("{}[{position}] {function}: {}", hook.field(), failure.message)
+            format!(
+                "{}[{position}] {function}: {}",
+                hook.field(),
+                failure.message
+            )
         }
         None => failure.message.clone(),
     }
@@ -123,7 +141,8 @@ pub(super) fn concerns(definition: &ApiDefinition, releases: &[&Release]) -> boo
         Plugins::Bundle(bundle) => releases.iter().any(|release| release.bundle() == bundle),
         Plugins::Inline(middleware) => middleware.enabled().any(|(_, _, entry)| {
             let mut artifacts = releases.iter().flat_map(|release| &release.artifacts);
-            artifacts.any(|file| gantry_domain::resolution::matches(&entry.path, &file.file).is_some())
+            artifacts
+                .any(|file| gantry_domain::resolution::matches(&entry.path, &file.file).is_some())
         }),
     }
 }

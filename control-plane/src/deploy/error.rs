@@ -85,7 +85,11 @@ pub enum DeployError {
 }
 
 fn route_text(route: &Route) -> String {
-    let path = if route.prefix.is_empty() { "/" } else { &route.prefix };
+    let path = if route.prefix.is_empty() {
+        "/"
+    } else {
+        &route.prefix
+    };
     match &route.domain {
         Some(domain) => format!("{domain}{path}"),
         None => format!("{path} on any host"),
@@ -97,9 +101,10 @@ impl Refuse for DeployError {
         match self {
             Self::Refused(_) | Self::NoProfile => Kind::Invalid,
             Self::Illegal { .. } | Self::Unfit { .. } => Kind::Precondition,
-            Self::NoEnvironment(_) | Self::NoRelease { .. } | Self::NoApi(_) | Self::NoGateway(_) => {
-                Kind::NotFound
-            }
+            Self::NoEnvironment(_)
+            | Self::NoRelease { .. }
+            | Self::NoApi(_)
+            | Self::NoGateway(_) => Kind::NotFound,
             Self::RouteTaken { .. } => Kind::Exists,
             Self::Etag { .. } | Self::Contended(_) => Kind::Conflict,
             Self::TooManyApis(_) | Self::TooManyPins(_) => Kind::Exhausted,

@@ -4,8 +4,8 @@ use gantry_domain::plan::{hooks_of, owner, plan_api};
 use gantry_domain::resolution::{Candidate, Lookup, resolve};
 use gantry_domain::{
     AbiVersion, ApiDefinition, ApiId, BundleName, BundleVersion, Digest, EnvironmentName, FileName,
-    FunctionName, GatewayId, GatewayProfile, GatewayVersion, Hook, HookEntry, LibcVersion, Platform,
-    Release,
+    FunctionName, GatewayId, GatewayProfile, GatewayVersion, Hook, HookEntry, LibcVersion,
+    Platform, Release,
 };
 
 use super::{DeployError, Deployments};
@@ -101,7 +101,10 @@ impl Deployments {
         whom: ExplainFor,
     ) -> Result<Explanation, DeployError> {
         let state = self.snapshot(who, environment).await?;
-        let definition = state.apis.get(api).ok_or_else(|| DeployError::NoApi(api.clone()))?;
+        let definition = state
+            .apis
+            .get(api)
+            .ok_or_else(|| DeployError::NoApi(api.clone()))?;
         Ok(explain(&state, definition, &whom.profile()))
     }
 
@@ -115,7 +118,10 @@ impl Deployments {
         environment: &EnvironmentName,
         gateway: &GatewayId,
     ) -> Result<Vec<u8>, DeployError> {
-        let row = self.metadata.gateway(&who.tenant, environment, gateway).await?;
+        let row = self
+            .metadata
+            .gateway(&who.tenant, environment, gateway)
+            .await?;
         let row = row.ok_or_else(|| DeployError::NoGateway(gateway.clone()))?;
         Ok(row.profile)
     }
@@ -192,7 +198,12 @@ fn explain_function(
         }
     };
     explained.release = Some((release.bundle().clone(), release.version().clone()));
-    let resolution = resolve(&entry.path, &release.artifacts, profile, state.revision.lookup);
+    let resolution = resolve(
+        &entry.path,
+        &release.artifacts,
+        profile,
+        state.revision.lookup,
+    );
     explained.candidates = resolution.candidates.iter().map(candidate).collect();
     explained.why_not = match resolution.taken() {
         None => Some(WhyNot {
@@ -217,7 +228,12 @@ fn function_missing(
     hook: Hook,
     entry: &HookEntry,
 ) -> Option<WhyNot> {
-    let at = format!("{} of {}@{}", artifact.file, release.bundle(), release.version());
+    let at = format!(
+        "{} of {}@{}",
+        artifact.file,
+        release.bundle(),
+        release.version()
+    );
     match artifact.note.function(&entry.function) {
         None => Some(WhyNot {
             code: "FUNCTION_NOT_FOUND",

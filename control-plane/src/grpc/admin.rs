@@ -59,8 +59,12 @@ impl AdminService for AdminApi {
         request: Request<ListTenantsRequest>,
     ) -> Result<Response<ListTenantsResponse>, Status> {
         let request = request.into_inner();
-        let page = Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
-        let rows = self.admin.tenants(page.after.as_ref(), page.read_ahead()).await;
+        let page =
+            Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
+        let rows = self
+            .admin
+            .tenants(page.after.as_ref(), page.read_ahead())
+            .await;
         let tenants = rows.map_err(refuse)?.iter().map(tenant).collect();
         let (tenants, next_page_token) = page.cut(tenants, |tenant: &Tenant| tenant.name.clone());
         Ok(Response::new(ListTenantsResponse {
@@ -77,7 +81,9 @@ impl AdminService for AdminApi {
         let request = request.into_inner();
         let name = field("name", &request.name).map_err(invalid)?;
         let lookup = optional("lookup", &request.lookup).map_err(invalid)?;
-        let created = self.admin.create_environment(&who, name, lookup.unwrap_or_default());
+        let created = self
+            .admin
+            .create_environment(&who, name, lookup.unwrap_or_default());
         let row = created.await.map_err(refuse)?;
         Ok(Response::new(CreateEnvironmentResponse {
             environment: Some(environment(row)),
@@ -103,7 +109,9 @@ impl AdminService for AdminApi {
         let request = request.into_inner();
         let rights = rights(&request.rights)?;
         let environment = optional("environment", &request.environment).map_err(invalid)?;
-        let created = self.admin.create_token(&who, rights, environment, request.description);
+        let created = self
+            .admin
+            .create_token(&who, rights, environment, request.description);
         let (row, secret) = created.await.map_err(refuse)?;
         Ok(Response::new(CreateTokenResponse {
             token: Some(token(row)),
@@ -117,8 +125,12 @@ impl AdminService for AdminApi {
     ) -> Result<Response<ListTokensResponse>, Status> {
         let who = caller(&request)?;
         let request = request.into_inner();
-        let page = Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
-        let rows = self.admin.tokens(&who, page.after.as_ref(), page.read_ahead()).await;
+        let page =
+            Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
+        let rows = self
+            .admin
+            .tokens(&who, page.after.as_ref(), page.read_ahead())
+            .await;
         let tokens = rows.map_err(refuse)?.into_iter().map(token).collect();
         let (tokens, next_page_token) = page.cut(tokens, |token: &Token| token.id.clone());
         Ok(Response::new(ListTokensResponse {
@@ -174,10 +186,19 @@ fn environment(row: EnvironmentRow) -> Environment {
 fn token(row: TokenRow) -> Token {
     Token {
         id: row.token.to_string(),
-        rights: row.rights.iter().map(|right| right_to_wire(right).into()).collect(),
-        environment: row.environment.map(|name| name.to_string()).unwrap_or_default(),
+        rights: row
+            .rights
+            .iter()
+            .map(|right| right_to_wire(right).into())
+            .collect(),
+        environment: row
+            .environment
+            .map(|name| name.to_string())
+            .unwrap_or_default(),
         description: row.description,
         created_at_ms: row.created_at.as_millis(),
-        revoked_at_ms: row.revoked_at.map_or(0, gantry_domain::Timestamp::as_millis),
+        revoked_at_ms: row
+            .revoked_at
+            .map_or(0, gantry_domain::Timestamp::as_millis),
     }
 }

@@ -72,10 +72,11 @@ impl ApiService for ApiApi {
         let who = caller(&request)?;
         let request = request.into_inner();
         let environment = field("environment", &request.environment).map_err(invalid)?;
-        let page = Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
-        let listed = self
-            .deployments
-            .list_apis(&who, &environment, page.after.as_ref(), page.read_ahead());
+        let page =
+            Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
+        let listed =
+            self.deployments
+                .list_apis(&who, &environment, page.after.as_ref(), page.read_ahead());
         let apis = listed.await.map_err(refuse)?.iter().map(api).collect();
         let (apis, next_page_token) = page.cut(apis, |api: &Api| api.api_id.clone());
         Ok(Response::new(ListApisResponse {
@@ -92,7 +93,10 @@ impl ApiService for ApiApi {
         let request = request.into_inner();
         let environment = field("environment", &request.environment).map_err(invalid)?;
         let api_id = field("api_id", &request.api_id).map_err(invalid)?;
-        let deleted = self.deployments.delete_api(&who, &environment, &api_id).await;
+        let deleted = self
+            .deployments
+            .delete_api(&who, &environment, &api_id)
+            .await;
         Ok(Response::new(DeleteApiResponse {
             revision: deleted.map_err(refuse)?,
         }))

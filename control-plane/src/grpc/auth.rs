@@ -125,7 +125,9 @@ impl Authority {
     pub fn new(metadata: Metadata, revocations: Revocations, call_timeout: Duration) -> Self {
         let mut access = descriptors::access_table();
         let pool = descriptors::pool();
-        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        let methods = pool
+            .services()
+            .flat_map(|service| service.methods().collect::<Vec<_>>());
         let methods = methods.filter_map(|method| {
             let path = descriptors::path(&method);
             let method = Method {
@@ -142,11 +144,17 @@ impl Authority {
         }))
     }
 
-    async fn principal(&self, headers: &HeaderMap, access: &Access) -> Result<Principal, AuthError> {
+    async fn principal(
+        &self,
+        headers: &HeaderMap,
+        access: &Access,
+    ) -> Result<Principal, AuthError> {
         let token = bearer(headers)?;
         let row = self.0.metadata.token(token.id()).await?;
         // Unknown id and wrong secret look the same from outside.
-        let row = row.filter(|row| token.proves(&row.secret_sha256)).ok_or(AuthError::Unknown)?;
+        let row = row
+            .filter(|row| token.proves(&row.secret_sha256))
+            .ok_or(AuthError::Unknown)?;
         if row.revoked_at.is_some() {
             return Err(AuthError::Revoked);
         }
@@ -162,8 +170,12 @@ fn bearer(headers: &HeaderMap) -> Result<AccessToken, AuthError> {
     if values.next().is_some() {
         return Err(AuthError::Missing("several"));
     }
-    let text = value.to_str().map_err(|_| AuthError::Missing("other characters"))?;
-    let (scheme, token) = text.split_once(' ').ok_or(AuthError::Missing("another form"))?;
+    let text = value
+        .to_str()
+        .map_err(|_| AuthError::Missing("other characters"))?;
+    let (scheme, token) = text
+        .split_once(' ')
+        .ok_or(AuthError::Missing("another form"))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(AuthError::Missing("another scheme"));
     }
@@ -224,7 +236,10 @@ where
         // The clone has not been polled ready; the one that has must serve the call.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
-        if OPEN.iter().any(|open| request.uri().path().starts_with(open)) {
+        if OPEN
+            .iter()
+            .any(|open| request.uri().path().starts_with(open))
+        {
             let mut inner = inner;
             return Box::pin(async move { inner.call(request).await });
         }

@@ -45,7 +45,8 @@ impl DeployService for DeployApi {
         let bundle = field("bundle", &request.bundle).map_err(invalid)?;
         let version = field("version", &request.version).map_err(invalid)?;
         let deployed =
-            self.deployments.deploy(&who, &environment, (&bundle, &version), request.force);
+            self.deployments
+                .deploy(&who, &environment, (&bundle, &version), request.force);
         let deployed = deployed.await.map_err(refuse)?;
         Ok(Response::new(DeployResponse {
             revision: deployed.revision.number,
@@ -60,7 +61,11 @@ impl DeployService for DeployApi {
     ) -> Result<Response<ListPinsResponse>, Status> {
         let who = caller(&request)?;
         let environment = field("environment", &request.get_ref().environment).map_err(invalid)?;
-        let head = self.deployments.head(&who, &environment).await.map_err(refuse)?;
+        let head = self
+            .deployments
+            .head(&who, &environment)
+            .await
+            .map_err(refuse)?;
         Ok(Response::new(ListPinsResponse {
             revision: head.number,
             pins: pins_to_wire(&head.pins),
@@ -73,8 +78,14 @@ impl DeployService for DeployApi {
     ) -> Result<Response<ListGatewaysResponse>, Status> {
         let who = caller(&request)?;
         let environment = field("environment", &request.get_ref().environment).map_err(invalid)?;
-        let head = self.deployments.head(&who, &environment).await.map_err(refuse)?;
-        Ok(Response::new(self.gateways(&who, &environment, &head).await?))
+        let head = self
+            .deployments
+            .head(&who, &environment)
+            .await
+            .map_err(refuse)?;
+        Ok(Response::new(
+            self.gateways(&who, &environment, &head).await?,
+        ))
     }
 
     async fn explain(
@@ -86,7 +97,10 @@ impl DeployService for DeployApi {
         let environment = field("environment", &request.environment).map_err(invalid)?;
         let api = field("api_id", &request.api_id).map_err(invalid)?;
         let whom = self.whom(&who, &environment, &request).await?;
-        let explained = self.deployments.explain(&who, &environment, &api, whom).await;
+        let explained = self
+            .deployments
+            .explain(&who, &environment, &api, whom)
+            .await;
         Ok(Response::new(explanation(&explained.map_err(refuse)?)))
     }
 }
@@ -98,7 +112,10 @@ impl DeployApi {
         environment: &EnvironmentName,
         head: &Revision,
     ) -> Result<ListGatewaysResponse, Status> {
-        let rows = self.metadata.gateways(&who.tenant, environment, None, GATEWAYS_LISTED_MAX).await;
+        let rows = self
+            .metadata
+            .gateways(&who.tenant, environment, None, GATEWAYS_LISTED_MAX)
+            .await;
         let mut bytes = 0;
         let mut gateways = Vec::new();
         for row in rows.map_err(refuse)? {
@@ -127,7 +144,11 @@ impl DeployApi {
     ) -> Result<GatewayStatus, MetadataError> {
         let connected = link.is_some();
         let report = link.flatten().unwrap_or_else(|| row.report.clone());
-        let last_seen_at = if connected { self.clock.now() } else { row.last_seen_at };
+        let last_seen_at = if connected {
+            self.clock.now()
+        } else {
+            row.last_seen_at
+        };
         Ok(GatewayStatus {
             profile: Some(decode("profile", &row.profile)?),
             report: match report.is_empty() {
@@ -146,7 +167,10 @@ impl DeployApi {
         request: &ExplainRequest,
     ) -> Result<ExplainFor, Status> {
         if let Some(gateway) = optional("gateway_id", &request.gateway_id).map_err(invalid)? {
-            let encoded = self.deployments.gateway_profile(who, environment, &gateway).await;
+            let encoded = self
+                .deployments
+                .gateway_profile(who, environment, &gateway)
+                .await;
             let profile: GatewayProfile =
                 decode("profile", &encoded.map_err(refuse)?).map_err(refuse)?;
             let (_, profile) = profile_from_wire(&profile).map_err(invalid)?;
@@ -192,8 +216,12 @@ fn function(explained: &ExplainedFunction) -> WireFunction {
         function: explained.function.to_string(),
         path: explained.path.to_string(),
         disabled: explained.disabled,
-        bundle: release.map(|(bundle, _)| bundle.to_string()).unwrap_or_default(),
-        version: release.map(|(_, version)| version.to_string()).unwrap_or_default(),
+        bundle: release
+            .map(|(bundle, _)| bundle.to_string())
+            .unwrap_or_default(),
+        version: release
+            .map(|(_, version)| version.to_string())
+            .unwrap_or_default(),
         candidates: explained.candidates.iter().map(candidate).collect(),
         code,
         message,

@@ -54,7 +54,11 @@ impl KeyService for KeyApi {
         let request = request.into_inner();
         let environment = field("environment", &request.environment).map_err(invalid)?;
         let id = field("id", &request.id).map_err(invalid)?;
-        let row = self.keys.get(&who, &environment, &id).await.map_err(refuse)?;
+        let row = self
+            .keys
+            .get(&who, &environment, &id)
+            .await
+            .map_err(refuse)?;
         Ok(Response::new(GetKeyResponse {
             key: Some(key(row)),
         }))
@@ -67,8 +71,11 @@ impl KeyService for KeyApi {
         let who = caller(&request)?;
         let request = request.into_inner();
         let environment = field("environment", &request.environment).map_err(invalid)?;
-        let page = Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
-        let rows = self.keys.list(&who, &environment, page.after.as_ref(), page.read_ahead());
+        let page =
+            Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
+        let rows = self
+            .keys
+            .list(&who, &environment, page.after.as_ref(), page.read_ahead());
         let keys = rows.await.map_err(refuse)?.into_iter().map(key).collect();
         let (keys, next_page_token) = page.cut(keys, |key: &Key| key.id.clone());
         Ok(Response::new(ListKeysResponse {
@@ -85,7 +92,10 @@ impl KeyService for KeyApi {
         let request = request.into_inner();
         let environment = field("environment", &request.environment).map_err(invalid)?;
         let id = field("id", &request.id).map_err(invalid)?;
-        self.keys.revoke(&who, &environment, &id).await.map_err(refuse)?;
+        self.keys
+            .revoke(&who, &environment, &id)
+            .await
+            .map_err(refuse)?;
         Ok(Response::new(RevokeKeyResponse {}))
     }
 }

@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn page_beyond_the_bound_is_refused() {
-        let refusal = Page::<TenantId>::read(501, "", &Limits::default()).err().unwrap();
+        let refusal = Page::<TenantId>::read(501, "", &Limits::default())
+            .err()
+            .unwrap();
         assert_eq!(refusal.path, "page_size");
     }
 }

@@ -39,7 +39,10 @@ impl PublishService for PublishApi {
         let request = request.into_inner();
         let declarations: Result<Vec<_>, _> = request.files.iter().map(declaration).collect();
         let declarations = declarations.map_err(invalid)?;
-        let begun = self.publisher.begin(&who, &request.manifest, declarations).await;
+        let begun = self
+            .publisher
+            .begin(&who, &request.manifest, declarations)
+            .await;
         Ok(Response::new(match begun.map_err(refuse)? {
             Begun::Open(upload) => BeginUploadResponse {
                 upload_id: upload.upload.to_string(),
@@ -71,7 +74,10 @@ impl PublishService for PublishApi {
         })?;
         let upload = field("upload_id", &first.upload_id).map_err(invalid)?;
         let file = field("file", &first.file).map_err(invalid)?;
-        let receiver = self.publisher.receive(&who, &upload, &file, first.offset).await;
+        let receiver = self
+            .publisher
+            .receive(&who, &upload, &file, first.offset)
+            .await;
         let receiver = receiver.map_err(refuse)?;
         // A task of its own: what came is made durable even when the caller goes away and this
         // future is dropped. The guard tells it so.
@@ -93,7 +99,11 @@ impl PublishService for PublishApi {
     ) -> Result<Response<GetUploadResponse>, Status> {
         let who = caller(&request)?;
         let upload = field("upload_id", &request.get_ref().upload_id).map_err(invalid)?;
-        let row = self.publisher.progress(&who, &upload).await.map_err(refuse)?;
+        let row = self
+            .publisher
+            .progress(&who, &upload)
+            .await
+            .map_err(refuse)?;
         Ok(Response::new(GetUploadResponse {
             files: row.files.iter().map(progress).collect(),
         }))
@@ -105,7 +115,11 @@ impl PublishService for PublishApi {
     ) -> Result<Response<PublishResponse>, Status> {
         let who = caller(&request)?;
         let upload = field("upload_id", &request.get_ref().upload_id).map_err(invalid)?;
-        let published = self.publisher.publish(&who, &upload).await.map_err(refuse)?;
+        let published = self
+            .publisher
+            .publish(&who, &upload)
+            .await
+            .map_err(refuse)?;
         Ok(Response::new(PublishResponse {
             release: Some(release(&published.row)),
             warnings: warnings(published.warnings),

@@ -135,14 +135,21 @@ mod tests {
 
     #[test]
     fn field_that_does_not_parse_is_named_with_what_was_expected_and_found() {
-        let error = gantry_proto::convert::field::<gantry_domain::TenantId>("name", "No!").unwrap_err();
+        let error =
+            gantry_proto::convert::field::<gantry_domain::TenantId>("name", "No!").unwrap_err();
         let status = invalid(error);
         let details = status.get_error_details();
         let info = details.error_info().unwrap();
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("FIELD_INVALID", "gantry"));
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("FIELD_INVALID", "gantry")
+        );
         let field = &details.bad_request().unwrap().field_violations[0];
         assert_eq!(field.field, "name");
-        assert!(field.description.contains("found \"No!\" (FIELD_INVALID)"), "{field:?}");
+        assert!(
+            field.description.contains("found \"No!\" (FIELD_INVALID)"),
+            "{field:?}"
+        );
     }
 
     #[test]

@@ -83,8 +83,10 @@ impl SyncService for SyncApi {
                 found: digests.len().to_string(),
             }));
         }
-        let digests: Result<Vec<Digest>, _> =
-            digests.iter().map(|digest| field("digests", digest)).collect();
+        let digests: Result<Vec<Digest>, _> = digests
+            .iter()
+            .map(|digest| field("digests", digest))
+            .collect();
         let gateways = self.gateways.clone();
         let documents = stream::iter(digests.map_err(invalid)?).then(move |digest| {
             let (gateways, who) = (gateways.clone(), who.clone());
@@ -115,7 +117,10 @@ impl SyncService for SyncApi {
                 if offset >= size_bytes {
                     return Ok(None);
                 }
-                let data = gateways.read(&key, offset, CHUNK_BYTES).await.map_err(refuse)?;
+                let data = gateways
+                    .read(&key, offset, CHUNK_BYTES)
+                    .await
+                    .map_err(refuse)?;
                 let next = offset + data.len() as u64;
                 if data.is_empty() {
                     tracing::error!(object.key = %key, offset, size_bytes, "an object is cut off");
@@ -139,7 +144,9 @@ fn gateway<T>(request: &Request<T>) -> Result<(Principal, EnvironmentName), Stat
     let who = caller(request)?;
     match who.environment.clone() {
         Some(environment) => Ok((who, environment)),
-        None => Err(Status::permission_denied("the token belongs to no environment")),
+        None => Err(Status::permission_denied(
+            "the token belongs to no environment",
+        )),
     }
 }
 
@@ -196,7 +203,10 @@ impl Conversation {
             Err(_) => return Err(protocol("hello first", "nothing")),
         };
         let hello = read_hello(hello)?;
-        let opened = self.gateways.connect(&self.who, &self.environment, hello).await;
+        let opened = self
+            .gateways
+            .connect(&self.who, &self.environment, hello)
+            .await;
         Ok(opened?)
     }
 
@@ -268,7 +278,9 @@ impl Conversation {
 async fn receive(inbound: &mut Streaming<SyncRequest>) -> Result<FromGateway, Gone> {
     loop {
         match inbound.message().await {
-            Ok(Some(SyncRequest { message: Some(message) })) => return Ok(message),
+            Ok(Some(SyncRequest {
+                message: Some(message),
+            })) => return Ok(message),
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => return Err(Gone),
         }
@@ -283,7 +295,10 @@ fn read_hello(hello: WireHello) -> Result<Hello, FieldError> {
     let message = hello.profile.unwrap_or_default();
     let (gateway, profile) = profile_from_wire(&message)?;
     let nonce = &message.instance_nonce;
-    if nonce.is_empty() || nonce.len() > NONCE_CHARS_MAX || !nonce.bytes().all(|b| b.is_ascii_graphic()) {
+    if nonce.is_empty()
+        || nonce.len() > NONCE_CHARS_MAX
+        || !nonce.bytes().all(|b| b.is_ascii_graphic())
+    {
         return Err(FieldError {
             path: "profile.instance_nonce".into(),
             code: "FIELD_INVALID",
@@ -296,7 +311,9 @@ fn read_hello(hello: WireHello) -> Result<Hello, FieldError> {
         gateway,
         instance_nonce: nonce.clone(),
         profile,
-        applied: root.filter(|_| hello.applied_revision > 0).map(|root| (hello.applied_revision, root)),
+        applied: root
+            .filter(|_| hello.applied_revision > 0)
+            .map(|root| (hello.applied_revision, root)),
         keys_epoch: hello.keys_epoch,
         profile_encoded: message.encode_to_vec(),
     })

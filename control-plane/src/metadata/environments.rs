@@ -37,7 +37,11 @@ type EnvironmentTuple = (String, String, i64, i64, Vec<u8>, i64);
 
 impl Metadata {
     /// Creates a tenant with its first token. `false`: the name is taken.
-    pub async fn create_tenant(&self, token: &TokenRow, deed: &Deed) -> Result<bool, MetadataError> {
+    pub async fn create_tenant(
+        &self,
+        token: &TokenRow,
+        deed: &Deed,
+    ) -> Result<bool, MetadataError> {
         let mut tx = self.write("create a tenant").await?;
         if !insert_tenant(&mut tx, &token.tenant, deed.at).await? {
             return Ok(false);
@@ -112,7 +116,10 @@ impl Metadata {
                 .fetch_all(&mut *tx)
                 .await
                 .map_err(failed("list environments"))?;
-        if existing.iter().any(|(name,)| name == row.environment.as_str()) {
+        if existing
+            .iter()
+            .any(|(name,)| name == row.environment.as_str())
+        {
             return Ok(EnvironmentCreated::Before);
         }
         if existing.len() >= environments_max {

@@ -60,12 +60,13 @@ impl Metadata {
         deed: &Deed,
     ) -> Result<bool, MetadataError> {
         let mut tx = self.write("create a token").await?;
-        let live: (i64,) =
-            sqlx::query_as("SELECT count(*) FROM tokens WHERE tenant = ? AND revoked_at_ms IS NULL")
-                .bind(row.tenant.as_str())
-                .fetch_one(&mut *tx)
-                .await
-                .map_err(failed("count tokens"))?;
+        let live: (i64,) = sqlx::query_as(
+            "SELECT count(*) FROM tokens WHERE tenant = ? AND revoked_at_ms IS NULL",
+        )
+        .bind(row.tenant.as_str())
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed("count tokens"))?;
         if live.0 >= count(tokens_max) {
             return Ok(false);
         }

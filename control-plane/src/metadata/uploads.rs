@@ -1,8 +1,6 @@
 //! Upload sessions: which files a draft needs, and how many bytes of each are safe.
 
-use gantry_domain::{
-    BundleName, BundleVersion, Digest, FileName, TenantId, Timestamp, UploadId,
-};
+use gantry_domain::{BundleName, BundleVersion, Digest, FileName, TenantId, Timestamp, UploadId};
 use sqlx::{Sqlite, Transaction};
 
 use super::row::{Column, count, signed};
@@ -76,11 +74,12 @@ impl Metadata {
         if let Some(open) = open {
             return read(&mut tx, &deed.tenant, open).await.map(Some);
         }
-        let open: (i64,) = sqlx::query_as("SELECT count(*) FROM uploads WHERE tenant = ? AND published = 0")
-            .bind(deed.tenant.as_str())
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(failed("count uploads"))?;
+        let open: (i64,) =
+            sqlx::query_as("SELECT count(*) FROM uploads WHERE tenant = ? AND published = 0")
+                .bind(deed.tenant.as_str())
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(failed("count uploads"))?;
         if open.0 >= count(uploads_max) {
             return Ok(None);
         }
@@ -136,15 +135,14 @@ impl Metadata {
         if noted.rows_affected() == 0 {
             return Ok(false);
         }
-        let touched = sqlx::query(
-            "UPDATE uploads SET updated_at_ms = ? WHERE tenant = ? AND upload = ?",
-        )
-        .bind(at.as_millis())
-        .bind(tenant.as_str())
-        .bind(upload.as_str())
-        .execute(&mut *tx)
-        .await
-        .map_err(failed("commit bytes"))?;
+        let touched =
+            sqlx::query("UPDATE uploads SET updated_at_ms = ? WHERE tenant = ? AND upload = ?")
+                .bind(at.as_millis())
+                .bind(tenant.as_str())
+                .bind(upload.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(failed("commit bytes"))?;
         changed("commit bytes", 1, &touched)?;
         tx.commit().await.map_err(failed("commit bytes"))?;
         Ok(true)
@@ -304,4 +302,3 @@ fn read_file(row: FileTuple) -> Result<UploadFileRow, MetadataError> {
         stored: stored.transpose()?,
     })
 }
-

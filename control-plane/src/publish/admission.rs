@@ -48,7 +48,11 @@ impl Publisher {
             }
         }
         if wrong.is_empty() {
-            wrong.extend(check_entries("custom_middleware", &manifest.middleware, &admission.artifacts));
+            wrong.extend(check_entries(
+                "custom_middleware",
+                &manifest.middleware,
+                &admission.artifacts,
+            ));
             wrong.extend(self.check_md5(tenant, upload, manifest).await?);
         }
         if !wrong.is_empty() {
@@ -67,7 +71,10 @@ impl Publisher {
         let name = file.clone();
         let inspected = blocking(place, move || Ok(inspect_reader(opened, &name))).await?;
         Ok(inspected.map_err(|e| {
-            let advice = e.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+            let advice = e
+                .advice()
+                .map(|advice| format!("; {advice}"))
+                .unwrap_or_default();
             Violation {
                 subject: format!("files.{file}"),
                 code: e.code(),
@@ -135,11 +142,12 @@ impl Admission {
                 key
             }
         };
-        self.warnings.extend(inspection.warnings.iter().map(|warning| FieldWarning {
-            path: format!("files.{}", file.file),
-            code: warning.code(),
-            message: warning.message().to_owned(),
-        }));
+        self.warnings
+            .extend(inspection.warnings.iter().map(|warning| FieldWarning {
+                path: format!("files.{}", file.file),
+                code: warning.code(),
+                message: warning.message().to_owned(),
+            }));
         self.artifacts.push(Artifact {
             file: file.file.clone(),
             digest: file.digest,
@@ -179,15 +187,25 @@ pub(crate) fn check_entries<'a>(
             });
         };
         let files = artifacts.clone().into_iter();
-        let mut answering = files.filter(|file| matches(&entry.path, &file.file).is_some()).peekable();
+        let mut answering = files
+            .filter(|file| matches(&entry.path, &file.file).is_some())
+            .peekable();
         if answering.peek().is_none() {
-            let message = format!("expected the name of a file of the bundle, found {}", entry.path);
+            let message = format!(
+                "expected the name of a file of the bundle, found {}",
+                entry.path
+            );
             violate("path", "FILE_NOT_FOUND", message);
         }
         for artifact in answering {
             match artifact.note.function(&entry.function) {
                 None => {
-                    let names: Vec<_> = artifact.note.functions.iter().map(|f| f.name.as_str()).collect();
+                    let names: Vec<_> = artifact
+                        .note
+                        .functions
+                        .iter()
+                        .map(|f| f.name.as_str())
+                        .collect();
                     let message = format!(
                         "expected a function of {}, which offers {}, found {}",
                         artifact.file,
@@ -212,7 +230,9 @@ pub(crate) fn check_entries<'a>(
 
 /// A plain file takes precedence over a versioned build of the same library wherever both fit.
 fn shadowed(artifacts: &[Artifact]) -> Vec<FieldWarning> {
-    let plain = artifacts.iter().filter(|plain| Convention::of(&plain.file).is_none());
+    let plain = artifacts
+        .iter()
+        .filter(|plain| Convention::of(&plain.file).is_none());
     let pairs = plain.flat_map(|plain| {
         let versioned = artifacts.iter().filter(|versioned| {
             plain.file != versioned.file

@@ -30,12 +30,19 @@ impl Publisher {
     /// # Errors
     /// An incomplete upload, files or functions that are refused, or a version that is published with
     /// other content. Nothing of the upload becomes visible then.
-    pub async fn publish(&self, who: &Principal, upload: &UploadId) -> Result<Published, PublishError> {
+    pub async fn publish(
+        &self,
+        who: &Principal,
+        upload: &UploadId,
+    ) -> Result<Published, PublishError> {
         let hold = self.holds.take(&who.tenant, upload, None);
         let _hold = hold.ok_or_else(|| PublishError::Busy(upload.clone()))?;
         let upload = self.progress(who, upload).await?;
         let manifest = stored_manifest(&upload, &self.limits)?;
-        if let Some(row) = self.published(who, &manifest.name, &manifest.version).await? {
+        if let Some(row) = self
+            .published(who, &manifest.name, &manifest.version)
+            .await?
+        {
             return self.published_before(who, &upload, &manifest, row).await;
         }
         check_complete(&upload)?;
@@ -71,7 +78,9 @@ impl Publisher {
             published_at: self.clock.now(),
         };
         let deed = deed(&row, Some(who));
-        self.metadata.publish(&row, Some(&upload.upload), &deed).await?;
+        self.metadata
+            .publish(&row, Some(&upload.upload), &deed)
+            .await?;
         self.delete_staged(&who.tenant, &upload).await?;
         tracing::info!(
             tenant.id = %who.tenant, bundle.name = %row.release.bundle(),
@@ -139,7 +148,9 @@ impl Publisher {
             });
         }
         let deed = deed(&row, Some(who));
-        self.metadata.publish(&row, Some(&upload.upload), &deed).await?;
+        self.metadata
+            .publish(&row, Some(&upload.upload), &deed)
+            .await?;
         self.delete_staged(&who.tenant, upload).await?;
         Ok(Published {
             row,
@@ -184,7 +195,10 @@ fn check_complete(upload: &UploadRow) -> Result<(), PublishError> {
         .map(|file| Violation {
             subject: format!("files.{}", file.file),
             code: "FILE_INCOMPLETE",
-            message: format!("expected {} bytes, found {}", file.size_bytes, file.committed_bytes),
+            message: format!(
+                "expected {} bytes, found {}",
+                file.size_bytes, file.committed_bytes
+            ),
         })
         .collect();
     match missing.is_empty() {

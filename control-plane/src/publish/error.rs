@@ -135,14 +135,20 @@ impl Refuse for PublishError {
 
     fn violations(&self) -> &[Violation] {
         match self {
-            Self::Refused(violations) | Self::Incomplete { missing: violations, .. } => violations,
+            Self::Refused(violations)
+            | Self::Incomplete {
+                missing: violations,
+                ..
+            } => violations,
             _ => &[],
         }
     }
 
     fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Offset { .. } => Some("ask for the committed offset with GetUpload and go on there"),
+            Self::Offset { .. } => {
+                Some("ask for the committed offset with GetUpload and go on there")
+            }
             Self::Immutable { .. } => Some("give the bundle a new version"),
             Self::Digest { .. } => Some("build and push the bundle again"),
             Self::TooManyUploads(_) => Some("publish or abort an open upload"),

@@ -157,7 +157,13 @@ impl Receiver {
         let now = publisher.clock.now();
         let noted = publisher
             .metadata
-            .commit_bytes(tenant, &self.upload.upload, &self.file.file, (committed, &state), now)
+            .commit_bytes(
+                tenant,
+                &self.upload.upload,
+                &self.file.file,
+                (committed, &state),
+                now,
+            )
             .await?;
         if !noted {
             self.remove_own(tenant.clone()).await?;
@@ -175,6 +181,8 @@ impl Receiver {
 
     async fn drop_upload(&self) -> Result<(), PublishError> {
         let publisher = &self.publisher;
-        publisher.discard(&self.who, &self.upload, "upload.refuse").await
+        publisher
+            .discard(&self.who, &self.upload, "upload.refuse")
+            .await
     }
 }

@@ -71,14 +71,23 @@ impl Publisher {
         let prefix = BlobPrefix::Published(tenant.clone());
         let mut after: Option<BlobKey> = None;
         loop {
-            let keys = self.blobs.list(&prefix, after.as_ref(), PAGE_ENTRIES).await?;
+            let keys = self
+                .blobs
+                .list(&prefix, after.as_ref(), PAGE_ENTRIES)
+                .await?;
             let Some(last) = keys.last() else {
                 return Ok(());
             };
             after = Some(last.clone());
             for key in &keys {
-                if let BlobKey::Published { bundle, version, .. } = key
-                    && self.metadata.release(tenant, bundle, version).await?.is_none()
+                if let BlobKey::Published {
+                    bundle, version, ..
+                } = key
+                    && self
+                        .metadata
+                        .release(tenant, bundle, version)
+                        .await?
+                        .is_none()
                 {
                     self.roll_forward(key, None).await?;
                 }
@@ -90,7 +99,10 @@ impl Publisher {
         let prefix = BlobPrefix::Staging(tenant.clone());
         let mut after: Option<BlobKey> = None;
         loop {
-            let keys = self.blobs.list(&prefix, after.as_ref(), PAGE_ENTRIES).await?;
+            let keys = self
+                .blobs
+                .list(&prefix, after.as_ref(), PAGE_ENTRIES)
+                .await?;
             let Some(last) = keys.last() else {
                 return Ok(());
             };

@@ -50,7 +50,11 @@ impl KeyCursor {
         environment: &EnvironmentName,
     ) -> Result<Option<KeyPart>, SyncError> {
         let (replace, sent, until) = match *self {
-            Self::Sending { replace, sent, until } => (replace, sent, until),
+            Self::Sending {
+                replace,
+                sent,
+                until,
+            } => (replace, sent, until),
             Self::At(epoch) => {
                 let row = metadata.environment(tenant, environment).await?;
                 let row = row.ok_or_else(|| SyncError::NoEnvironment(environment.clone()))?;
@@ -100,7 +104,8 @@ fn part(replace: bool, until: u64, changes: &[KeyChange]) -> KeyPart {
             break;
         }
         bytes += session.len();
-        part.changed.push((change.hmac, key.clone(), session.clone()));
+        part.changed
+            .push((change.hmac, key.clone(), session.clone()));
     }
     part
 }
