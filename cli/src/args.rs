@@ -62,6 +62,7 @@ struct Global {
     /// Environment, such as staging.
     #[arg(
         long = "env",
+        visible_alias = "environment",
         global = true,
         value_name = "NAME",
         env = "GANTRY_ENVIRONMENT"

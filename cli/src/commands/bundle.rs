@@ -1,7 +1,8 @@
 //! `gantry bundle`: looks at bundles and libraries, and packs folders. Needs no control plane.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -355,8 +356,11 @@ fn pack_folder(arguments: Pack, printer: &Printer) -> Result<(), CliError> {
 fn write_whole(bundle: &BundleSource, path: &Path) -> Result<(), CliError> {
     let failed = |source| BundleError::Unwritable(source);
     let folder = path.parent().filter(|parent| *parent != Path::new(""));
-    let mut file =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+    // An archive is as open to others as any file that its user makes.
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .map_err(failed)?;
     pack(bundle, &mut file)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     Ok(())

@@ -21,8 +21,9 @@ use crate::view::{Shown, View, Warning, given, moment, or_dash, short, size};
   gantry push ./hooks              a folder with manifest.json and the libraries it lists
   gantry push hooks-1.2.0.zip      the same, packed
 
-A push that was interrupted goes on where it stopped when it is repeated. Publishing deploys nothing:
-`gantry deploy` does. A published version never changes; pushing the same files again is no error.")]
+A push that was interrupted goes on where it stopped when it is repeated. Publishing deploys
+nothing; `gantry deploy` does. A published version never changes, and pushing the same files
+again is no error.")]
 pub(crate) struct Push {
     /// A folder with manifest.json, or a zip.
     path: PathBuf,

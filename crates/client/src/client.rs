@@ -145,7 +145,7 @@ impl Client {
             let answer = tokio::time::timeout_at(deadline, send(self.clone(), request)).await;
             let error = match answer {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
-                Ok(Err(status)) => ClientError::from(status),
+                Ok(Err(status)) => ClientError::from(status).at(&self.endpoint),
                 Err(_) => return Err(ClientError::timeout(self.options.call_timeout)),
             };
             let wait = error.retry_after.unwrap_or_else(|| backoff.next_wait());

@@ -83,6 +83,14 @@ impl ClientError {
         }
     }
 
+    /// Names the control plane where it did not answer itself: it may be the wrong one.
+    pub(crate) fn at(mut self, endpoint: &str) -> Self {
+        if self.kind == Kind::Unavailable && self.reason.is_none() {
+            self.message = format!("control plane at {endpoint}: {}", self.message);
+        }
+        self
+    }
+
     /// Whether the same call may succeed later.
     pub const fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Unavailable | Kind::Timeout)
