@@ -279,11 +279,7 @@ async fn forward(
     *request.method_mut() = outgoing.method;
     *request.uri_mut() = outgoing.path.into();
     *request.headers_mut() = outgoing.headers;
-    headers::address_upstream(
-        request.headers_mut(),
-        serving.upstream.authority(),
-        &client.ip,
-    );
+    headers::address_upstream(request.headers_mut(), &serving.target.authority, &client.ip);
     let (response, lease) = serving.upstream.send(request, through).await?;
     let (mut head, body) = response.into_parts();
     headers::remove_hop_by_hop(&mut head.headers);

@@ -41,6 +41,9 @@ pub enum WorkerError {
     /// The first order was not the configuration.
     #[error("the first order is not the configuration")]
     NotConfigured,
+    /// The loader's thread panicked: no generation can be brought about any more.
+    #[error("the loader is gone")]
+    LoaderLost,
     /// The system refused what a worker needs.
     #[error("start worker: {0}")]
     System(#[from] std::io::Error),
@@ -135,13 +138,17 @@ impl Life {
 
     /// Carries out orders. `true` when it is time to drain, `false` when the supervisor is gone.
     async fn follow(&self, orders: &mut FrameReader<OwnedReadHalf>) -> Result<bool, WorkerError> {
-        while let Some(order) = orders.next().await? {
+        loop {
+            let order = tokio::select! {
+                order = orders.next() => order?,
+                () = self.generations.closed() => return Err(WorkerError::LoaderLost),
+            };
             match order {
-                Order::Apply(generation) => {
-                    // Its other end lives as long as the runtime.
+                Some(Order::Apply(generation)) => {
+                    // If nobody takes it, the next turn says why.
                     let _ = self.generations.send(generation).await;
                 }
-                Order::Keys { path, epoch } => match KeyIndex::open(&path) {
+                Some(Order::Keys { path, epoch }) => match KeyIndex::open(&path) {
                     Ok(index) => {
                         self.worker.keys.replace(index);
                         self.worker
@@ -151,11 +158,13 @@ impl Life {
                     }
                     Err(error) => self.complain(error.code(), &error.to_string()),
                 },
-                Order::Drain => return Ok(true),
-                Order::Configure(_) => self.complain("ORDER_INVALID", "configured a second time"),
+                Some(Order::Drain) => return Ok(true),
+                Some(Order::Configure(_)) => {
+                    self.complain("ORDER_INVALID", "configured a second time");
+                }
+                None => return Ok(false),
             }
         }
-        Ok(false)
     }
 
     fn complain(&self, code: &str, message: &str) {
@@ -192,7 +201,9 @@ fn apply_in_order(
     tokio::spawn(async move {
         while let Some(generation) = generations.recv().await {
             let revision = generation.revision;
-            let failures = loader.apply(generation).await;
+            let Some(failures) = loader.apply(generation).await else {
+                return;
+            };
             worker
                 .reporter
                 .send(Report::Applied { revision, failures })

@@ -59,12 +59,12 @@ impl Loader {
         Ok(Self { jobs })
     }
 
-    /// Brings the worker to a generation. When this returns, new requests run on it.
-    pub async fn apply(&self, generation: Generation) -> Vec<ApiFailure> {
+    /// Brings the worker to a generation. When this returns, new requests run on it. None if the thread
+    /// is gone, which only a panic on it can bring about: the worker is of no use then.
+    pub async fn apply(&self, generation: Generation) -> Option<Vec<ApiFailure>> {
         let (answer, applied) = oneshot::channel();
         let _ = self.jobs.send(Job::Apply(generation, answer));
-        // Only a panic of the thread leaves the question open, and that has ended the process.
-        applied.await.unwrap_or_default()
+        applied.await.ok()
     }
 
     /// Lets go of all instances and waits until those that no request holds are stopped.

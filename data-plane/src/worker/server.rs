@@ -28,6 +28,8 @@ use super::context::Worker;
 use super::respond::Refusal;
 use crate::sys::slot::Counter;
 
+/// Bytes of a request's head, at most; what is larger is answered 431. Each connection can hold as much.
+const HEAD_BYTES_MAX: usize = 128 << 10;
 /// How long accepting rests when the system has no descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -60,7 +62,8 @@ pub async fn accept(
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(settings.header_read_timeout);
+        .header_read_timeout(settings.header_read_timeout)
+        .max_buf_size(HEAD_BYTES_MAX);
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;

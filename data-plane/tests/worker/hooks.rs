@@ -1,9 +1,11 @@
 //! The order of a request, and what ends it.
 
+use gantry_gateway::sys::slot::Counter;
+
 use crate::orders::{TestApi, everything};
 use crate::upstream::{Upstream, seen};
 use crate::wire::{get, send};
-use crate::worker::TestWorker;
+use crate::worker::{TestWorker, settings};
 
 #[tokio::test]
 async fn functions_run_in_the_order_of_the_hooks_and_their_headers_go_both_ways() {
@@ -228,6 +230,55 @@ async fn function_that_may_block_runs_in_the_pool_in_its_place() {
     let answer = get(worker.address, "/a").await;
     assert_eq!(seen(&answer.json(), "x-step"), "pre,pre,post");
     assert_eq!(worker.memory.activities(), []);
+}
+
+#[tokio::test]
+async fn full_pool_refuses_at_once_and_leaves_other_requests_alone() {
+    const THREADS_AND_QUEUE: u64 = 32 + 256;
+    let upstream = Upstream::start().await;
+    let waiting = TestApi::new("a", "/a", &upstream.url()).function("pre", "WaitInPool");
+    let inline = TestApi::new("b", "/b", &upstream.url()).function("pre", "Mark");
+    let mut large = settings();
+    large.connections_max = 512;
+    let mut worker = TestWorker::start(large).await;
+    assert_eq!(worker.apply(everything(1, [waiting, inline])).await, []);
+    let folder = tempfile::tempdir().unwrap();
+    let signal = folder.path().join("go").to_str().unwrap().to_owned();
+    let ask = |address, signal: String| async move {
+        let headers = [("x-wait-for", signal.as_str())];
+        send(address, "GET", "/a", &headers, "").await
+    };
+    let ask = |_: u64| tokio::spawn(ask(worker.address, signal.clone()));
+    let (address, memory) = (worker.address, &worker.memory);
+    // The threads take their calls first, so that the queue has room for the others.
+    let mut asked: Vec<_> = (0..32).map(ask).collect();
+    until(|| memory.activities().len() == 32).await;
+    asked.extend((32..THREADS_AND_QUEUE).map(ask));
+    until(|| memory.read(Counter::PluginCalls) == THREADS_AND_QUEUE).await;
+    let refused = ask(0).await.unwrap();
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "PLUGIN_BUSY")
+    );
+    assert_eq!(memory.read(Counter::PluginPoolFull), 1);
+    assert_eq!(get(address, "/b").await.status, 200);
+    std::fs::write(&signal, b"").unwrap();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+}
+
+/// Polls until something holds, for a while.
+async fn until(holds: impl Fn() -> bool) {
+    let polling = async {
+        while !holds() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(20);
+    tokio::time::timeout(limit, polling)
+        .await
+        .expect("it holds in time");
 }
 
 #[tokio::test]

@@ -233,6 +233,8 @@ async fn upstream_that_is_not_there_or_talks_nonsense_or_nothing_is_a_gateway_er
         (504, "UPSTREAM_TIMEOUT")
     );
     assert_eq!(worker.memory.read(Counter::UpstreamErrors), 2);
+    let worker = scripted(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n").await;
+    assert_eq!(get(worker.address, "/a").await.code(), "UPSTREAM_BROKEN");
     let worker = scripted(b"nonsense\r\n\r\n").await;
     let answer = get(worker.address, "/a").await;
     assert_eq!(

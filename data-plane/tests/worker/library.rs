@@ -36,7 +36,13 @@ fn store(source: &str) -> Stored {
         .unwrap();
     let output = Command::new("cc")
         .args([
-            "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC",
+            "-std=gnu11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-O1",
+            "-shared",
+            "-fPIC",
         ])
         .args([
             "-fvisibility=hidden",

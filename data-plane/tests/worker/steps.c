@@ -1,5 +1,6 @@
 /* Functions that leave a mark wherever they run, and some that end a request: for the worker's tests. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "gantry_plugin.h"
 
@@ -101,12 +102,23 @@ static int32_t Crash(void *instance, gantry_frame *frame) {
   return GANTRY_CONTINUE;
 }
 
+/* Waits until there is a file of the name that the request gives. */
+static int32_t Wait(void *instance, gantry_frame *frame) {
+  gantry_str file = get(frame, GANTRY_PART_REQUEST_HEADER, gantry_text("x-wait-for"));
+  char name[512];
+  (void)instance;
+  snprintf(name, sizeof name, "%.*s", (int)file.len, (const char *)file.ptr);
+  while (access(name, F_OK) != 0) usleep(1000);
+  return GANTRY_CONTINUE;
+}
+
 #define FUNCTION(id, hooks, flags, body)                                                   \
   static const gantry_function id##_FUNCTION = {                                           \
       sizeof(gantry_function), hooks, flags, 0, 0, GANTRY_LIT(#id), start, body, stop};
 
 FUNCTION(Mark, REQUEST, 0, Mark)
 FUNCTION(MarkInPool, REQUEST, GANTRY_FLAG_MAY_BLOCK, Mark)
+FUNCTION(WaitInPool, REQUEST, GANTRY_FLAG_MAY_BLOCK, Wait)
 FUNCTION(SetSession, REQUEST, 0, SetSession)
 FUNCTION(TellSession, REQUEST, 0, TellSession)
 FUNCTION(Move, REQUEST, 0, Move)
@@ -120,7 +132,8 @@ FUNCTION(FailResponse, RESPONSE, 0, Fail)
 static const gantry_function *const FUNCTIONS[] = {
     &Mark_FUNCTION,         &MarkInPool_FUNCTION,     &SetSession_FUNCTION,  &TellSession_FUNCTION,
     &Move_FUNCTION,         &Answer_FUNCTION,         &Fail_FUNCTION,        &Crash_FUNCTION,
-    &MarkResponse_FUNCTION, &AnswerResponse_FUNCTION, &FailResponse_FUNCTION};
+    &MarkResponse_FUNCTION, &AnswerResponse_FUNCTION, &FailResponse_FUNCTION,
+    &WaitInPool_FUNCTION};
 
 const gantry_plugin *gantry_plugin_v0(void) {
   static const gantry_plugin plugin = {
@@ -136,4 +149,5 @@ GANTRY_NOTE("steps", "1.0.0",
             NOTED(Move, NOTE_REQUEST, "") "," NOTED(Answer, NOTE_REQUEST, "") ","
             NOTED(Fail, NOTE_REQUEST, "") "," NOTED(Crash, NOTE_REQUEST, "") ","
             NOTED(MarkResponse, "\"response\"", "") "," NOTED(AnswerResponse, "\"response\"", "") ","
-            NOTED(FailResponse, "\"response\"", ""))
+            NOTED(FailResponse, "\"response\"", "") ","
+            NOTED(WaitInPool, NOTE_REQUEST, "\"may_block\""))

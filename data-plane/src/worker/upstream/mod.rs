@@ -9,7 +9,7 @@ mod target;
 
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -24,6 +24,9 @@ use super::body::{BodyError, RequestBody};
 use super::respond::Refusal;
 use crate::sys::slot::{Counter, SlotMemory};
 use pool::UpstreamId;
+
+/// Bytes of an answer's head, at most; what is larger counts as broken.
+const HEAD_BYTES_MAX: usize = 128 << 10;
 
 /// How connections are made and kept, for all upstreams of a worker.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +45,6 @@ pub struct Upstream {
     id: UpstreamId,
     host: String,
     port: u16,
-    authority: HeaderValue,
     settings: UpstreamSettings,
     memory: &'static SlotMemory,
 }
@@ -77,15 +79,9 @@ impl Upstream {
             id: UpstreamId::next(),
             host: target.host.clone(),
             port: target.port,
-            authority: target.authority.clone(),
             settings,
             memory,
         }
-    }
-
-    /// What stands in `Host`.
-    pub const fn authority(&self) -> &HeaderValue {
-        &self.authority
     }
 
     /// Sends a request. `through` resolves when its body is out; a request without one has none.
@@ -152,6 +148,10 @@ impl Upstream {
             },
         };
         match in_time {
+            // Nobody asked for another protocol, and nothing but HTTP/1.1 passes here.
+            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Attempt::Failed(Refusal::UpstreamBroken)
+            }
             Ok(Ok(response)) => Attempt::Answered(response),
             Ok(Err(mut error)) => match error.take_message() {
                 Some(unsent) => Attempt::Unsent(Box::new(unsent)),
@@ -171,7 +171,9 @@ impl Upstream {
         };
         // Without it small messages wait for acknowledgements; a socket that refuses still works.
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|_| Refusal::UpstreamUnreachable)?;
         // Ends when the sender is dropped or the upstream closes. Its error is the request's as well.
