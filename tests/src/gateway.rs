@@ -19,8 +19,8 @@ pub struct GatewayOptions {
     pub id: String,
     /// The version that it reports instead of its own.
     pub version: Option<String>,
-    /// Further arguments.
-    pub arguments: Vec<String>,
+    /// Its configuration instead of the example in `deploy`.
+    pub config: Option<PathBuf>,
 }
 
 /// A running gateway.
@@ -234,9 +234,12 @@ fn launch(
     let address_file = folder.join("addresses.json");
     let _ = fs::remove_file(&address_file);
     let mut command = Command::new(binary("gantry-gateway")?);
-    command
-        .arg("--config")
-        .arg(workspace().join("deploy/gateway.toml"));
+    command.arg("--config").arg(
+        options
+            .config
+            .clone()
+            .unwrap_or_else(|| workspace().join("deploy/gateway.toml")),
+    );
     command.args([
         "--gateway-id",
         &options.id,
@@ -253,7 +256,6 @@ fn launch(
     if let Some(version) = &options.version {
         command.args(["--gateway-version", version]);
     }
-    command.args(&options.arguments);
     command
         .env("GANTRY_ENDPOINT", endpoint)
         .env("GANTRY_TOKEN", token)

@@ -10,17 +10,18 @@ use serde_json::{Value, json};
 
 use crate::binaries::{target_dir, workspace};
 
-/// Builds the example plugin for a gateway version, saying that it is `version`. Other words in give
-/// other bytes out.
+/// Builds the example plugin, saying that it is `version`, for one gateway version or any. Other words
+/// in give other bytes out.
 ///
 /// # Errors
 /// cargo fails; the message holds what it wrote.
-pub fn example(version: &str, gateway_version: &str) -> Result<PathBuf> {
-    let name = format!("hooks-{version}-for-{gateway_version}.so");
-    let environment = [
-        ("GANTRY_EXAMPLE_VERSION", version),
-        ("GANTRY_GATEWAY_VERSION", gateway_version),
-    ];
+pub fn example(version: &str, gateway_version: Option<&str>) -> Result<PathBuf> {
+    let name = format!(
+        "hooks-{version}-for-{}.so",
+        gateway_version.unwrap_or("any")
+    );
+    let mut environment = vec![("GANTRY_EXAMPLE_VERSION", version)];
+    environment.extend(gateway_version.map(|version| ("GANTRY_GATEWAY_VERSION", version)));
     rust(
         "gantry-example-hooks",
         "libgantry_example_hooks.so",
@@ -54,7 +55,8 @@ fn rust(package: &str, library: &str, name: &str, environment: &[(&str, &str)]) 
     command
         .current_dir(workspace())
         .args(["build", "--quiet", "--package", package])
-        .env("CARGO_TARGET_DIR", &own_target);
+        .env("CARGO_TARGET_DIR", &own_target)
+        .env_remove("GANTRY_GATEWAY_VERSION");
     command.envs(environment.iter().copied());
     let output = command.output().context("start cargo")?;
     ensure!(

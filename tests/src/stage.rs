@@ -79,10 +79,7 @@ impl Stage {
         let token = text(&created, "admin_token")?;
         let admin = self.operator.with_token(&token).in_environment(environment);
         admin.json(&["env", "create", environment])?;
-        let gateway_token = create_token(
-            &admin,
-            &["--right", "gateway", "--env", environment],
-        )?;
+        let gateway_token = create_token(&admin, &["--right", "gateway", "--env", environment])?;
         Ok(Project {
             tenant: tenant.to_owned(),
             environment: environment.to_owned(),
@@ -112,7 +109,7 @@ impl Stage {
         let options = GatewayOptions {
             id: id.to_owned(),
             version: Some(version.to_owned()),
-            arguments: Vec::new(),
+            ..GatewayOptions::default()
         };
         let mut gateway = self.gateway(project, &options)?;
         gateway.wait_ready()?;

@@ -1,6 +1,7 @@
 //! Plugins that are missing, wrong or broken: no request slips past them, and nothing else suffers.
 
 use gantry_tests::plugins;
+use gantry_tests::process::eventually;
 use gantry_tests::{Gateway, Request};
 use serde_json::{Value, json};
 
@@ -57,7 +58,7 @@ fn missing_plugin_answers_500_and_nothing_reaches_the_upstream() {
 fn plugin_of_another_architecture_only_is_refused_at_deploy_and_answers_500_when_forced() {
     let lab = Lab::start();
     let gateway = lab.gateway();
-    let library = plugins::example("1.0.0", "any").unwrap();
+    let library = plugins::example("1.0.0", None).unwrap();
     let mut bytes = std::fs::read(&library).unwrap();
     let (other, machine) = if arch() == "amd64" {
         ("arm64", 183_u16)
@@ -244,4 +245,76 @@ fn plugin_cannot_re_route_a_request_to_another_api() {
         "the rewritten path went to the upstream of the first API"
     );
     assert_eq!(seen["headers"]["x-gantry-hooks"], json!("post"));
+}
+
+#[test]
+fn response_function_can_answer_in_place_of_the_upstream() {
+    let lab = Lab::start();
+    lab.deploy_faulty();
+    let gateway = lab.gateway();
+    let hooks = middleware(&[("response", &[("AnswerResponse", "faulty.so")])]);
+    lab.put(
+        &gateway,
+        &json!({"use_keyless": true, "custom_middleware": hooks}),
+    );
+    let answer = get(&gateway, "/api/secret");
+    assert_eq!(answer.status, 451);
+    assert!(
+        !answer.body.contains("secret") && answer.json().is_object(),
+        "{}",
+        answer.body
+    );
+    assert_eq!(
+        answer.header("content-length"),
+        answer.body.len().to_string(),
+        "the length is made right"
+    );
+    assert_eq!(lab.upstream.requests(), 1);
+}
+
+#[test]
+fn verdict_pending_is_refused_for_now() {
+    let lab = Lab::start();
+    lab.deploy_c(
+        "tests/fixtures/plugins/verdicts.c",
+        "verdicts",
+        ("pre", "Pending"),
+    );
+    let gateway = lab.gateway();
+    lab.put(&gateway, &pre("Pending", "verdicts.so"));
+    assert_eq!(get(&gateway, "/api/x").status, 500);
+    eventually("the reason is in the log", || {
+        gateway.log().contains("PENDING_UNSUPPORTED").then_some(())
+    })
+    .unwrap();
+    assert_eq!(lab.upstream.requests(), 0);
+}
+
+#[test]
+fn function_that_blocks_in_the_pool_does_not_hold_others_up() {
+    let lab = Lab::start();
+    lab.deploy_faulty();
+    let gateway = lab.gateway();
+    put_healthy(&lab, &gateway);
+    let hooks = middleware(&[("pre", &[("SlowInPool", "faulty.so")])]);
+    let fields =
+        json!({"use_keyless": true, "custom_middleware": hooks, "config_data": {"sleep_ms": 3000}});
+    lab.put(&gateway, &fields);
+    let address = gateway.address();
+    let slow: Vec<_> = (0..4)
+        .map(|_| std::thread::spawn(move || Request::get("/api/x").send(address)))
+        .collect();
+    eventually("the slow requests are on their way", || {
+        let total = gateway.status().ok()?["report"]["requests_total"].as_u64()?;
+        (total >= 5).then_some(())
+    })
+    .unwrap();
+    let before = slow.iter().filter(|request| request.is_finished()).count();
+    for _ in 0..8 {
+        assert_eq!(get(&gateway, "/healthy/x").status, 200);
+    }
+    assert_eq!(before, 0, "the slow ones were still waiting");
+    for request in slow {
+        assert_eq!(request.join().unwrap().unwrap().status, 200);
+    }
 }

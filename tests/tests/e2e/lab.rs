@@ -97,7 +97,7 @@ impl Lab {
 
     /// Publishes and deploys the example library as bundle `hooks`, for any gateway version's name.
     pub(crate) fn deploy_hooks(&self) {
-        let library = plugins::example("1.0.0", VERSION).expect("build the example");
+        let library = plugins::example("1.0.0", Some(VERSION)).expect("build the example");
         let name = format!("hooks_{VERSION}_linux_{}.so", arch());
         let bundle = self
             .bundle("hooks", "1.0.0")

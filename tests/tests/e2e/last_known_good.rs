@@ -124,7 +124,7 @@ fn gateway_without_last_known_good_and_without_control_plane_is_not_ready() {
     let options = GatewayOptions {
         id: "lonely".into(),
         version: Some(VERSION.into()),
-        arguments: Vec::new(),
+        ..GatewayOptions::default()
     };
     let gateway = lab.stage.gateway(&lab.project, &options).unwrap();
     let status = gateway

@@ -23,7 +23,7 @@ fn two_versions_and_two_architectures_lie_where_the_layout_says() {
     let lab = Lab::start();
     let other = if arch() == "amd64" { "arm64" } else { "amd64" };
     for version in ["1.0.0", "1.1.0"] {
-        let native = example(version, "v5.3.0").unwrap();
+        let native = example(version, Some("v5.3.0")).unwrap();
         let foreign = for_other_machine(&lab, &native);
         let bundle = lab
             .bundle("hooks", version)

@@ -67,7 +67,7 @@ fn name_that_lies_about_its_machine_is_refused() {
 fn republishing_the_same_bytes_gives_the_same_answer_and_other_bytes_are_refused() {
     let lab = Lab::start();
     let bundle = |library: &str| {
-        let library = plugins::example(library, "any").unwrap();
+        let library = plugins::example(library, None).unwrap();
         lab.bundle("hooks", "1.0.0")
             .file("hooks.so", &library)
             .unwrap()

@@ -313,7 +313,7 @@ fn deploy_three_builds(lab: &Lab) {
         let library = if version == "any" {
             gantry_tests::plugins::faulty()
         } else {
-            example("1.0.0", version)
+            example("1.0.0", Some(version))
         };
         bundle = bundle
             .file(&file.replace("ARCH", arch()), &library.unwrap())

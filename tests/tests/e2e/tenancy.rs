@@ -33,7 +33,7 @@ fn another_tenant_with_the_same_names_gets_nothing_and_disturbs_nothing() {
     );
 
     // The same name and version with other bytes: another tenant's business.
-    let library = plugins::example("1.0.0", "any").unwrap();
+    let library = plugins::example("1.0.0", None).unwrap();
     let bundle =
         plugins::BundleFolder::new(&lab.stage.folder().join("globex"), "faulty", "1.0.0").unwrap();
     let folder = bundle

@@ -3,10 +3,10 @@
 
 use gantry_tests::plugins::example;
 use gantry_tests::process::{eventually, signal};
-use gantry_tests::{Load, Request};
+use gantry_tests::{GatewayOptions, Load, Request};
 use serde_json::json;
 
-use crate::lab::{Lab, get, middleware, revision};
+use crate::lab::{Lab, VERSION, get, middleware, revision};
 
 #[test]
 fn killed_worker_is_replaced_and_the_gateway_goes_on() {
@@ -85,11 +85,111 @@ fn environment_of_a_worker_is_empty_but_for_what_is_configured() {
 }
 
 #[test]
+fn worker_env_is_the_whole_environment_that_plugins_see() {
+    let lab = Lab::start();
+    let config = lab.stage.folder().join("gateway.toml");
+    std::fs::write(&config, "[worker.env]\nPLUGIN_MODE = \"careful\"\n").unwrap();
+    let options = GatewayOptions {
+        id: "gateway-1".into(),
+        config: Some(config),
+        ..GatewayOptions::default()
+    };
+    let mut gateway = lab.stage.gateway(&lab.project, &options).unwrap();
+    gateway.wait_ready().unwrap();
+    for pid in gateway.worker_pids().unwrap() {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        assert!(String::from_utf8_lossy(&environment).contains("PLUGIN_MODE=careful"));
+    }
+}
+
+#[test]
+fn what_plugins_print_becomes_log_lines() {
+    let lab = Lab::start();
+    lab.deploy_c(
+        "tests/fixtures/plugins/prints.c",
+        "prints",
+        ("pre", "Prints"),
+    );
+    let gateway = lab.gateway();
+    let hooks = middleware(&[("pre", &[("Prints", "prints.so")])]);
+    lab.put(
+        &gateway,
+        &json!({"use_keyless": true, "custom_middleware": hooks}),
+    );
+    assert_eq!(get(&gateway, "/api/x").status, 200);
+    for stream in ["stdout", "stderr"] {
+        let line = eventually("the line is in the log", || {
+            let log = gateway.log();
+            log.lines()
+                .find(|line| line.contains(&format!("a plugin printed this to {stream}")))
+                .map(ToOwned::to_owned)
+        });
+        let line = line.unwrap();
+        assert!(
+            line.contains("worker.slot"),
+            "with the slot it came from: {line}"
+        );
+    }
+}
+
+#[test]
+fn version_that_configuration_overrides_is_shown() {
+    let lab = Lab::start();
+    let gateway = lab.gateway();
+    gateway
+        .wait_status("a report was made", |status| {
+            status["report"]["state"] == "ready"
+        })
+        .unwrap();
+    let shown = eventually("the control plane knows the gateway", || {
+        let gateways = lab.project.admin.json(&["gateways"]).ok()?;
+        gateways[0]["version"]
+            .is_string()
+            .then(|| gateways[0].clone())
+    });
+    let shown = shown.unwrap();
+    assert_eq!(
+        (&shown["version"], &shown["version_overridden"]),
+        (&json!(VERSION), &json!(true)),
+        "{shown}"
+    );
+    assert_eq!(
+        shown["built_version"],
+        json!(format!("v{}", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn second_gateway_with_the_same_id_is_refused() {
+    let lab = Lab::start();
+    let gateway = lab.gateway();
+    let elsewhere = lab.stage.folder().join("elsewhere");
+    let options = GatewayOptions {
+        id: "gateway-1".into(),
+        ..GatewayOptions::default()
+    };
+    let endpoint = lab.stage.control_plane.endpoint();
+    let twin =
+        gantry_tests::Gateway::start(&elsewhere, &endpoint, &lab.project.gateway_token, &options)
+            .unwrap();
+    eventually("it is told so", || {
+        twin.log().contains("GATEWAY_ID_IN_USE").then_some(())
+    })
+    .unwrap();
+    assert_eq!(twin.status().unwrap()["report"]["state"], "starting");
+    assert_eq!(
+        gateway.status().unwrap()["report"]["state"],
+        "ready",
+        "the first one goes on"
+    );
+}
+
+#[test]
 fn swap_of_versions_under_load_fails_no_request() {
     let lab = Lab::start();
     let gateway = lab.gateway();
     let publish = |version: &str| {
-        let library = example(version, "any").unwrap();
+        let library = example(version, None).unwrap();
         let bundle = lab
             .bundle("hooks", version)
             .file("hooks.so", &library)

@@ -212,7 +212,7 @@ impl Set {
             digests.push(serving(&status)?);
         }
         for (digest, version) in digests.iter().zip(VERSIONS) {
-            let built = sha256(&example("1.1.0", version)?)?;
+            let built = sha256(&example("1.1.0", Some(version))?)?;
             narrator.check(
                 &format!(
                     "status of the gateway on {version} names the digest of that build ({})",
@@ -275,7 +275,7 @@ impl Set {
         let mut bundle = BundleFolder::new(&self.folder, "example-hooks", version)?;
         for gateway in VERSIONS {
             let file = format!("hooks_{gateway}_linux_{}.so", arch());
-            bundle = bundle.file(&file, &example(version, gateway)?)?;
+            bundle = bundle.file(&file, &example(version, Some(gateway))?)?;
         }
         for (field, function) in [
             ("pre", "AddTraceHeader"),
