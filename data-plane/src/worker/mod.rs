@@ -3,7 +3,7 @@
 //!
 //! One thread runs one runtime, which serves all requests; a second one (the loader) opens libraries
 //! and starts instances; a pool runs functions that may block. What requests need is an immutable
-//! table, swapped as a whole; a request takes no lock.
+//! table, swapped as a whole; a request takes no lock unless the pool is needed.
 
 pub mod control;
 
