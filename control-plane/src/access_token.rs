@@ -40,9 +40,7 @@ impl AccessToken {
     /// A new token.
     pub fn generate() -> Self {
         Self {
-            id: random::hex::<8>()
-                .parse()
-                .expect("hexadecimal characters are a token id"),
+            id: random::id(),
             secret: Secret::new(random::hex::<{ SECRET_CHARS / 2 }>()),
         }
     }

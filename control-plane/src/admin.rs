@@ -206,10 +206,11 @@ impl Admin {
         let (row, token) = self.token_row(who.tenant.clone(), rights, environment, description);
         let deed = who.deed("token.create", row.token.as_str(), row.created_at);
         let tokens_max = self.limits.tokens_max;
-        match self.metadata.create_token(&row, tokens_max, &deed).await? {
-            true => Ok((row, token)),
-            false => Err(AdminError::TooManyTokens(tokens_max)),
+        let created = self.metadata.create_token(&row, tokens_max, &deed);
+        if !created.await? {
+            return Err(AdminError::TooManyTokens(tokens_max));
         }
+        Ok((row, token))
     }
 
     /// The caller's own token.
@@ -303,10 +304,10 @@ pub async fn bootstrap(
         subject: row.token.to_string(),
         at: row.created_at,
     };
-    match metadata.bootstrap(&row, again, &deed).await? {
-        true => Ok(token),
-        false => Err(AdminError::Bootstrapped),
+    if !metadata.bootstrap(&row, again, &deed).await? {
+        return Err(AdminError::Bootstrapped);
     }
+    Ok(token)
 }
 
 fn check_rights(rights: RightSet, environment: Option<&EnvironmentName>) -> Result<(), AdminError> {

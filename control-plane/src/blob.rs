@@ -38,13 +38,13 @@ pub enum BlobError {
     #[error("object {key} does not exist")]
     NotFound {
         /// The object.
-        key: BlobKey,
+        key: Box<BlobKey>,
     },
     /// Fewer bytes are stored than the caller believes.
     #[error("object {key} has {size} bytes; cannot go on at {offset}")]
     Truncated {
         /// The object.
-        key: BlobKey,
+        key: Box<BlobKey>,
         /// Where the caller wanted to go on.
         offset: u64,
         /// What is stored.

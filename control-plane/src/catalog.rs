@@ -123,7 +123,9 @@ fn corrupt(table: &'static str, cause: String) -> MetadataError {
 
 /// Parsed documents by owner and digest.
 #[derive(Debug)]
-struct Kept<T>(Arc<Mutex<HashMap<(TenantId, Digest), Arc<T>>>>);
+struct Kept<T>(Arc<Mutex<ByDigest<T>>>);
+
+type ByDigest<T> = HashMap<(TenantId, Digest), Arc<T>>;
 
 impl<T> Kept<T> {
     fn get(&self, tenant: &TenantId, digest: &Digest) -> Option<Arc<T>> {

@@ -206,17 +206,16 @@ impl Deployments {
                 .metadata
                 .commit_revision(environment, &next, definition, &deed)
                 .await?;
-            match written {
-                Ok(()) => {
-                    self.wakes.wake(&who.tenant, environment);
-                    tracing::info!(
-                        tenant.id = %who.tenant, environment = %environment,
-                        revision = next.number, action, "wrote a revision"
-                    );
-                    return Ok((next, answer));
-                }
-                Err(HeadMoved) => tracing::debug!(revision = next.number, "the head has moved"),
+            if written == Err(HeadMoved) {
+                tracing::debug!(revision = next.number, "the head has moved");
+                continue;
             }
+            self.wakes.wake(&who.tenant, environment);
+            tracing::info!(
+                tenant.id = %who.tenant, %environment, revision = next.number, action,
+                "wrote revision {} of {}/{environment}", next.number, who.tenant
+            );
+            return Ok((next, answer));
         }
         Err(DeployError::Contended(environment.clone()))
     }

@@ -56,6 +56,7 @@ pub(crate) struct Services {
 
 /// Every service, with reflection and health. They trust that [`Authority`] stands before them.
 pub(crate) async fn routes(services: Services) -> Routes {
+    const DECODES: &str = "the descriptor sets were encoded by the builds that made them";
     macro_rules! bounded {
         ($server:ident, $service:expr) => {
             $server::new($service)
@@ -121,7 +122,6 @@ pub(crate) async fn routes(services: Services) -> Routes {
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    const DECODES: &str = "the descriptor sets were encoded by the builds that made them";
     routes
         .add_service(reflection().build_v1().expect(DECODES))
         .add_service(reflection().build_v1alpha().expect(DECODES));

@@ -124,9 +124,10 @@ impl Keys {
         environment: &EnvironmentName,
         new: NewKey,
     ) -> Result<(KeyRow, Secret<String>), KeyError> {
-        let session = match new.session.is_empty() {
-            true => SessionDocument::empty(),
-            false => SessionDocument::parse(&new.session, &self.limits).map_err(refused)?,
+        let session = if new.session.is_empty() {
+            SessionDocument::empty()
+        } else {
+            SessionDocument::parse(&new.session, &self.limits).map_err(refused)?
         };
         check_description(&new.description).map_err(refused)?;
         let secret = match new.secret {
@@ -136,9 +137,7 @@ impl Keys {
         let place = self.environment(who, environment).await?;
         let now = self.clock.now();
         let row = KeyRow {
-            key: random::hex::<8>()
-                .parse()
-                .expect("hexadecimal characters are a key id"),
+            key: random::id(),
             hmac: hash(&place.key_pepper, &secret),
             session: session.as_str().to_owned(),
             description: new.description,

@@ -32,6 +32,18 @@ pub struct Link {
     replaced: CancellationToken,
 }
 
+/// What is known of a gateway by its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkState {
+    /// It has none.
+    Absent,
+    /// It has one.
+    Connected {
+        /// What it has reported on it, encoded as it came.
+        report: Option<Vec<u8>>,
+    },
+}
+
 /// Why a gateway may not connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkRefused {
@@ -82,16 +94,21 @@ impl Links {
         })
     }
 
-    /// Whether a gateway is connected, and what it has reported since.
+    /// What is known of a gateway by its stream.
     pub fn link_of(
         &self,
         tenant: &TenantId,
         environment: &EnvironmentName,
         gateway: &GatewayId,
-    ) -> Option<Option<Vec<u8>>> {
+    ) -> LinkState {
         let key = (tenant.clone(), environment.clone(), gateway.clone());
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&key).map(|entry| entry.report.clone())
+        match all.get(&key) {
+            None => LinkState::Absent,
+            Some(entry) => LinkState::Connected {
+                report: entry.report.clone(),
+            },
+        }
     }
 
     /// The connected gateways of an environment, by id.

@@ -96,24 +96,22 @@ impl Publisher {
         manifest: &[u8],
         declarations: Vec<Declaration>,
     ) -> Result<Begun, PublishError> {
-        let admitted = admit(manifest, declarations, &self.limits)?;
+        let admitted = admit(manifest, &declarations, &self.limits)?;
         let manifest = &admitted.manifest;
         if let Some(row) = self
             .published(who, &manifest.name, &manifest.version)
             .await?
         {
-            return match row.release.manifest == *manifest {
-                true => Ok(Begun::Published(row)),
-                false => Err(PublishError::Immutable {
-                    bundle: manifest.name.clone(),
-                    version: manifest.version.clone(),
-                }),
-            };
+            if row.release.manifest == *manifest {
+                return Ok(Begun::Published(row));
+            }
+            return Err(PublishError::Immutable {
+                bundle: manifest.name.clone(),
+                version: manifest.version.clone(),
+            });
         }
         let row = UploadRow {
-            upload: random::hex::<16>()
-                .parse()
-                .expect("hexadecimal characters are an upload id"),
+            upload: random::id(),
             bundle: manifest.name.clone(),
             version: manifest.version.clone(),
             manifest: manifest.canonical(),
@@ -213,76 +211,76 @@ fn staged_key(tenant: &gantry_domain::TenantId, upload: &UploadId, file: &FileNa
 
 fn admit(
     manifest: &[u8],
-    declarations: Vec<Declaration>,
+    declarations: &[Declaration],
     limits: &Limits,
 ) -> Result<Admitted, PublishError> {
     let refused = |errors| PublishError::Refused(violations(errors));
     let manifest = Manifest::parse(manifest, limits).map_err(refused)?;
     let mut wrong = Vec::new();
-    let mut violate = |subject: String, code, message| {
-        wrong.push(Violation {
-            subject,
-            code,
-            message,
-        });
-    };
     let mut ordered = Vec::with_capacity(manifest.files.len());
     for (file, digest) in &manifest.files {
-        let subject = format!("files.{file}");
-        match declarations.iter().find(|declared| declared.file == *file) {
-            None => violate(
-                subject,
-                "FILE_MISSING",
-                "expected the size of a file of the manifest, found no declaration".into(),
-            ),
-            Some(declared) if declared.digest != *digest => violate(
-                subject,
-                "DIGEST_MISMATCH",
-                format!(
-                    "expected {digest}, as the manifest says, found {}",
-                    declared.digest
-                ),
-            ),
-            Some(declared) if !(1..=limits.file_bytes_max).contains(&declared.size_bytes) => {
-                violate(
-                    subject,
-                    "FILE_SIZE",
-                    format!(
-                        "expected 1 to {} bytes, found {}",
-                        limits.file_bytes_max, declared.size_bytes
-                    ),
-                )
-            }
-            Some(declared) => ordered.push(declared.clone()),
+        let declared = declarations.iter().find(|declared| declared.file == *file);
+        match check_declaration(file, digest, declared, limits) {
+            Ok(declared) => ordered.push(declared.clone()),
+            Err(violation) => wrong.push(violation),
         }
     }
-    if declarations.len() > manifest.files.len() {
-        violate(
-            "files".into(),
-            "FILE_UNKNOWN",
-            format!(
-                "expected the {} files of the manifest, each once, found {}",
-                manifest.files.len(),
+    let known = manifest.files.len();
+    if declarations.len() > known {
+        wrong.push(Violation {
+            subject: "files".into(),
+            code: "FILE_UNKNOWN",
+            message: format!(
+                "expected the {known} files of the manifest, each once, found {}",
                 declarations.len()
             ),
-        );
+        });
     }
+    // Each is within its bound and there are few, so the sum cannot overflow.
     let total: u64 = ordered.iter().map(|declared| declared.size_bytes).sum();
     if total > limits.bundle_bytes_max {
-        violate(
-            "files".into(),
-            "BUNDLE_TOO_LARGE",
-            format!(
+        wrong.push(Violation {
+            subject: "files".into(),
+            code: "BUNDLE_TOO_LARGE",
+            message: format!(
                 "expected at most {} bytes in all, found {total}",
                 limits.bundle_bytes_max
             ),
-        );
+        });
     }
-    match wrong.is_empty() {
-        true => Ok(Admitted {
-            manifest,
-            declarations: ordered,
-        }),
-        false => Err(PublishError::Refused(wrong)),
+    if !wrong.is_empty() {
+        return Err(PublishError::Refused(wrong));
     }
+    Ok(Admitted {
+        manifest,
+        declarations: ordered,
+    })
+}
+
+fn check_declaration<'d>(
+    file: &FileName,
+    digest: &Digest,
+    declared: Option<&'d Declaration>,
+    limits: &Limits,
+) -> Result<&'d Declaration, Violation> {
+    let violation = |code, message| Violation {
+        subject: format!("files.{file}"),
+        code,
+        message,
+    };
+    let Some(declared) = declared else {
+        let message = "expected the size of a file of the manifest, found no declaration";
+        return Err(violation("FILE_MISSING", message.into()));
+    };
+    if declared.digest != *digest {
+        let found = declared.digest;
+        let message = format!("expected {digest}, as the manifest says, found {found}");
+        return Err(violation("DIGEST_MISMATCH", message));
+    }
+    let (size, max) = (declared.size_bytes, limits.file_bytes_max);
+    if !(1..=max).contains(&size) {
+        let message = format!("expected 1 to {max} bytes, found {size}");
+        return Err(violation("FILE_SIZE", message));
+    }
+    Ok(declared)
 }

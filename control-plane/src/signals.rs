@@ -16,7 +16,9 @@ const REVOCATIONS_BUFFERED: usize = 256;
 
 /// Wakes those who wait for changes of an environment.
 #[derive(Debug, Clone, Default)]
-pub struct Wakes(Arc<Mutex<HashMap<(TenantId, EnvironmentName), watch::Sender<()>>>>);
+pub struct Wakes(Arc<Mutex<ByEnvironment>>);
+
+type ByEnvironment = HashMap<(TenantId, EnvironmentName), watch::Sender<()>>;
 
 impl Wakes {
     /// A receiver that changes with the environment. Several changes at once wake once.

@@ -340,10 +340,10 @@ impl Session {
     /// `TOKEN_REVOKED`, or a store that fails.
     pub async fn check_token(&self) -> Result<(), SyncError> {
         let row = self.gateways.metadata.token(&self.token).await?;
-        match row.is_some_and(|row| row.revoked_at.is_none()) {
-            true => Ok(()),
-            false => Err(SyncError::TokenEnded),
+        if row.is_none_or(|row| row.revoked_at.is_some()) {
+            return Err(SyncError::TokenEnded);
         }
+        Ok(())
     }
 
     /// Notes what the gateway reported last and when it was heard.

@@ -92,7 +92,7 @@ async fn staged_bytes_are_promoted_once(store: &dyn BlobStore) {
     store.delete(&from).await.unwrap();
     assert_eq!(body(store, &to).await, "0123xy");
     let refusal = store.promote(&from, &artifact("b.so")).await.unwrap_err();
-    assert!(matches!(refusal, BlobError::NotFound { key } if key == from));
+    assert!(matches!(refusal, BlobError::NotFound { key } if *key == from));
 }
 
 async fn listings_are_ordered_bounded_and_within_their_prefix(store: &dyn BlobStore) {

@@ -113,7 +113,7 @@ impl BlobStore for LocalStore {
         })
         .await?;
         if size < offset {
-            let key = key.clone();
+            let key = Box::new(key.clone());
             return Err(BlobError::Truncated { key, offset, size });
         }
         Ok(Box::new(LocalAppend {
@@ -264,7 +264,9 @@ fn collect(folder: &Path, path: &str, paths: &mut Vec<String>) -> io::Result<()>
 fn not_found(error: BlobError, key: &BlobKey) -> BlobError {
     match error {
         BlobError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            BlobError::NotFound { key: key.clone() }
+            BlobError::NotFound {
+                key: Box::new(key.clone()),
+            }
         }
         other => other,
     }

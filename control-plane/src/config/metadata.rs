@@ -7,7 +7,7 @@ use super::source::Source;
 /// Where rows lie.
 #[derive(Debug, Clone)]
 pub struct MetadataConfig {
-    /// `file`: a SQLite database; `metadata.db` in the data directory unless set.
+    /// `file`: an SQLite database; `metadata.db` in the data directory unless set.
     pub file: PathBuf,
 }
 

@@ -134,13 +134,11 @@ impl Source {
         T::Err: Display,
     {
         let found = self.take(path);
-        match found.and_then(|(text, origin)| self.parse(path, &text, origin)) {
-            Some(value) => value,
-            None => {
-                self.note(path, default.to_string(), Origin::Default);
-                default
-            }
-        }
+        let value = found.and_then(|(text, origin)| self.parse(path, &text, origin));
+        value.unwrap_or_else(|| {
+            self.note(path, default.to_string(), Origin::Default);
+            default
+        })
     }
 
     /// A setting that may be unset.
@@ -167,9 +165,10 @@ impl Source {
     pub(super) fn finish(mut self) -> Result<Vec<Setting>, Vec<ConfigError>> {
         self.errors
             .extend(self.file.into_keys().map(ConfigError::Unknown));
-        match self.errors.is_empty() {
-            true => Ok(self.settings),
-            false => Err(self.errors),
+        if self.errors.is_empty() {
+            Ok(self.settings)
+        } else {
+            Err(self.errors)
         }
     }
 

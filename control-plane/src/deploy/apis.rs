@@ -22,6 +22,9 @@ pub struct ApiPut {
     pub warnings: Vec<FieldWarning>,
 }
 
+/// A definition with its switches filled in, and what its author should know.
+type Completed = (Arc<ApiDefinition>, Vec<FieldWarning>);
+
 /// A line of a listing.
 #[derive(Debug)]
 pub struct ApiSummary {
@@ -73,7 +76,7 @@ impl Deployments {
         state: &Snapshot,
         definition: &ApiDefinition,
         etag: Option<&str>,
-    ) -> Result<Change<(Arc<ApiDefinition>, Vec<FieldWarning>)>, DeployError> {
+    ) -> Result<Change<Completed>, DeployError> {
         let api = &definition.api_id;
         check_etag(&state.revision, api, etag)?;
         let hooks = hooks_of(definition, &state.releases).unwrap_or_default();

@@ -80,7 +80,7 @@ fn check_definition(
         .releases
         .values()
         .flat_map(|release| &release.artifacts);
-    for mut found in check_entries("custom_middleware", middleware, artifacts) {
+    for mut found in check_entries("custom_middleware", middleware, &artifacts) {
         found.subject = format!("apis/{api}/{}", found.subject);
         if found.code == "FILE_NOT_FOUND" {
             found.message = found.message.replace("the bundle", "a deployed bundle");
@@ -101,15 +101,13 @@ fn check_gateways(
     let mut planned: Vec<(&GatewayProfile, Option<(&'static str, String)>)> = Vec::new();
     for (gateway, profile) in gateways {
         let known = planned.iter().find(|(known, _)| *known == profile);
-        let failure = match known {
-            Some((_, failure)) => failure.clone(),
-            None => {
-                let plan = plan_api(definition, &state.releases, profile, lookup);
-                let failure = plan.err().map(|failure| (failure.code, describe(&failure)));
-                planned.push((profile, failure.clone()));
-                failure
-            }
-        };
+        let known = known.map(|(_, failure)| failure.clone());
+        let failure = known.unwrap_or_else(|| {
+            let plan = plan_api(definition, &state.releases, profile, lookup);
+            let failure = plan.err().map(|failure| (failure.code, describe(&failure)));
+            planned.push((profile, failure.clone()));
+            failure
+        });
         findings
             .unfit
             .extend(failure.map(|(code, message)| Violation {

@@ -86,7 +86,7 @@ impl AdminService for AdminApi {
             .create_environment(&who, name, lookup.unwrap_or_default());
         let row = created.await.map_err(refuse)?;
         Ok(Response::new(CreateEnvironmentResponse {
-            environment: Some(environment(row)),
+            environment: Some(environment(&row)),
         }))
     }
 
@@ -97,7 +97,7 @@ impl AdminService for AdminApi {
         let who = caller(&request)?;
         let rows = self.admin.environments(&who).await.map_err(refuse)?;
         Ok(Response::new(ListEnvironmentsResponse {
-            environments: rows.into_iter().map(environment).collect(),
+            environments: rows.iter().map(environment).collect(),
         }))
     }
 
@@ -174,7 +174,7 @@ fn tenant(row: &TenantRow) -> Tenant {
     }
 }
 
-fn environment(row: EnvironmentRow) -> Environment {
+fn environment(row: &EnvironmentRow) -> Environment {
     Environment {
         name: row.environment.to_string(),
         revision: row.head,

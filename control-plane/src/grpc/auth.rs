@@ -276,9 +276,10 @@ where
     let call = inner.call(request);
     let timeout = authority.0.call_timeout;
     let expired = async {
-        match method.client_streaming {
-            true => std::future::pending().await,
-            false => tokio::time::sleep(timeout).await,
+        if method.client_streaming {
+            std::future::pending::<()>().await;
+        } else {
+            tokio::time::sleep(timeout).await;
         }
     };
     let answer = tokio::select! {

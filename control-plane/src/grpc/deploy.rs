@@ -16,7 +16,7 @@ use super::{caller, refuse};
 use crate::deploy::{
     DeployError, Deployments, ExplainFor, ExplainedCandidate, ExplainedFunction, Explanation,
 };
-use crate::links::Links;
+use crate::links::{LinkState, Links};
 use crate::metadata::{GatewayRow, Metadata, MetadataError};
 use crate::principal::Principal;
 
@@ -137,13 +137,14 @@ impl DeployApi {
     }
 
     /// What is known of a gateway: of a connected one from its link, of another one from its row.
-    fn gateway(
-        &self,
-        row: &GatewayRow,
-        link: Option<Option<Vec<u8>>>,
-    ) -> Result<GatewayStatus, MetadataError> {
-        let connected = link.is_some();
-        let report = link.flatten().unwrap_or_else(|| row.report.clone());
+    fn gateway(&self, row: &GatewayRow, link: LinkState) -> Result<GatewayStatus, MetadataError> {
+        let (connected, reported) = match link {
+            LinkState::Absent => (false, None),
+            LinkState::Connected { report } => (true, report),
+        };
+        let report = reported.unwrap_or_else(|| row.report.clone());
+        let report = Some(report).filter(|report| !report.is_empty());
+        let report = report.map(|report| decode::<GatewayReport>("report", &report));
         let last_seen_at = if connected {
             self.clock.now()
         } else {
@@ -151,10 +152,7 @@ impl DeployApi {
         };
         Ok(GatewayStatus {
             profile: Some(decode("profile", &row.profile)?),
-            report: match report.is_empty() {
-                true => None,
-                false => Some(decode::<GatewayReport>("report", &report)?),
-            },
+            report: report.transpose()?,
             connected,
             last_seen_at_ms: last_seen_at.as_millis(),
         })

@@ -20,7 +20,7 @@ use crate::metadata::{ReleaseRow, UploadFileRow};
 use crate::publish::{Begun, Declaration, PublishError, Publisher, Receiver};
 
 /// How long a sender may pause within a file.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// The service.
 pub(super) struct PublishApi {

@@ -28,7 +28,7 @@ use crate::sync::{Gateways, Hello, KeyPart, Session, SyncError, Welcome, Woken};
 /// Messages on their way to a gateway, at most: each is up to 1 MiB.
 const OUTBOUND_MAX: usize = 4;
 /// How long a gateway may leave a message lying.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+const SEND_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a gateway may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Characters of an instance nonce, at most.

@@ -46,6 +46,7 @@ pub struct KeyChange {
 }
 
 type KeyTuple = (String, Vec<u8>, String, String, i64);
+type ChangeTuple = (i64, Vec<u8>, String, String, Option<i64>);
 
 impl Metadata {
     /// Stores a new key.
@@ -179,7 +180,7 @@ impl Metadata {
         tombstones: bool,
         entries_max: usize,
     ) -> Result<Vec<KeyChange>, MetadataError> {
-        let rows: Vec<(i64, Vec<u8>, String, String, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<ChangeTuple> = sqlx::query_as(
             "SELECT epoch, hmac, key, session, revoked_at_ms FROM keys
              WHERE tenant = ? AND environment = ? AND epoch > ? AND epoch <= ?
                AND (? OR revoked_at_ms IS NULL)
@@ -194,7 +195,6 @@ impl Metadata {
         .fetch_all(&self.pool)
         .await
         .map_err(failed("read changes of keys"))?;
-        type ChangeTuple = (i64, Vec<u8>, String, String, Option<i64>);
         let change = |(epoch, hmac, key, session, revoked): ChangeTuple| {
             let key = Column("keys", "key").parse(&key)?;
             Ok(KeyChange {

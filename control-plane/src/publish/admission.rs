@@ -51,7 +51,7 @@ impl Publisher {
             wrong.extend(check_entries(
                 "custom_middleware",
                 &manifest.middleware,
-                &admission.artifacts,
+                &&admission.artifacts,
             ));
             wrong.extend(self.check_md5(tenant, upload, manifest).await?);
         }
@@ -125,23 +125,19 @@ impl Admission {
         file: &UploadFileRow,
         inspection: Inspection,
     ) {
-        let key = match &file.stored {
-            Some(key) => key.clone(),
-            None => {
-                let key = BlobKey::Artifact {
-                    tenant: tenant.clone(),
-                    gateway_version: inspection.target.gateway_version,
-                    platform: inspection.target.platform,
-                    bundle: upload.bundle.clone(),
-                    version: upload.version.clone(),
-                    digest: file.digest,
-                    file: file.file.clone(),
-                };
-                let staged = staged_key(tenant, &upload.upload, &file.file);
-                self.moves.push((staged, key.clone()));
-                key
-            }
-        };
+        let key = file.stored.clone().unwrap_or_else(|| BlobKey::Artifact {
+            tenant: tenant.clone(),
+            gateway_version: inspection.target.gateway_version,
+            platform: inspection.target.platform,
+            bundle: upload.bundle.clone(),
+            version: upload.version.clone(),
+            digest: file.digest,
+            file: file.file.clone(),
+        });
+        if file.stored.is_none() {
+            let staged = staged_key(tenant, &upload.upload, &file.file);
+            self.moves.push((staged, key.clone()));
+        }
         self.warnings
             .extend(inspection.warnings.iter().map(|warning| FieldWarning {
                 path: format!("files.{}", file.file),
@@ -171,7 +167,7 @@ fn place_of(tenant: &TenantId, upload: &UploadRow, file: &UploadFileRow) -> Blob
 pub(crate) fn check_entries<'a>(
     path: &str,
     middleware: &Middleware,
-    artifacts: impl IntoIterator<Item = &'a Artifact> + Clone,
+    artifacts: &(impl IntoIterator<Item = &'a Artifact> + Clone),
 ) -> Vec<Violation> {
     let mut wrong = Vec::new();
     for (hook, position, entry) in middleware.enabled() {

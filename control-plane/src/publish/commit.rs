@@ -201,13 +201,13 @@ fn check_complete(upload: &UploadRow) -> Result<(), PublishError> {
             ),
         })
         .collect();
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(PublishError::Incomplete {
-            upload: upload.upload.clone(),
-            missing,
-        }),
+    if missing.is_empty() {
+        return Ok(());
     }
+    Err(PublishError::Incomplete {
+        upload: upload.upload.clone(),
+        missing,
+    })
 }
 
 fn check_size(document: &str) -> Result<(), PublishError> {

@@ -10,9 +10,9 @@ use crate::blob::{BlobKey, BlobPrefix};
 use crate::metadata::Deed;
 
 /// How long an upload may rest before it is dropped.
-pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
+pub const UPLOAD_IDLE_MAX: Duration = Duration::from_hours(24);
 /// How often is looked for such uploads.
-pub const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+pub const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 /// Entries of a store that are looked at in one go.
 const PAGE_ENTRIES: usize = 500;
 

@@ -71,13 +71,15 @@ impl KeyCursor {
             .key_changes(tenant, environment, (sent, until), !replace, PAGE_ENTRIES)
             .await?;
         let part = part(replace, until, &changes);
-        *self = match part.last {
-            true => Self::At(until),
-            false => Self::Sending {
+        *self = if part.last {
+            Self::At(until)
+        } else {
+            let taken = part.changed.len() + part.removed.len();
+            Self::Sending {
                 replace,
-                sent: changes[part.changed.len() + part.removed.len() - 1].epoch,
+                sent: changes[taken - 1].epoch,
                 until,
-            },
+            }
         };
         Ok(Some(part))
     }

@@ -1,6 +1,11 @@
 //! The control plane through its public surface: real gRPC over a real socket, a real SQLite file, a
 //! real object directory. One file per behaviour; one binary, so that it is linked once.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be prepared fails where it cannot"
+)]
+
 mod support;
 
 mod apis;

@@ -372,9 +372,10 @@ async fn every_method_lets_in_a_token_with_the_right() {
     let channel = app.channel();
     for (path, messages) in cases(&victim) {
         let right = sufficient(&path);
-        let token = match access_table()[&path].operator {
-            true => app.operator.clone(),
-            false => token(&victim.admin, right).await.secret,
+        let token = if access_table()[&path].operator {
+            app.operator.clone()
+        } else {
+            token(&victim.admin, right).await.secret
         };
         // What the call itself comes to is for other tests: here it must get past the door.
         if let Err(refusal) = call_raw(&channel, &path, Some(&token), messages).await {

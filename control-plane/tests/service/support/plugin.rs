@@ -11,7 +11,7 @@ pub(crate) struct Plugin {
     pub(crate) gateway_version: Option<&'static str>,
     /// Makes bytes differ.
     pub(crate) build: &'static str,
-    /// Written into the ELF header in place of the compiler's machine: AArch64.
+    /// Written into the ELF header in place of the compiler's machine: that of arm64.
     pub(crate) arm64: bool,
 }
 
