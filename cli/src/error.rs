@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use gantry_bundle::BundleError;
 use gantry_client::upload::PushError;
-use gantry_client::{ClientError, ConnectError, Kind};
+use gantry_client::{ClientError, ConnectError, Kind, Violation};
 use thiserror::Error;
 
 use crate::settings::SettingsError;
+use crate::view::coded;
 
 /// What was asked of the control plane, where that changes what a refusal means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The control plane refused, or did not answer.
-    #[error("{error}")]
+    #[error("{}", headline(error))]
     Refused {
         operation: Operation,
         error: ClientError,
@@ -42,8 +43,8 @@ pub(crate) enum CliError {
     #[error("{refused} of {total} libraries would be refused")]
     LibrariesRefused { refused: usize, total: usize },
     /// Nothing would run; what and why has been shown.
-    #[error("{functions} functions of {api} would not run on this gateway")]
-    Unresolved { api: String, functions: usize },
+    #[error("{api} would not run on this gateway")]
+    Unresolved { api: String },
     /// A file or standard input cannot be read, or is not what it should be.
     #[error("read {}", path.display())]
     File {
@@ -100,6 +101,34 @@ impl CliError {
     }
 }
 
+/// The message up to where it begins to list what stands in the way: that is printed line by line.
+fn headline(error: &ClientError) -> String {
+    let message = match error.violations.first() {
+        Some(first) => error.message.split(&violation_message(first)).next(),
+        None => None,
+    };
+    let message = message.map(|head| head.trim_end_matches([':', ' ', '(']));
+    let message = message
+        .filter(|head| !head.is_empty())
+        .unwrap_or(&error.message);
+    coded(message, error.reason.as_deref().unwrap_or_default())
+}
+
+/// One thing that stands in the way.
+pub(crate) fn violation_message(violation: &Violation) -> String {
+    let Violation {
+        subject,
+        code,
+        description,
+    } = violation;
+    // Some descriptions name their subject already.
+    if description.contains(subject) {
+        coded(description, code)
+    } else {
+        coded(&format!("{subject}: {description}"), code)
+    }
+}
+
 /// Mistakes in the manifest carry their own codes.
 fn bundle_message(error: &BundleError) -> String {
     match error.fields() {
@@ -151,5 +180,44 @@ const fn refusal_hint(operation: Operation, kind: Kind) -> Option<&'static str> 
         Kind::Damaged => Some("push again; what did arrive intact is not sent twice"),
         Kind::Internal => Some("the control plane's log says more"),
         Kind::Invalid | Kind::Exhausted => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(message: &str, violations: Vec<Violation>) -> String {
+        headline(&ClientError {
+            kind: Kind::Invalid,
+            reason: Some("FIELD_UNKNOWN".into()),
+            message: message.into(),
+            violations,
+            advice: Vec::new(),
+            retry_after: None,
+        })
+    }
+
+    #[test]
+    fn headline_leaves_out_what_is_listed_below_it() {
+        let field = |subject: &str| Violation {
+            subject: subject.into(),
+            code: String::new(),
+            description: "expected no such field".into(),
+        };
+        let message =
+            "the definition is refused: a: expected no such field; b: expected no such field";
+        assert_eq!(
+            refused(message, vec![field("a"), field("b")]),
+            "the definition is refused (FIELD_UNKNOWN)"
+        );
+        assert_eq!(
+            refused("two fields are wrong", vec![field("a")]),
+            "two fields are wrong (FIELD_UNKNOWN)"
+        );
+        assert_eq!(
+            refused("a: expected no such field", vec![field("a")]),
+            "a: expected no such field (FIELD_UNKNOWN)"
+        );
     }
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::error::CliError;
+use crate::error::{CliError, violation_message};
 use crate::exit::Exit;
 use crate::settings::OutputFormat;
-use crate::view::{Shown, View, Warning};
+use crate::view::{Shown, View, Warning, coded};
 
 /// Violations that are printed; more are counted.
 const VIOLATIONS_SHOWN: usize = 50;
@@ -101,7 +101,7 @@ impl Printer {
             message,
         } in warnings
         {
-            self.warn(format_args!("{path}: {message} ({code})"));
+            self.warn(coded(&format!("{path}: {message}"), code));
         }
     }
 
@@ -124,12 +124,7 @@ impl Printer {
         self.labelled("error", Colour::Red, &message);
         if let CliError::Refused { error, .. } = error {
             for violation in error.violations.iter().take(VIOLATIONS_SHOWN) {
-                let (subject, words) = (&violation.subject, &violation.description);
-                match violation.code.as_str() {
-                    "" => self.line(&format!("  {subject}: {words}")),
-                    code if words.contains(code) => self.line(&format!("  {subject}: {words}")),
-                    code => self.line(&format!("  {subject}: {words} ({code})")),
-                }
+                self.line(&format!("  {}", violation_message(violation)));
             }
             if let Some(more) = error.violations.len().checked_sub(VIOLATIONS_SHOWN + 1) {
                 self.line(&format!("  and {} more", more + 1));

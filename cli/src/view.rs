@@ -56,6 +56,15 @@ pub(crate) fn or_dash(text: Option<&String>) -> String {
     text.cloned().unwrap_or_else(|| "-".to_owned())
 }
 
+/// A message with its code behind it, unless it holds the code already.
+pub(crate) fn coded(message: &str, code: &str) -> String {
+    match (message, code) {
+        ("", code) => code.to_owned(),
+        (message, code) if message.contains(code) => message.to_owned(),
+        (message, code) => format!("{message} ({code})"),
+    }
+}
+
 /// Bytes in the unit that a person would choose.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
 pub(crate) fn size(bytes: u64) -> String {
@@ -97,6 +106,16 @@ impl From<&gantry_domain::FieldWarning> for Warning {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_stands_behind_its_message_once() {
+        assert_eq!(
+            coded("no build fits", "TARGET_UNRESOLVED"),
+            "no build fits (TARGET_UNRESOLVED)"
+        );
+        assert_eq!(coded("no build (X)", "X"), "no build (X)");
+        assert_eq!([coded("", "X"), coded("words", "")], ["X", "words"]);
+    }
 
     #[test]
     fn moments_and_sizes_are_shown_as_people_write_them() {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::context::{Context, refused};
 use crate::error::CliError;
-use crate::view::{Shown, View, given, short};
+use crate::view::{Shown, View, coded, given, short};
 
 /// Arguments of `gantry explain`.
 #[derive(Debug, Args)]
@@ -188,16 +188,9 @@ pub(super) async fn run(arguments: Explain, context: &Context) -> Result<(), Cli
     };
     context.printer().data(&view)?;
     tell(&view, context);
-    let failing = view
-        .functions
-        .iter()
-        .filter(|function| function.fails())
-        .count();
-    if arguments.check && (failing > 0 || view.code.is_some()) {
-        return Err(CliError::Unresolved {
-            api: view.api_id,
-            functions: failing,
-        });
+    let runs = view.code.is_none() && !view.functions.iter().any(FunctionView::fails);
+    if arguments.check && !runs {
+        return Err(CliError::Unresolved { api: view.api_id });
     }
     Ok(())
 }
@@ -210,6 +203,6 @@ fn tell(view: &ExplainedView, context: &Context) {
     ));
     if let Some(code) = &view.code {
         let message = view.message.as_deref().unwrap_or("the API cannot run");
-        printer.warn(format_args!("{message} ({code})"));
+        printer.warn(coded(message, code));
     }
 }

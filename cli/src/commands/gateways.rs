@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::context::{Context, refused};
 use crate::error::CliError;
-use crate::view::{Shown, View, given, moment, moment_shown, short};
+use crate::view::{Shown, View, coded, given, moment, moment_shown, short};
 
 /// Arguments of `gantry gateways`.
 #[derive(Debug, Args)]
@@ -237,11 +237,9 @@ fn tell_troubles(view: &GatewaysView, context: &Context) {
 }
 
 fn why(message: Option<&String>, code: Option<&String>) -> String {
-    match (message, code) {
-        (Some(message), Some(code)) if message.contains(code.as_str()) => format!(": {message}"),
-        (Some(message), Some(code)) => format!(": {message} ({code})"),
-        (Some(message), None) => format!(": {message}"),
-        (None, Some(code)) => format!(": {code}"),
-        (None, None) => String::new(),
+    let text = |text: Option<&String>| text.cloned().unwrap_or_default();
+    match coded(&text(message), &text(code)) {
+        nothing if nothing.is_empty() => nothing,
+        why => format!(": {why}"),
     }
 }

@@ -1,6 +1,8 @@
 //! `gantry push`: uploads a bundle and publishes it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use clap::Args;
 use gantry_bundle::BundleSource;
@@ -118,7 +120,7 @@ pub(super) async fn run(arguments: Push, context: &Context) -> Result<(), CliErr
     }
     let bar = printer.bytes_bar();
     bar.set_message(bundle.manifest().name.to_string());
-    let meter = Meter::new(&bundle, &bar);
+    let meter = Meter::new(&bar);
     let pushed = push(&client, &bundle, |progress| meter.show(&progress)).await;
     bar.finish_and_clear();
     let view = view(pushed?, local);
@@ -158,36 +160,37 @@ fn view(pushed: Pushed, mut warnings: Vec<Warning>) -> PushedView {
 
 /// Adds up how far several files are.
 struct Meter<'a> {
-    bundle: &'a BundleSource,
     bar: &'a ProgressBar,
-    offsets: std::sync::Mutex<Vec<u64>>,
+    offsets: Mutex<BTreeMap<String, u64>>,
 }
 
 impl<'a> Meter<'a> {
-    fn new(bundle: &'a BundleSource, bar: &'a ProgressBar) -> Self {
-        let offsets = std::sync::Mutex::new(vec![0; bundle.files().len()]);
+    const fn new(bar: &'a ProgressBar) -> Self {
         Self {
-            bundle,
             bar,
-            offsets,
+            offsets: Mutex::new(BTreeMap::new()),
         }
     }
 
     fn show(&self, progress: &Progress<'_>) {
         match progress {
-            Progress::Begun { bytes_total, .. } => self.bar.set_length(*bytes_total),
-            Progress::Sent { file, offset_bytes } => {
-                let mut files = self.bundle.files().iter();
-                let index = files.position(|other| other.name == **file);
-                let Ok(mut offsets) = self.offsets.lock() else {
-                    return;
-                };
-                if let Some(offset) = index.and_then(|index| offsets.get_mut(index)) {
-                    *offset = *offset_bytes;
+            Progress::Begun { files } => {
+                self.bar
+                    .set_length(files.iter().map(|file| file.size_bytes).sum());
+                for file in *files {
+                    self.reach(&file.name, file.committed_bytes);
                 }
-                self.bar.set_position(offsets.iter().sum());
             }
+            Progress::Sent { file, offset_bytes } => self.reach(file.as_str(), *offset_bytes),
             Progress::Publishing => self.bar.set_message("publishing"),
+        }
+    }
+
+    fn reach(&self, file: &str, offset: u64) {
+        // A poisoned lock would mean that drawing a bar panicked: then there is none.
+        if let Ok(mut offsets) = self.offsets.lock() {
+            offsets.insert(file.to_owned(), offset);
+            self.bar.set_position(offsets.values().sum());
         }
     }
 }

@@ -36,14 +36,12 @@ const RATE_MIN: u64 = 64 << 10;
 const FILE_GRACE: Duration = Duration::from_mins(2);
 
 /// How far a push is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Progress<'a> {
-    /// The control plane has said what it lacks.
+    /// The control plane has said how much of each file it has.
     Begun {
-        /// Bytes of all files.
-        bytes_total: u64,
-        /// Bytes that it has already.
-        bytes_present: u64,
+        /// Every file of the bundle.
+        files: &'a [v1::FileProgress],
     },
     /// Bytes of a file have been handed to the network. After an interruption the offset may fall
     /// back to what is safe.
@@ -96,12 +94,10 @@ pub async fn push(
     progress: impl Fn(Progress<'_>) + Sync,
 ) -> Result<Pushed, PushError> {
     let begun = begin(client, bundle).await?;
-    let missing: Vec<_> = begun.files.iter().map(missing_bytes).collect();
-    let (total, left) = (total_bytes(&begun.files), missing.iter().sum::<u64>());
     progress(Progress::Begun {
-        bytes_total: total,
-        bytes_present: total - left.min(total),
+        files: &begun.files,
     });
+    let left = begun.files.iter().map(missing_bytes).sum();
     if let Some(release) = begun.published {
         return Ok(Pushed {
             release,
@@ -163,10 +159,6 @@ async fn begin(
 
 const fn missing_bytes(file: &v1::FileProgress) -> u64 {
     file.size_bytes.saturating_sub(file.committed_bytes)
-}
-
-fn total_bytes(files: &[v1::FileProgress]) -> u64 {
-    files.iter().map(|file| file.size_bytes).sum()
 }
 
 /// An upload in progress.
