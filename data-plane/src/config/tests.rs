@@ -1,3 +1,5 @@
+//! Tests of the configuration: every source, every refusal.
+
 use std::fs;
 
 use super::*;

@@ -4,8 +4,10 @@
 //! Invariant: no answer is not an empty answer. A source that cannot reach its origin keeps the last
 //! snapshot and says so beside it.
 
+mod error;
 pub mod keys;
 pub mod link;
+mod session;
 pub mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -33,19 +33,20 @@ pub mod plugin_log;
 pub mod pool;
 mod role;
 pub mod slot;
+mod start;
+mod worker;
 
 pub mod admin;
 pub mod report;
+mod report_json;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use gantry_domain::{AbiVersion, GatewayId, GatewayProfile, GatewayVersion, Platform};
+use gantry_domain::GatewayProfile;
 use gantry_proto::v1;
-use serde_json::json;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,13 +59,12 @@ use self::generation::EffectiveApi;
 use self::pool::{Desired, Pool, SlotStatus};
 use self::progress::ProgressSender;
 use self::report::View;
+use self::start::{last_known_good, listen_admin, profile, wire_profile, write_addresses};
 use self::state::{StateDir, StateError};
-use self::store::Store;
 use crate::config::{BUILT_VERSION, Settings};
-use crate::source::keys::KeyLedger;
 use crate::source::link::LinkError;
 use crate::source::sync::Sync;
-use crate::source::{Link, SourceState, Tenancy};
+use crate::source::{Link, SourceState};
 use crate::sys::process;
 
 /// Why the supervisor does not run.
@@ -282,115 +282,6 @@ async fn forward_keys(
             () = stop.cancelled() => return,
         }
     }
-}
-
-/// What an earlier process served for the same token, so that this one serves it at once. Damaged
-/// state is said and left alone: the control plane brings what is needed.
-fn last_known_good(
-    state: &StateDir,
-    settings: &Settings,
-) -> (SourceState, BTreeMap<String, EffectiveApi>) {
-    let read = || -> Result<_, StateError> {
-        let Some(identity) = state.identity(&settings.control_plane.token)? else {
-            return Ok((SourceState::default(), BTreeMap::new()));
-        };
-        let store = Store::open(state.environment(&identity))?;
-        let keys = KeyLedger::last_known(&store)?;
-        let tenancy = Some(Arc::new(Tenancy {
-            identity,
-            store: store.clone(),
-        }));
-        let initial = SourceState {
-            tenancy,
-            keys,
-            ..SourceState::default()
-        };
-        Ok(match store.last_known_good() {
-            Ok(Some(last)) => {
-                let number = last.snapshot.revision.number;
-                tracing::info!(
-                    revision = number,
-                    "starting from revision {number}, which served last"
-                );
-                let snapshot = Some(Arc::new(last.snapshot));
-                (
-                    SourceState {
-                        snapshot,
-                        ..initial
-                    },
-                    last.held,
-                )
-            }
-            Ok(None) => (initial, BTreeMap::new()),
-            Err(e) => {
-                tracing::error!(code = "STATE_CORRUPT", "start without last-known-good: {e}");
-                (initial, BTreeMap::new())
-            }
-        })
-    };
-    read().unwrap_or_else(|e| {
-        tracing::error!(code = "STATE_CORRUPT", "start without last-known-good: {e}");
-        (SourceState::default(), BTreeMap::new())
-    })
-}
-
-fn profile(settings: &Settings) -> Result<GatewayProfile, String> {
-    let built: GatewayVersion = BUILT_VERSION.parse().map_err(|e| format!("{e}"))?;
-    Ok(GatewayProfile {
-        version: settings.gateway.version.unwrap_or(built),
-        platform: Platform::current(),
-        libc: process::libc_version().parse()?,
-        abi: AbiVersion {
-            major: gantry_abi::ABI_MAJOR,
-            minor: gantry_abi::ABI_MINOR,
-        },
-    })
-}
-
-fn wire_profile(
-    id: &GatewayId,
-    profile: &GatewayProfile,
-    overridden: Option<GatewayVersion>,
-) -> io::Result<v1::GatewayProfile> {
-    let nonce = getrandom::u64().map_err(io::Error::other)?;
-    let built = || format!("v{BUILT_VERSION}");
-    Ok(v1::GatewayProfile {
-        gateway_id: id.to_string(),
-        instance_nonce: format!("{nonce:016x}"),
-        version: profile.version.to_string(),
-        built_version: overridden.map(|_| built()).unwrap_or_default(),
-        platform: profile.platform.to_string(),
-        libc: profile.libc.to_string(),
-        abi: profile.abi.to_string(),
-        features: Vec::new(),
-    })
-}
-
-async fn listen_admin(settings: &Settings) -> Result<Option<TcpListener>, SupervisorError> {
-    let Some(address) = settings.admin_listen else {
-        return Ok(None);
-    };
-    let bound = TcpListener::bind(address).await;
-    bound.map(Some).map_err(|source| SupervisorError::Listen {
-        purpose: "operators",
-        address,
-        source,
-    })
-}
-
-fn write_addresses(
-    path: &Path,
-    listen: SocketAddr,
-    admin: Option<SocketAddr>,
-) -> Result<(), SupervisorError> {
-    let document =
-        json!({"listen": listen.to_string(), "admin": admin.map(|admin| admin.to_string())});
-    files::replace(path, format!("{document}\n").as_bytes()).map_err(|source| {
-        SupervisorError::AddressFile {
-            path: path.to_owned(),
-            source,
-        }
-    })
 }
 
 /// A token that SIGTERM and SIGINT cancel.

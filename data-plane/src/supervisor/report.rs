@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::generation::ArtifactLabel;
 use super::pool::{Counters, SlotStatus};
 use super::progress::{ArtifactProgress, Progress};
+use super::report_json;
 use crate::source::{SourceState, Trouble};
 use crate::sys::slot::Counter;
 
@@ -97,7 +98,7 @@ impl View {
             })
             .collect();
         json!({
-            "profile": profile_json(&self.profile),
+            "profile": report_json::profile(&self.profile),
             "tenant": identity.map(|identity| identity.tenant.to_string()),
             "environment": identity.map(|identity| identity.environment.to_string()),
             "control_plane": {
@@ -107,8 +108,8 @@ impl View {
             },
             "revision_received": source.snapshot.as_ref().map(|snapshot| snapshot.revision.number),
             "keys_epoch": source.keys.as_ref().map(|keys| keys.epoch),
-            "report": report_json(&report),
-            "workers": slots.iter().enumerate().map(slot_json).collect::<Vec<_>>(),
+            "report": report_json::report(&report),
+            "workers": slots.iter().enumerate().map(report_json::slot).collect::<Vec<_>>(),
             "counters": counters,
         })
     }
@@ -253,50 +254,6 @@ fn api_status(api_id: &str, state: &str, code: &str, message: &str) -> v1::ApiSt
 
 fn cut(message: &str) -> String {
     message.chars().take(MESSAGE_CHARS_MAX).collect()
-}
-
-fn profile_json(profile: &v1::GatewayProfile) -> Value {
-    json!({
-        "gateway_id": profile.gateway_id,
-        "instance_nonce": profile.instance_nonce,
-        "version": profile.version,
-        "built_version": profile.built_version,
-        "version_overridden": !profile.built_version.is_empty(),
-        "platform": profile.platform,
-        "libc": profile.libc,
-        "abi": profile.abi,
-        "features": profile.features,
-    })
-}
-
-fn report_json(report: &v1::GatewayReport) -> Value {
-    let artifact = |artifact: &v1::ArtifactStatus| {
-        json!({
-            "bundle": artifact.bundle, "version": artifact.version, "file": artifact.file,
-            "sha256": artifact.sha256, "phase": artifact.phase,
-            "workers_serving": artifact.workers_serving, "workers": artifact.workers,
-            "code": artifact.code, "message": artifact.message,
-        })
-    };
-    let api = |api: &v1::ApiStatus| json!({"api_id": api.api_id, "state": api.state, "code": api.code, "message": api.message});
-    json!({
-        "applied_revision": report.applied_revision,
-        "state": report.state,
-        "artifacts": report.artifacts.iter().map(artifact).collect::<Vec<_>>(),
-        "apis": report.apis.iter().map(api).collect::<Vec<_>>(),
-        "workers_live": report.workers_live,
-        "workers": report.workers,
-        "requests_total": report.requests_total,
-        "worker_deaths_total": report.worker_deaths_total,
-    })
-}
-
-fn slot_json((number, slot): (usize, &SlotStatus)) -> Value {
-    json!({
-        "slot": number, "pid": slot.pid, "keys_epoch": slot.keys_epoch,
-        "revision": slot.running.as_ref().map(|running| running.revision),
-        "deaths": slot.deaths, "last_death": slot.last_death,
-    })
 }
 
 #[cfg(test)]

@@ -3,39 +3,27 @@
 //! killed it.
 //!
 //! Invariant: a slot's socket and memory live as long as the supervisor; connections that wait in the
-//! socket's backlog survive the worker. Orders go out in the order of generations, one `Apply` at a
-//! time.
+//! socket's backlog survive the worker.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::Child;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::culprit::Meanings;
-use super::generation::Effective;
-use super::output::{self, Printed, Rate};
+use super::plugin_log;
 use super::pool::{Desired, SlotStatus};
 use super::probe::{describe, signal_name};
-use super::{plugin_log, role};
+use super::worker::Worker;
 use crate::config::Settings;
-use crate::frames::{FrameError, FrameReader, FrameWriter};
-use crate::protocol::{CONTROL_FD, LISTENER_FD, Order, Report, SHARED_FD};
-use crate::source::Tenancy;
+use crate::frames::FrameError;
+use crate::protocol::{Order, Report};
 use crate::sys::slot::{Activity, Fault, SlotMemory};
 
-/// Orders on their way to a worker, at most.
-const ORDERS_MAX: usize = 16;
 /// How often an order that found no room is tried again.
 const RETRY_ORDER: Duration = Duration::from_millis(100);
 /// Time for a worker that closed its control socket to be gone by itself.
@@ -55,9 +43,6 @@ const DAMAGE: [&str; 3] = [
     "LIBRARY_DIGEST_DIFFERS",
     "LIBRARY_CHANGED",
 ];
-/// Lines of plugins of one slot in a second, at most.
-const PLUGIN_LINES_PER_SECOND_MAX: u32 = 1000;
-
 /// A slot's lasting parts.
 pub struct Slot {
     /// From 0.
@@ -74,27 +59,6 @@ pub struct Slot {
     pub statuses: watch::Sender<Vec<SlotStatus>>,
     /// Rung when a library on disk turned out damaged.
     pub damaged: Arc<Notify>,
-}
-
-/// A running worker and what it was told.
-struct Worker {
-    pid: Option<u32>,
-    child: Child,
-    reader: FrameReader<OwnedReadHalf>,
-    orders: mpsc::Sender<Order>,
-    writer: JoinHandle<()>,
-    printed: Printed,
-    tenancy: Arc<Tenancy>,
-    meanings: Meanings,
-    lines: Rate,
-    /// What it runs, once it has said so.
-    running: Option<Arc<Effective>>,
-    /// APIs of it that it could not bring there: they are told again with the next generation.
-    failed: BTreeSet<String>,
-    /// What it was told and has not answered: serial and generation.
-    applying: Option<(u64, Arc<Effective>)>,
-    serial: u64,
-    keys_told: Option<crate::source::KeyIndex>,
 }
 
 /// How a worker's time ended.
@@ -147,50 +111,19 @@ impl Slot {
         }
     }
 
-    async fn spawn(&mut self) -> io::Result<Worker> {
-        let desired = self.desired.borrow().clone();
-        let missing = || io::Error::other("nothing to run yet");
-        let tenancy = desired.tenancy.ok_or_else(missing)?;
-        let (near, far) = std::os::unix::net::UnixStream::pair()?;
-        near.set_nonblocking(true)?;
-        let mut child = role::command("worker", &self.settings)
-            .descriptor(far.into(), CONTROL_FD)
-            .descriptor(OwnedFd::from(self.listener.try_clone()?), LISTENER_FD)
-            .descriptor(self.memory.descriptor().try_clone_to_owned()?, SHARED_FD)
-            .spawn()
-            .await?;
-        let printed = output::follow(&mut child, "worker", Some(self.number));
-        let (reader, writer) = UnixStream::from_std(near)?.into_split();
-        let (orders, queue) = mpsc::channel(ORDERS_MAX);
-        let pepper = tenancy.identity.key_pepper.expose();
-        let configure = Order::Configure(self.settings.for_worker(self.number, pepper));
-        // The queue is new and empty, so this does not wait.
-        let _ = orders.send(configure).await;
-        let pid = child.id();
+    async fn spawn(&self) -> io::Result<Worker> {
+        let tenancy = self.desired.borrow().tenancy.clone();
+        let tenancy = tenancy.ok_or_else(|| io::Error::other("nobody to work for yet"))?;
+        let worker = Worker::start(self, tenancy).await?;
         self.report(|status| {
             *status = SlotStatus {
-                pid,
+                pid: worker.pid,
                 deaths: status.deaths,
                 last_death: status.last_death.take(),
                 ..SlotStatus::default()
             };
         });
-        Ok(Worker {
-            pid,
-            child,
-            reader: FrameReader::new(reader),
-            orders,
-            writer: tokio::spawn(write(FrameWriter::new(writer), queue)),
-            printed,
-            tenancy,
-            meanings: Meanings::default(),
-            lines: Rate::new(PLUGIN_LINES_PER_SECOND_MAX),
-            running: None,
-            failed: BTreeSet::new(),
-            applying: None,
-            serial: 0,
-            keys_told: None,
-        })
+        Ok(worker)
     }
 
     /// Attends to a worker until it is gone. Gives whether the slot is to end.
@@ -213,7 +146,7 @@ impl Slot {
 
     async fn converse(&mut self, worker: &mut Worker, stop: &CancellationToken) -> End {
         loop {
-            let room = self.instruct(worker);
+            let room = worker.instruct(self.desired.borrow_and_update().clone());
             tokio::select! {
                 report = worker.reader.next::<Report>() => match report {
                     Ok(Some(report)) => self.take(worker, report),
@@ -227,36 +160,6 @@ impl Slot {
                 () = stop.cancelled() => return End::Stopping,
             }
         }
-    }
-
-    /// Tells the worker what it does not know yet. Gives whether there was room for it.
-    fn instruct(&mut self, worker: &mut Worker) -> bool {
-        let desired = self.desired.borrow_and_update().clone();
-        if let Some(keys) = &desired.keys
-            && worker.keys_told.as_ref() != Some(keys)
-        {
-            let order = Order::Keys {
-                path: keys.path.clone(),
-                epoch: keys.epoch,
-            };
-            if worker.orders.try_send(order).is_err() {
-                return false;
-            }
-            worker.keys_told = Some(keys.clone());
-        }
-        let Some((serial, effective)) = desired.generation else {
-            return true;
-        };
-        if worker.applying.is_some() || worker.serial == serial {
-            return true;
-        }
-        let difference = effective.difference(worker.running.as_deref(), &worker.failed);
-        worker.meanings.learn(&effective);
-        if worker.orders.try_send(Order::Apply(difference)).is_err() {
-            return false;
-        }
-        worker.applying = Some((serial, effective));
-        true
     }
 
     fn take(&self, worker: &mut Worker, report: Report) {
@@ -390,17 +293,6 @@ impl Slot {
                 change(status);
             }
         });
-    }
-}
-
-/// Sends orders. Ends when the worker is gone or the slot has dropped its end.
-async fn write(mut writer: FrameWriter<OwnedWriteHalf>, mut queue: mpsc::Receiver<Order>) {
-    while let Some(order) = queue.recv().await {
-        if let Err(e) = writer.send(&order).await {
-            // Said by the reading side, which sees the same end.
-            tracing::debug!("send an order: {e}");
-            return;
-        }
     }
 }
 

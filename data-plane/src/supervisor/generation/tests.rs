@@ -1,3 +1,5 @@
+//! Tests of composing generations: what is held, what is refused, what is told.
+
 use serde_json::json;
 
 use super::*;

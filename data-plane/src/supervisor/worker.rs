@@ -1,0 +1,132 @@
+//! A worker process as its slot holds it: the child, its control socket, and what it was told.
+//!
+//! Invariant: orders go out in the order of generations, one `Apply` at a time, each as the difference
+//! from what the worker has said it runs.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::culprit::Meanings;
+use super::generation::Effective;
+use super::output::{self, Printed, Rate};
+use super::pool::Desired;
+use super::role;
+use super::slot::Slot;
+use crate::frames::{FrameReader, FrameWriter};
+use crate::protocol::{CONTROL_FD, LISTENER_FD, Order, SHARED_FD};
+use crate::source::{KeyIndex, Tenancy};
+
+/// Orders on their way to a worker, at most.
+const ORDERS_MAX: usize = 16;
+/// Lines of plugins of one slot in a second, at most.
+const PLUGIN_LINES_PER_SECOND_MAX: u32 = 1000;
+
+/// A running worker and what it was told.
+pub(super) struct Worker {
+    pub(super) pid: Option<u32>,
+    pub(super) child: Child,
+    pub(super) reader: FrameReader<OwnedReadHalf>,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) writer: JoinHandle<()>,
+    pub(super) printed: Printed,
+    pub(super) tenancy: Arc<Tenancy>,
+    pub(super) meanings: Meanings,
+    pub(super) lines: Rate,
+    /// What it runs, once it has said so.
+    pub(super) running: Option<Arc<Effective>>,
+    /// APIs of it that it could not bring there: they are told again with the next generation.
+    pub(super) failed: BTreeSet<String>,
+    /// What it was told and has not answered: serial and generation.
+    pub(super) applying: Option<(u64, Arc<Effective>)>,
+    pub(super) serial: u64,
+    keys_told: Option<KeyIndex>,
+}
+
+impl Worker {
+    /// Starts a worker for a slot and tells it what does not change.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(super) async fn start(slot: &Slot, tenancy: Arc<Tenancy>) -> io::Result<Self> {
+        let (near, far) = std::os::unix::net::UnixStream::pair()?;
+        near.set_nonblocking(true)?;
+        let mut child = role::command("worker", &slot.settings)
+            .descriptor(far.into(), CONTROL_FD)
+            .descriptor(OwnedFd::from(slot.listener.try_clone()?), LISTENER_FD)
+            .descriptor(slot.memory.descriptor().try_clone_to_owned()?, SHARED_FD)
+            .spawn()
+            .await?;
+        let printed = output::follow(&mut child, "worker", Some(slot.number));
+        let (reader, writer) = UnixStream::from_std(near)?.into_split();
+        let (orders, queue) = mpsc::channel(ORDERS_MAX);
+        let pepper = tenancy.identity.key_pepper.expose();
+        let configure = Order::Configure(slot.settings.for_worker(slot.number, pepper));
+        // The queue is new and empty, so this does not wait.
+        let _ = orders.send(configure).await;
+        let pid = child.id();
+        Ok(Self {
+            pid,
+            child,
+            reader: FrameReader::new(reader),
+            orders,
+            writer: tokio::spawn(write(FrameWriter::new(writer), queue)),
+            printed,
+            tenancy,
+            meanings: Meanings::default(),
+            lines: Rate::new(PLUGIN_LINES_PER_SECOND_MAX),
+            running: None,
+            failed: BTreeSet::new(),
+            applying: None,
+            serial: 0,
+            keys_told: None,
+        })
+    }
+
+    /// Tells the worker what it does not know yet. Gives whether there was room for it.
+    pub(super) fn instruct(&mut self, desired: Desired) -> bool {
+        if let Some(keys) = &desired.keys
+            && self.keys_told.as_ref() != Some(keys)
+        {
+            let order = Order::Keys {
+                path: keys.path.clone(),
+                epoch: keys.epoch,
+            };
+            if self.orders.try_send(order).is_err() {
+                return false;
+            }
+            self.keys_told = Some(keys.clone());
+        }
+        let Some((serial, effective)) = desired.generation else {
+            return true;
+        };
+        if self.applying.is_some() || self.serial == serial {
+            return true;
+        }
+        let difference = effective.difference(self.running.as_deref(), &self.failed);
+        self.meanings.learn(&effective);
+        if self.orders.try_send(Order::Apply(difference)).is_err() {
+            return false;
+        }
+        self.applying = Some((serial, effective));
+        true
+    }
+}
+
+/// Sends orders. Ends when the worker is gone or the slot has dropped its end.
+async fn write(mut writer: FrameWriter<OwnedWriteHalf>, mut queue: mpsc::Receiver<Order>) {
+    while let Some(order) = queue.recv().await {
+        if let Err(e) = writer.send(&order).await {
+            // Said by the reading side, which sees the same end.
+            tracing::debug!("send an order: {e}");
+            return;
+        }
+    }
+}
