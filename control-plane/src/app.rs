@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_domain::{Clock, Limits};
 use gantry_telemetry::Secret;
@@ -11,7 +12,6 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::access_token::AccessToken;
@@ -21,6 +21,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ServerConfig, TlsConfig};
 use crate::deploy::Deployments;
 use crate::grpc::{Authority, Services, routes};
+use crate::incoming::incoming;
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::metadata::{Metadata, MetadataError};
@@ -28,6 +29,9 @@ use crate::publish::{PublishError, Publisher, SWEEP_INTERVAL};
 use crate::refusal::chain;
 use crate::signals::{Revocations, Wakes};
 use crate::sync::Gateways;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the control plane does not start or ended.
 #[derive(Debug, Error)]
@@ -158,7 +162,7 @@ impl App {
             .layer(authority)
             .add_routes(routes)
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                incoming(listener, self.config.connections_max),
                 async move { ended.cancelled().await },
             );
         let stopping = async {
@@ -232,7 +236,12 @@ fn server(config: &ServerConfig) -> Result<Server, AppError> {
         .concurrency_limit_per_connection(calls as usize);
     match &config.tls {
         None => Ok(server),
-        Some(tls) => Ok(server.tls_config(ServerTlsConfig::new().identity(identity(tls)?))?),
+        Some(tls) => {
+            let tls = ServerTlsConfig::new()
+                .identity(identity(tls)?)
+                .timeout(HANDSHAKE_TIMEOUT);
+            Ok(server.tls_config(tls)?)
+        }
     }
 }
 

@@ -27,4 +27,5 @@ pub mod signals;
 pub mod blob;
 pub mod metadata;
 
+mod incoming;
 mod random;

@@ -29,6 +29,8 @@ pub struct ServerConfig {
     pub keepalive_interval: Duration,
     /// `keepalive_timeout_ms`: how long it may take to answer.
     pub keepalive_timeout: Duration,
+    /// `connections_max`: connections at once.
+    pub connections_max: usize,
     /// `calls_per_connection_max`: calls in progress on one connection.
     pub calls_per_connection_max: u32,
 }
@@ -81,6 +83,7 @@ impl ServerConfig {
             shutdown_timeout: millis(source, "server.shutdown_timeout_ms", 10_000),
             keepalive_interval: millis(source, "server.keepalive_interval_ms", 20_000),
             keepalive_timeout: millis(source, "server.keepalive_timeout_ms", 20_000),
+            connections_max: source.setting("server.connections_max", 16_384),
             calls_per_connection_max: source.setting("server.calls_per_connection_max", 256),
         }
     }

@@ -87,3 +87,21 @@ fn file_that_is_no_toml_is_named() {
     let errors = read("server = [", &[], &[]).unwrap_err();
     assert!(errors[0].contains("config.toml"), "{errors:?}");
 }
+
+#[test]
+fn example_file_says_what_is_the_default_anyway() {
+    let example = include_str!("../../../deploy/control-plane.toml");
+    let (example, bare) = (read(example, &[], &[]).unwrap(), read("", &[], &[]).unwrap());
+    let values = |config: &Config| -> Vec<_> {
+        let settings = config.settings.iter();
+        settings
+            .map(|setting| (setting.path, setting.value.clone()))
+            .collect()
+    };
+    assert_eq!(values(&example), values(&bare));
+    for setting in &bare.settings {
+        let name = setting.path.rsplit('.').next().unwrap();
+        let file = include_str!("../../../deploy/control-plane.toml");
+        assert!(file.contains(name), "the example does not name {name}");
+    }
+}
