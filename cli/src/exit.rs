@@ -78,7 +78,7 @@ impl Exit {
             | BundleError::Entry { .. }
             | BundleError::ManifestMissing
             | BundleError::Manifest(_) => Self::Unverified,
-            BundleError::TooLarge { .. } => Self::Exhausted,
+            BundleError::Headers | BundleError::TooLarge { .. } => Self::Exhausted,
         }
     }
 }

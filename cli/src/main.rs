@@ -1,7 +1,7 @@
 //! `gantry`: the command line.
 //!
 //! One file per verb under [`commands`]. Data goes to standard output, in the shapes that the verb
-//! declares; words and progress go to standard error, both through a [`Printer`](printer::Printer).
+//! declares; words and progress go to standard error, both through a [`Printer`].
 //! The exit code comes from one table, [`exit`].
 //!
 //! Invariants: no secret is taken from or put into an address; nothing but the wanted data reaches

@@ -5,9 +5,11 @@
 //! that contradict each other). Each is refused before or while it happens; nothing is written outside
 //! the folder that was given.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::rc::Rc;
 
 use gantry_domain::{FileName, Limits};
 use zip::read::ZipFile;
@@ -23,6 +25,8 @@ const RATIO_MAX: u64 = 200;
 const RATIO_FREE_BYTES: u64 = 1 << 20;
 /// Bytes of headers per file, at most, beside the content.
 const HEADER_BYTES_MAX: u64 = 64 << 10;
+/// Bytes that finding the directory of entries may take, at most.
+const SEARCH_BYTES_MAX: u64 = 1 << 20;
 /// The bits of a Unix mode that tell the kind of file, and their value for a regular one.
 const MODE_KIND: u32 = 0o170_000;
 const MODE_REGULAR: u32 = 0o100_000;
@@ -39,11 +43,20 @@ pub(crate) fn unpack(
         .metadata()
         .map_err(|e| BundleError::unreadable(path, e))?
         .len();
-    // Bounds what the directory of entries, read as a whole, can take.
-    let size_max = limits.bundle_bytes_max + entries_max * HEADER_BYTES_MAX;
-    within("bytes of the archive", size, size_max)?;
+    let headers_max = entries_max * HEADER_BYTES_MAX;
+    within(
+        "bytes of the archive",
+        size,
+        limits.bundle_bytes_max + headers_max,
+    )?;
     let malformed = |e: ZipError| refuse(path, e);
-    let mut zip = ZipArchive::new(archive).map_err(malformed)?;
+    let left = Rc::new(Cell::new(headers_max + SEARCH_BYTES_MAX));
+    let metered = Metered {
+        file: archive,
+        left: Rc::clone(&left),
+    };
+    let mut zip = ZipArchive::new(metered).map_err(malformed)?;
+    left.set(u64::MAX);
     within("entries of the archive", zip.len() as u64, entries_max)?;
     let names = check_names(&zip)?;
     zip.validate_header_consistency().map_err(malformed)?;
@@ -62,6 +75,29 @@ pub(crate) fn unpack(
     Ok(names)
 }
 
+/// Gives up after so many bytes: the directory of entries is read as a whole, and says itself how long
+/// it is.
+struct Metered {
+    file: File,
+    left: Rc<Cell<u64>>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        let left = self.left.get().checked_sub(count as u64);
+        let left = left.ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        self.left.set(left);
+        Ok(count)
+    }
+}
+
+impl Seek for Metered {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
 fn within(what: &str, found: u64, max: u64) -> Result<(), BundleError> {
     if found <= max {
         return Ok(());
@@ -75,6 +111,7 @@ fn within(what: &str, found: u64, max: u64) -> Result<(), BundleError> {
 
 fn refuse(path: &Path, e: ZipError) -> BundleError {
     match e {
+        ZipError::Io(e) if e.kind() == io::ErrorKind::FileTooLarge => BundleError::Headers,
         ZipError::Io(e) if e.kind() != io::ErrorKind::UnexpectedEof => {
             BundleError::unreadable(path, e)
         }
@@ -95,7 +132,7 @@ fn entry_error(entry: &str, code: &'static str, expected: &str, found: &str) -> 
 }
 
 /// A bundle is flat, so every name is a plain file name: with that, no path leaves the folder.
-fn check_names(zip: &ZipArchive<File>) -> Result<Vec<FileName>, BundleError> {
+fn check_names(zip: &ZipArchive<Metered>) -> Result<Vec<FileName>, BundleError> {
     if zip.has_duplicate_names() {
         let duplicate = "several entries of one name";
         return Err(entry_error(
@@ -115,7 +152,7 @@ fn check_names(zip: &ZipArchive<File>) -> Result<Vec<FileName>, BundleError> {
 }
 
 fn unpack_entry(
-    mut entry: ZipFile<'_, File>,
+    mut entry: ZipFile<'_, Metered>,
     name: &FileName,
     out: &Path,
     bytes_max: u64,
@@ -163,7 +200,7 @@ fn refuse_content(archive: &Path, name: &FileName, e: &io::Error) -> BundleError
     }
 }
 
-fn check_kind(entry: &ZipFile<'_, File>, name: &FileName) -> Result<(), BundleError> {
+fn check_kind(entry: &ZipFile<'_, Metered>, name: &FileName) -> Result<(), BundleError> {
     let refuse = |code, expected, found| Err(entry_error(name.as_str(), code, expected, found));
     if entry.is_symlink() {
         return refuse("ENTRY_NOT_A_FILE", "a regular file", "a symbolic link");

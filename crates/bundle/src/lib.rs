@@ -1,8 +1,8 @@
 //! Bundles as bytes: what may come in, and what it is.
 //!
-//! [`hash`] counts and hashes while bytes pass. [`inspect`] decides from a library's bytes alone
+//! [`hash`] counts and hashes while bytes pass. [`mod@inspect`] decides from a library's bytes alone
 //! whether a gateway could load it, and for which target. [`source`] reads a bundle from a folder or a
-//! zip archive under [`Limits`](gantry_domain::Limits), and [`pack`] writes the archive.
+//! zip archive under [`Limits`](gantry_domain::Limits), and [`mod@pack`] writes the archive.
 //!
 //! Invariants: nothing here runs or maps a library; no input, however hostile, panics or takes more
 //! memory or disk than the limits say; a refusal names the file and what was expected.

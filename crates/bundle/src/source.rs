@@ -62,6 +62,9 @@ pub enum BundleError {
     /// The manifest is not legal, or does not fit the files.
     #[error("{MANIFEST}: {}", list(.0))]
     Manifest(Vec<FieldError>),
+    /// An archive whose list of entries is longer than any bundle's.
+    #[error("headers of the archive: expected those of a bundle's files, found far more")]
+    Headers,
     /// More than the limits allow.
     #[error("{what}: expected at most {max}, found {found}")]
     TooLarge {
@@ -84,7 +87,7 @@ impl BundleError {
             Self::Entry { code, .. } => code,
             Self::ManifestMissing => "MANIFEST_MISSING",
             Self::Manifest(_) => "MANIFEST_INVALID",
-            Self::TooLarge { .. } => "TOO_LARGE",
+            Self::Headers | Self::TooLarge { .. } => "TOO_LARGE",
         }
     }
 

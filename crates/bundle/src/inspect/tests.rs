@@ -1,3 +1,5 @@
+//! Every refusal with a real library that is wrong in one way, and bytes that are wrong in many.
+
 use super::*;
 use crate::fixture::{PLUGIN, Workshop};
 

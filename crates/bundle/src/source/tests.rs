@@ -1,3 +1,5 @@
+//! Bundles as people make them, and archives as attackers do.
+
 use std::io::{Cursor, Write};
 
 use zip::write::SimpleFileOptions;
@@ -173,6 +175,18 @@ fn archive_without_manifest_or_with_a_stranger_is_refused() {
     assert_eq!(refusal(&zip_of(&entries)), "TOO_LARGE");
     assert_eq!(refusal(b"no archive at all"), "ARCHIVE_MALFORMED");
     assert_eq!(refusal(b""), "ARCHIVE_MALFORMED");
+}
+
+#[test]
+fn directory_of_entries_beyond_any_bundle_is_refused_before_it_is_read() {
+    let options = SimpleFileOptions::default();
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for i in 0..30_000 {
+        zip.start_file(format!("{i}.so"), options).unwrap();
+    }
+    let error = open_zip(&zip.finish().unwrap().into_inner()).unwrap_err();
+    assert_eq!(error.code(), "TOO_LARGE");
+    assert!(error.to_string().contains("headers"), "{error}");
 }
 
 #[test]
