@@ -193,7 +193,8 @@ impl Admitter {
             match obtained {
                 Ok(_) => drop(self.proven.insert(digest)),
                 Err(failure) => {
-                    retry |= failure.code.starts_with("FETCH_");
+                    // Wrong bytes may be what something on the way made of the right ones.
+                    retry |= failure.code.starts_with("FETCH_") || failure.code == "LIBRARY_DIGEST";
                     admission.failed_libraries.insert(digest, failure);
                 }
             }

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use gantry_domain::json::canonical;
-use gantry_domain::{Digest, Revision};
+use gantry_domain::{Digest, Pin, Platform, Revision};
 use gantry_proto::v1::sync_service_server::{SyncService, SyncServiceServer};
 use gantry_proto::{convert, v1};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -30,6 +30,11 @@ struct Said {
     reports: Vec<v1::GatewayReport>,
     resyncs: usize,
     documents: BTreeMap<Digest, Vec<u8>>,
+    artifacts: BTreeMap<String, Vec<u8>>,
+    /// Bytes after which a library's stream ends, whatever is left.
+    stream_bytes_max: Option<usize>,
+    /// Where streams of libraries began.
+    offsets: Vec<u64>,
     connection: Option<Messages>,
 }
 
@@ -106,6 +111,51 @@ impl Control {
             self.look(|said| said.documents.insert(Digest::of(&body), body.into_bytes()));
         }
         revision
+    }
+
+    /// Adds a bundle of one library with one function at `pre` to a revision. Its bytes are `promised`
+    /// by the release and `given` when they are fetched.
+    pub(crate) fn offer_bundle(
+        &self,
+        revision: &mut Revision,
+        promised: &[u8],
+        given: &[u8],
+    ) -> Digest {
+        let digest = Digest::of(promised);
+        let sha256 = digest.to_string();
+        let note = json!({"abi": {"major": 0, "minor": 1}, "language": "c", "sdk": "", "name": "hooks",
+            "version": "1.0.0", "functions": [{"name": "Pre", "hooks": ["pre"], "flags": []}]});
+        let manifest = json!({"name": "hooks", "version": "1.0.0", "file_list": ["hooks.so"],
+            "sha256": {"hooks.so": sha256},
+            "custom_middleware": {"driver": "goplugin", "pre": [{"name": "Pre", "path": "hooks.so"}]}});
+        let platform = Platform::current().to_string();
+        let release = canonical(
+            &json!({"tenant": "acme", "manifest": manifest, "artifacts": [
+            {"file": "hooks.so", "sha256": sha256, "size_bytes": promised.len(), "platform": platform,
+             "note": note, "key": "k"}]}),
+        );
+        let pin = Pin {
+            version: "1.0.0".parse().unwrap(),
+            release: Digest::of(&release),
+            weight: 100,
+        };
+        revision.pins.insert("hooks".parse().unwrap(), vec![pin]);
+        self.look(|said| {
+            said.documents
+                .insert(Digest::of(&release), release.into_bytes());
+            said.artifacts.insert(sha256, given.to_vec());
+        });
+        digest
+    }
+
+    /// Ends streams of libraries early from now on.
+    pub(crate) fn break_streams_after(&self, bytes: usize) {
+        self.look(|said| said.stream_bytes_max = Some(bytes));
+    }
+
+    /// Where streams of libraries began.
+    pub(crate) fn offsets(&self) -> Vec<u64> {
+        self.look(|said| said.offsets.clone())
     }
 
     /// Sends the differences between two revisions.
@@ -240,8 +290,31 @@ impl SyncService for Service {
 
     async fn fetch_artifact(
         &self,
-        _: Request<v1::FetchArtifactRequest>,
+        request: Request<v1::FetchArtifactRequest>,
     ) -> Result<Response<Self::FetchArtifactStream>, Status> {
-        Err(Status::not_found("no artifacts here"))
+        let request = request.into_inner();
+        let mut said = self.0.lock().unwrap();
+        said.offsets.push(request.offset);
+        let bytes = said
+            .artifacts
+            .get(&request.sha256)
+            .ok_or_else(|| Status::not_found("artifact"))?;
+        let left = &bytes[usize::try_from(request.offset).unwrap()..];
+        let left = &left[..left.len().min(said.stream_bytes_max.unwrap_or(usize::MAX))];
+        let (sender, receiver) = mpsc::channel(left.len().max(1));
+        let mut offset = request.offset;
+        for data in left.chunks(4) {
+            let size_bytes = bytes.len() as u64;
+            let chunk = v1::ArtifactChunk {
+                offset,
+                size_bytes,
+                data: data.to_vec().into(),
+            };
+            sender
+                .try_send(Ok(chunk))
+                .map_err(|_| Status::internal("full"))?;
+            offset += data.len() as u64;
+        }
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }

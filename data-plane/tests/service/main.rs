@@ -10,4 +10,5 @@ mod configuration;
 mod control;
 mod gateway;
 mod last_known_good;
+mod libraries;
 mod sync;
