@@ -4,7 +4,8 @@
 //!
 //! A function continues, answers (which ends the chain, and response functions do not run), or fails
 //! (which ends it with 500). What fails in a response function lets no byte of the upstream's answer
-//! out. A path that a function changed goes upstream and does not route again.
+//! out. Headers that request functions put on the response are on it in the end, whoever answers: a
+//! browser could not even read a refusal whose cross-origin headers got lost. A path that a function changed goes upstream and does not route again.
 //!
 //! Where an auth function and a consumer key are both asked for, the function comes first and both must
 //! agree. The function's session stays; the key's document is the session where no function set one.
@@ -37,13 +38,20 @@ use crate::sys::slot::Counter;
 enum End {
     /// A function answered.
     Answered(Box<Exchange>),
-    /// The gateway answers.
-    Refused(Refusal),
+    /// The gateway answers, with the headers that functions put on the response so far.
+    Refused(Refusal, HeaderMap),
 }
 
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl End {
+    fn refused(refusal: Refusal, exchange: Box<Exchange>) -> Self {
+        Self::Refused(refusal, exchange.response_headers)
+    }
+
+    fn response(self) -> Response<AnswerBody> {
+        match self {
+            Self::Answered(exchange) => function_answer(*exchange),
+            Self::Refused(refusal, early) => refusal.response_with(early),
+        }
     }
 }
 
@@ -114,16 +122,18 @@ async fn hooked(
     let asked = exchange.method.clone();
     let mut exchange = match request_hooks(worker, serving, exchange).await {
         Ok(exchange) => exchange,
-        Err(End::Answered(exchange)) => return Ok(function_answer(*exchange)),
-        Err(End::Refused(refusal)) => return Err(refusal),
+        Err(end) => return Ok(end.response()),
     };
     if serving.strip_listen_path {
         exchange.path = stripped(&exchange.path, &api.prefix);
     }
-    let path = serving
+    let early = std::mem::take(&mut exchange.response_headers);
+    let Some(path) = serving
         .target
         .path_and_query(&exchange.path, exchange.query.as_deref())
-        .ok_or(Refusal::PluginFailed)?;
+    else {
+        return Ok(Refusal::PluginFailed.response_with(early));
+    };
     let watched = !serving.functions.at(Hook::Response).is_empty();
     let headers = if watched {
         exchange.headers.clone()
@@ -136,12 +146,15 @@ async fn hooked(
         headers,
         body,
     };
-    let (mut head, body) = forward(serving, client, outgoing).await?;
-    let early = std::mem::take(&mut exchange.response_headers);
-    headers::merge_early(&mut head.headers, early);
+    let (mut head, body) = match forward(serving, client, outgoing).await {
+        Ok(answer) => answer,
+        Err(refusal) => return Ok(refusal.response_with(early)),
+    };
     if !watched {
+        headers::merge_early(&mut head.headers, early);
         return Ok(finish(&asked, head, body));
     }
+    headers::merge_early(&mut head.headers, early.clone());
     exchange.status = Some(head.status);
     exchange.response_headers = std::mem::take(&mut head.headers);
     match run(worker, serving, Hook::Response, exchange).await {
@@ -151,7 +164,8 @@ async fn hooked(
             Ok(finish(&asked, head, body))
         }
         Err(End::Answered(exchange)) => Ok(function_answer(*exchange)),
-        Err(End::Refused(refusal)) => Err(refusal),
+        // By now the exchange holds headers of the upstream's, which must not get out.
+        Err(End::Refused(refusal, _)) => Ok(refusal.response_with(early)),
     }
 }
 
@@ -192,12 +206,17 @@ async fn request_hooks(
     {
         exchange = run(worker, serving, Hook::Auth, exchange).await?;
         if *plugin && exchange.session.is_none() {
-            return Err(refuse_access(worker, Refusal::SessionMissing).into());
+            let refusal = refuse_access(worker, Refusal::SessionMissing);
+            return Err(End::refused(refusal, exchange));
         }
-        let key = check_key(worker, token_header.as_ref(), &exchange.headers)?;
+        let key = match check_key(worker, token_header.as_ref(), &exchange.headers) {
+            Ok(key) => key,
+            Err(refusal) => return Err(End::refused(refusal, exchange)),
+        };
         exchange.session = exchange.session.take().or(key);
         if exchange.session.is_none() {
-            return Err(refuse_access(worker, Refusal::SessionMissing).into());
+            let refusal = refuse_access(worker, Refusal::SessionMissing);
+            return Err(End::refused(refusal, exchange));
         }
         exchange = run(worker, serving, Hook::PostAuth, exchange).await?;
     }
@@ -230,13 +249,17 @@ async fn run(
 ) -> Result<Box<Exchange>, End> {
     for function in serving.functions.at(hook) {
         let verdict;
-        (exchange, verdict) = worker.call(function, exchange).await?;
+        (exchange, verdict) = match worker.call(function, exchange).await {
+            Ok(called) => called,
+            // The exchange went with the call that was not made.
+            Err(refusal) => return Err(End::Refused(refusal, HeaderMap::new())),
+        };
         match verdict {
             Verdict::Continue => {}
             Verdict::Respond => return Err(End::Answered(exchange)),
             Verdict::Failed(failure) => {
                 report_failure(worker, function, &exchange, &failure);
-                return Err(End::Refused(Refusal::PluginFailed));
+                return Err(End::refused(Refusal::PluginFailed, exchange));
             }
         }
     }

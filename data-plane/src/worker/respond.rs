@@ -4,8 +4,8 @@
 //! the log. Codes are stable.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::body::AnswerBody;
 
@@ -158,6 +158,18 @@ impl Refusal {
             // RFC 9110 section 11.6.1 wants a challenge with this status.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response
+    }
+
+    /// The same with headers that functions put on the response; where both have one, ours stays,
+    /// because it speaks of our body.
+    pub fn response_with(self, mut early: HeaderMap) -> Response<AnswerBody> {
+        let mut response = self.response();
+        for (name, value) in response.headers() {
+            early.insert(name, value.clone());
+        }
+        early.remove(CONTENT_ENCODING);
+        *response.headers_mut() = early;
         response
     }
 }

@@ -426,3 +426,48 @@ fn upgrade_needs_only_the_plugins_compiled_for_the_new_version_before_it() {
     let stored = lab.project.admin.json(&["api", "get", "test"]).unwrap();
     assert_eq!(stored, put["definition"], "the definition was not touched");
 }
+
+#[test]
+fn headers_set_early_are_on_the_final_response_whoever_gives_it() {
+    let lab = Lab::start();
+    lab.deploy_faulty();
+    lab.deploy_hooks();
+    let gateway = lab.gateway();
+    let put = |hooks: &[(&str, &[(&str, &str)])], switches: &serde_json::Value| {
+        let mut all: Vec<(&str, &[(&str, &str)])> =
+            vec![("pre", &[("AddTraceHeader", "hooks.so")])];
+        all.extend_from_slice(hooks);
+        let mut fields = switches.clone();
+        fields["custom_middleware"] = middleware(&all);
+        lab.put(&gateway, &fields);
+        let answer = get(&gateway, "/api/x");
+        assert_eq!(
+            answer.header("x-gantry-first"),
+            "example-hooks 1.0.0",
+            "{answer:?}"
+        );
+        answer.status
+    };
+    let open = json!({"use_keyless": true});
+    assert_eq!(put(&[], &open), 200, "the upstream");
+    assert_eq!(
+        put(&[("post", &[("Echo", "faulty.so")])], &open),
+        200,
+        "a function"
+    );
+    assert_eq!(
+        put(&[], &json!({"use_keyless": false})),
+        401,
+        "the gateway, because a key is missing"
+    );
+    assert_eq!(
+        put(&[("post", &[("Panic", "faulty.so")])], &open),
+        500,
+        "the gateway, because a function failed"
+    );
+    assert_eq!(
+        put(&[("response", &[("FailResponse", "faulty.so")])], &open),
+        500,
+        "or failed at the end"
+    );
+}
