@@ -152,6 +152,7 @@ impl App {
         let authority = Authority::new(
             self.metadata.clone(),
             revocations.clone(),
+            tasks.clone(),
             self.config.call_timeout,
         );
         tasks.spawn(sweep(self.publisher.clone(), shutdown.clone()));
@@ -214,13 +215,10 @@ impl App {
                 self.blobs.clone(),
                 clock.clone(),
                 limits.clone(),
-                (links.clone(), wakes),
+                (links, wakes),
                 shutdown.clone(),
             ),
-            metadata: metadata.clone(),
-            links,
             limits: limits.clone(),
-            clock: clock.clone(),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
         }

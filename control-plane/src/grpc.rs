@@ -13,7 +13,7 @@ mod sync;
 
 use std::sync::Arc;
 
-use gantry_domain::{Clock, Limits};
+use gantry_domain::Limits;
 use gantry_proto::MESSAGE_BYTES_MAX;
 use gantry_proto::descriptors::DESCRIPTOR_SET;
 use gantry_proto::v1::admin_service_server::AdminServiceServer;
@@ -30,8 +30,6 @@ use tonic::{Request, Status};
 use crate::admin::Admin;
 use crate::deploy::Deployments;
 use crate::keys::Keys;
-use crate::links::Links;
-use crate::metadata::Metadata;
 use crate::principal::Principal;
 use crate::publish::Publisher;
 use crate::refusal::Refuse;
@@ -46,10 +44,7 @@ pub(crate) struct Services {
     pub(crate) deployments: Deployments,
     pub(crate) keys: Keys,
     pub(crate) gateways: Gateways,
-    pub(crate) metadata: Metadata,
-    pub(crate) links: Links,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
 }
@@ -91,9 +86,7 @@ pub(crate) async fn routes(services: Services) -> Routes {
             DeployServiceServer,
             deploy::DeployApi {
                 deployments: services.deployments.clone(),
-                metadata: services.metadata,
-                links: services.links,
-                clock: services.clock,
+                gateways: services.gateways.clone(),
             }
         ))
         .add_service(bounded!(

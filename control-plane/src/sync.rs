@@ -21,7 +21,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::blob::{BlobKey, BlobStore};
-use crate::links::{Link, LinkRefused, Links};
+use crate::links::{Link, LinkRefused, LinkState, Links};
 use crate::metadata::{GatewayRow, Metadata};
 use crate::principal::Principal;
 use crate::refusal::chain;
@@ -159,6 +159,7 @@ impl Gateways {
             profile: hello.profile_encoded,
             report: Vec::new(),
             last_seen_at: self.clock.now(),
+            connected: true,
         };
         let gateways_max = self.limits.gateways_max;
         self.metadata
@@ -199,6 +200,33 @@ impl Gateways {
             key_pepper: row.key_pepper,
         };
         Ok((welcome, session))
+    }
+
+    /// The gateways of an environment that have ever connected, in the order of their ids.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn list(
+        &self,
+        who: &Principal,
+        environment: &EnvironmentName,
+        entries_max: usize,
+    ) -> Result<Vec<GatewayRow>, SyncError> {
+        let rows = self
+            .metadata
+            .gateways(&who.tenant, environment, None, entries_max);
+        let mut rows = rows.await?;
+        for row in &mut rows {
+            // What is known of a connected one by its stream is newer than its row.
+            if let LinkState::Connected { report } =
+                self.links.link_of(&who.tenant, environment, &row.gateway)
+            {
+                row.connected = true;
+                row.last_seen_at = self.clock.now();
+                row.report = report.unwrap_or_else(|| std::mem::take(&mut row.report));
+            }
+        }
+        Ok(rows)
     }
 
     /// A definition or release document of the caller's tenant.

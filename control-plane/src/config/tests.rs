@@ -91,7 +91,10 @@ fn file_that_is_no_toml_is_named() {
 #[test]
 fn example_file_says_what_is_the_default_anyway() {
     let example = include_str!("../../../deploy/control-plane.toml");
-    let (example, bare) = (read(example, &[], &[]).unwrap(), read("", &[], &[]).unwrap());
+    let (example, bare) = (
+        read(example, &[], &[]).unwrap(),
+        read("", &[], &[]).unwrap(),
+    );
     let values = |config: &Config| -> Vec<_> {
         let settings = config.settings.iter();
         settings

@@ -2,8 +2,8 @@
 //!
 //! The table comes from the descriptor set, so a method that says nothing about access is refused to
 //! everybody, and no handler can forget to ask. Reflection and health are open: they show what the
-//! `.proto` files show. Invariants: a handler runs with a [`Principal`] or not at all; when its token
-//! ends, a running call ends with it, streams too.
+//! `.proto` files show. Invariants: a handler runs with a [`Principal`] or not at all; when a token
+//! ends, its streams end, in both directions.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,6 +17,7 @@ use gantry_domain::{Right, RightSet};
 use gantry_proto::descriptors::{self, Access};
 use http::{HeaderMap, Request, Response, header};
 use thiserror::Error;
+use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -67,6 +68,9 @@ pub(super) enum AuthError {
     /// Repeat.
     #[error("the call took longer than {0} s")]
     Timeout(u64),
+    /// Nothing; the operators must look.
+    #[error("a call ended abnormally")]
+    Panicked(#[source] tokio::task::JoinError),
     /// See the store.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
@@ -81,6 +85,7 @@ impl Refuse for AuthError {
             }
             Self::Right { .. } | Self::NotOperator => Kind::Denied,
             Self::Timeout(_) => Kind::Unavailable,
+            Self::Panicked(_) => Kind::Internal,
             Self::Metadata(error) => error.kind(),
         }
     }
@@ -95,6 +100,7 @@ impl Refuse for AuthError {
             Self::Right { .. } => "RIGHT_MISSING",
             Self::NotOperator => "OPERATOR_ONLY",
             Self::Timeout(_) => "CALL_TIMEOUT",
+            Self::Panicked(_) => "INTERNAL",
             Self::Metadata(error) => error.code(),
         }
     }
@@ -109,6 +115,7 @@ struct Inner {
     methods: BTreeMap<String, Method>,
     metadata: Metadata,
     revocations: Revocations,
+    tasks: TaskTracker,
     call_timeout: Duration,
 }
 
@@ -122,7 +129,12 @@ struct Method {
 impl Authority {
     /// Decides by the descriptor set and a store's tokens. A call that the caller does not stream
     /// must begin to be answered within `call_timeout`.
-    pub fn new(metadata: Metadata, revocations: Revocations, call_timeout: Duration) -> Self {
+    pub fn new(
+        metadata: Metadata,
+        revocations: Revocations,
+        tasks: TaskTracker,
+        call_timeout: Duration,
+    ) -> Self {
         let mut access = descriptors::access_table();
         let pool = descriptors::pool();
         let methods = pool
@@ -140,6 +152,7 @@ impl Authority {
             methods: methods.collect(),
             metadata,
             revocations,
+            tasks,
             call_timeout,
         }))
     }
@@ -222,7 +235,7 @@ where
         + Clone
         + Send
         + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -251,6 +264,7 @@ where
 async fn guard<S>(authority: Authority, mut inner: S, mut request: Request<Body>) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
 {
     let refuse = |error: AuthError| status(&error).into_http();
     let path = request.uri().path();
@@ -274,22 +288,23 @@ where
     let mut revoked = Box::pin(revoked.wait(principal.token.clone()));
     request.extensions_mut().insert(principal);
     let call = inner.call(request);
-    let timeout = authority.0.call_timeout;
-    let expired = async {
-        if method.client_streaming {
-            std::future::pending::<()>().await;
-        } else {
-            tokio::time::sleep(timeout).await;
+    let answer = if method.client_streaming {
+        tokio::select! {
+            () = &mut revoked => return refuse(AuthError::Revoked),
+            answer = call => answer,
+        }
+    } else {
+        // What a caller has sent whole is done whole, also when the caller goes away or its token
+        // ends meanwhile: a change that is committed must also be told to those who wait for it.
+        let task = authority.0.tasks.spawn(call);
+        let timeout = authority.0.call_timeout;
+        match tokio::time::timeout(timeout, task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return refuse(AuthError::Panicked(error)),
+            Err(_) => return refuse(AuthError::Timeout(timeout.as_secs())),
         }
     };
-    let answer = tokio::select! {
-        () = &mut revoked => return refuse(AuthError::Revoked),
-        () = expired => return refuse(AuthError::Timeout(timeout.as_secs())),
-        answer = call => match answer {
-            Ok(answer) => answer,
-            Err(never) => match never {},
-        },
-    };
+    let Ok(answer) = answer;
     answer.map(|body| {
         let ended = status(&AuthError::Revoked);
         Body::new(RevocableBody::new(body, revoked, ended))

@@ -1,6 +1,6 @@
 //! `DeployService`: decode, call, encode.
 
-use gantry_domain::{Clock, EnvironmentName, Revision};
+use gantry_domain::EnvironmentName;
 use gantry_proto::convert::{field, optional, pins_to_wire, profile_from_wire};
 use gantry_proto::v1::deploy_service_server::DeployService;
 use gantry_proto::v1::{
@@ -16,9 +16,9 @@ use super::{caller, refuse};
 use crate::deploy::{
     DeployError, Deployments, ExplainFor, ExplainedCandidate, ExplainedFunction, Explanation,
 };
-use crate::links::{LinkState, Links};
-use crate::metadata::{GatewayRow, Metadata, MetadataError};
+use crate::metadata::{GatewayRow, MetadataError};
 use crate::principal::Principal;
+use crate::sync::Gateways;
 
 /// Bytes of all reports in one answer; a fleet beyond it is listed without artifacts.
 const REPORTS_BYTES_MAX: usize = 512 << 10;
@@ -28,9 +28,7 @@ const GATEWAYS_LISTED_MAX: usize = 1000;
 /// The service.
 pub(super) struct DeployApi {
     pub(super) deployments: Deployments,
-    pub(super) metadata: Metadata,
-    pub(super) links: Links,
-    pub(super) clock: std::sync::Arc<dyn Clock>,
+    pub(super) gateways: Gateways,
 }
 
 #[tonic::async_trait]
@@ -83,9 +81,10 @@ impl DeployService for DeployApi {
             .head(&who, &environment)
             .await
             .map_err(refuse)?;
-        Ok(Response::new(
-            self.gateways(&who, &environment, &head).await?,
-        ))
+        Ok(Response::new(ListGatewaysResponse {
+            gateways: self.list(&who, &environment).await?,
+            head_revision: head.number,
+        }))
     }
 
     async fn explain(
@@ -106,21 +105,16 @@ impl DeployService for DeployApi {
 }
 
 impl DeployApi {
-    async fn gateways(
+    async fn list(
         &self,
         who: &Principal,
         environment: &EnvironmentName,
-        head: &Revision,
-    ) -> Result<ListGatewaysResponse, Status> {
-        let rows = self
-            .metadata
-            .gateways(&who.tenant, environment, None, GATEWAYS_LISTED_MAX)
-            .await;
+    ) -> Result<Vec<GatewayStatus>, Status> {
+        let rows = self.gateways.list(who, environment, GATEWAYS_LISTED_MAX);
         let mut bytes = 0;
-        let mut gateways = Vec::new();
-        for row in rows.map_err(refuse)? {
-            let link = self.links.link_of(&who.tenant, environment, &row.gateway);
-            let mut gateway = self.gateway(&row, link).map_err(refuse)?;
+        let mut listed = Vec::new();
+        for row in rows.await.map_err(refuse)? {
+            let mut gateway = gateway(&row).map_err(refuse)?;
             bytes += gateway.encoded_len();
             if bytes > REPORTS_BYTES_MAX
                 && let Some(report) = &mut gateway.report
@@ -128,34 +122,9 @@ impl DeployApi {
                 report.artifacts.clear();
                 report.apis.clear();
             }
-            gateways.push(gateway);
+            listed.push(gateway);
         }
-        Ok(ListGatewaysResponse {
-            gateways,
-            head_revision: head.number,
-        })
-    }
-
-    /// What is known of a gateway: of a connected one from its link, of another one from its row.
-    fn gateway(&self, row: &GatewayRow, link: LinkState) -> Result<GatewayStatus, MetadataError> {
-        let (connected, reported) = match link {
-            LinkState::Absent => (false, None),
-            LinkState::Connected { report } => (true, report),
-        };
-        let report = reported.unwrap_or_else(|| row.report.clone());
-        let report = Some(report).filter(|report| !report.is_empty());
-        let report = report.map(|report| decode::<GatewayReport>("report", &report));
-        let last_seen_at = if connected {
-            self.clock.now()
-        } else {
-            row.last_seen_at
-        };
-        Ok(GatewayStatus {
-            profile: Some(decode("profile", &row.profile)?),
-            report: report.transpose()?,
-            connected,
-            last_seen_at_ms: last_seen_at.as_millis(),
-        })
+        Ok(listed)
     }
 
     async fn whom(
@@ -182,6 +151,17 @@ impl DeployApi {
             platform: field("platform", &request.platform).map_err(invalid)?,
         })
     }
+}
+
+fn gateway(row: &GatewayRow) -> Result<GatewayStatus, MetadataError> {
+    let report = Some(&row.report).filter(|report| !report.is_empty());
+    let report = report.map(|report| decode::<GatewayReport>("report", report));
+    Ok(GatewayStatus {
+        profile: Some(decode("profile", &row.profile)?),
+        report: report.transpose()?,
+        connected: row.connected,
+        last_seen_at_ms: row.last_seen_at.as_millis(),
+    })
 }
 
 fn decode<M: Message + Default>(column: &'static str, bytes: &[u8]) -> Result<M, MetadataError> {

@@ -48,23 +48,16 @@ impl HttpBody for RevocableBody {
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
-        // What is ready goes out first: an answer that is complete has been given.
-        let polled = Pin::new(inner).poll_frame(cx);
-        match polled {
-            Poll::Ready(Some(Ok(frame))) if !frame.is_data() => {
-                self.inner = None;
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                self.inner = None;
-                Poll::Ready(None)
-            }
-            polled => match self.revoked.as_mut().poll(cx) {
+        match Pin::new(inner).poll_frame(cx) {
+            // What is ready goes out first: an answer that is complete has been given, also the one
+            // to the call that ended the token.
+            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Pending => match self.revoked.as_mut().poll(cx) {
+                Poll::Pending => Poll::Pending,
                 Poll::Ready(()) => {
                     self.inner = None;
                     Poll::Ready(Some(Ok(self.trailers())))
                 }
-                Poll::Pending => polled,
             },
         }
     }

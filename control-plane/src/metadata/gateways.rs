@@ -16,6 +16,8 @@ pub struct GatewayRow {
     pub report: Vec<u8>,
     /// When it was last heard.
     pub last_seen_at: Timestamp,
+    /// Whether it has a stream; rows do not know, so it is false until someone who does says so.
+    pub connected: bool,
 }
 
 type GatewayTuple = (String, Vec<u8>, Vec<u8>, i64);
@@ -162,5 +164,6 @@ fn read((gateway, profile, report, at): GatewayTuple) -> Result<GatewayRow, Meta
         profile,
         report,
         last_seen_at: Timestamp::from_millis(at),
+        connected: false,
     })
 }

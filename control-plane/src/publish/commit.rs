@@ -118,11 +118,16 @@ impl Publisher {
         who: Option<&Principal>,
     ) -> Result<ReleaseRow, PublishError> {
         let document = self.blobs.read(key, 0, RELEASE_BYTES_MAX + 1).await?;
-        let release = Release::parse(&document).map_err(|errors| MetadataError::Corrupt {
+        let corrupt = |cause: String| MetadataError::Corrupt {
             table: "published objects",
             column: "document",
-            cause: format!("{key}: {}", summary(&errors)),
-        })?;
+            cause: format!("{key}: {cause}"),
+        };
+        let release = Release::parse(&document).map_err(|errors| corrupt(summary(&errors)))?;
+        let own = published_key(&release.tenant, release.bundle(), release.version());
+        if own != *key {
+            return Err(corrupt(format!("it is the document of {own}")).into());
+        }
         let row = ReleaseRow {
             release,
             published_at: self.clock.now(),

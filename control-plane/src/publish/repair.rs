@@ -8,6 +8,7 @@ use gantry_domain::{TenantId, Timestamp, UploadId};
 use super::{PublishError, Publisher};
 use crate::blob::{BlobKey, BlobPrefix};
 use crate::metadata::Deed;
+use crate::refusal::chain;
 
 /// How long an upload may rest before it is dropped.
 pub const UPLOAD_IDLE_MAX: Duration = Duration::from_hours(24);
@@ -17,10 +18,11 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 const PAGE_ENTRIES: usize = 500;
 
 impl Publisher {
-    /// Makes rows and objects agree again. Meant for the start, before anything is served.
+    /// Makes rows and objects agree again. Meant for the start, before anything is served. What
+    /// cannot be repaired is said and left: one tenant's damage must not keep all others waiting.
     ///
     /// # Errors
-    /// A store that fails. What was repaired until then stays repaired.
+    /// The store does not say which tenants there are.
     pub async fn repair(&self) -> Result<(), PublishError> {
         let mut after: Option<TenantId> = None;
         loop {
@@ -30,8 +32,14 @@ impl Publisher {
             };
             after = Some(last.tenant.clone());
             for row in &tenants {
-                self.roll_all_forward(&row.tenant).await?;
-                self.delete_orphans(&row.tenant).await?;
+                let forward = self.roll_all_forward(&row.tenant).await;
+                let orphans = self.delete_orphans(&row.tenant).await;
+                for error in [forward.err(), orphans.err()].into_iter().flatten() {
+                    tracing::error!(
+                        tenant.id = %row.tenant, error = %chain(&error),
+                        "could not repair what tenant {} has stored", row.tenant
+                    );
+                }
             }
         }
     }
@@ -88,8 +96,11 @@ impl Publisher {
                         .release(tenant, bundle, version)
                         .await?
                         .is_none()
+                    && let Err(error) = self.roll_forward(key, None).await
                 {
-                    self.roll_forward(key, None).await?;
+                    tracing::error!(
+                        object.key = %key, error = %chain(&error), "could not roll {key} forward"
+                    );
                 }
             }
         }

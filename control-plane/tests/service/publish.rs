@@ -4,7 +4,7 @@ use gantry_domain::{Digest, Limits};
 use gantry_proto::v1;
 use tonic::Code;
 
-use crate::support::{Bundle, Plugin, TestApp, codes, fields, reason};
+use crate::support::{Bundle, PATIENCE, Plugin, TestApp, codes, fields, reason};
 
 #[tokio::test]
 async fn push_is_published_under_the_documented_keys() {
@@ -351,6 +351,82 @@ async fn published_object_without_a_row_is_rolled_forward_at_the_start() {
     let again = app.as_token(&token).push(&bundle).await.unwrap();
     assert!(again.already_published);
     assert_eq!(again.release.unwrap().digest, release.digest);
+}
+
+#[tokio::test]
+async fn upload_of_a_revoked_token_is_ended_and_what_came_is_kept_for_another() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let issued = acme.token(&[v1::Right::Publish]).await;
+    let bundle = Bundle::simple("hooks", "1.0.0", &Plugin::SIMPLE.compile());
+    let upload = acme.begin(&bundle).await.unwrap().upload_id;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let chunk = bytes::Bytes::copy_from_slice(&bundle.bytes_of("hooks.so")[..1000]);
+    let first = v1::UploadFileRequest {
+        upload_id: upload.clone(),
+        file: "hooks.so".into(),
+        offset: 0,
+        chunk,
+    };
+    sender.send(first).await.unwrap();
+    let mut publish = app.as_token(&issued.secret).publish();
+    let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let sending = tokio::spawn(async move { publish.upload_file(stream).await });
+    // The first message has been taken when there is room for the next one.
+    sender.reserve().await.unwrap().send(v1::UploadFileRequest {
+        offset: 1000,
+        ..Default::default()
+    });
+    let staged = format!("t/acme/staging/{upload}/hooks.so");
+    let arrived = async {
+        while !app.objects().contains(&staged) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, arrived).await.unwrap();
+    let id = issued.token.unwrap().id;
+    acme.admin()
+        .revoke_token(v1::RevokeTokenRequest { id })
+        .await
+        .unwrap();
+    let ended = tokio::time::timeout(PATIENCE, sending)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(reason(&ended.unwrap_err()), "TOKEN_REVOKED");
+    let request = v1::GetUploadRequest { upload_id: upload };
+    let kept = async {
+        loop {
+            let files = acme
+                .publish()
+                .get_upload(request.clone())
+                .await
+                .unwrap()
+                .into_inner()
+                .files;
+            if files[0].committed_bytes > 0 {
+                return files[0].committed_bytes;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, kept).await.unwrap(), 1000);
+}
+
+#[tokio::test]
+async fn damage_of_one_tenant_keeps_no_other_from_being_served() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let token = acme.token(&[v1::Right::Publish]).await.secret;
+    let damaged = app.objects_dir().join("t/acme/published/broken");
+    std::fs::create_dir_all(&damaged).unwrap();
+    std::fs::write(damaged.join("1.0.0.json"), "{}").unwrap();
+    let app = app.stop().await.start().await;
+    let bundle = Bundle::simple("hooks", "1.0.0", &Plugin::SIMPLE.compile());
+    app.as_token(&token).push(&bundle).await.unwrap();
+    let broken = Bundle::simple("broken", "1.0.0", &Plugin::SIMPLE.compile());
+    let refusal = app.as_token(&token).push(&broken).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::Internal);
 }
 
 #[tokio::test]

@@ -168,3 +168,23 @@ async fn changes_are_kept_with_who_made_them_and_without_secrets() {
         ("tenant.create", "acme")
     );
 }
+
+#[tokio::test]
+async fn token_that_revokes_itself_gets_its_answer_and_nothing_after_it() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let admin = acme.token(&[v1::Right::Admin]).await;
+    let own = app.as_token(&admin.secret);
+    let id = admin.token.unwrap().id;
+    let revoked = own
+        .admin()
+        .revoke_token(v1::RevokeTokenRequest { id })
+        .await;
+    assert!(revoked.unwrap().into_inner().token.unwrap().revoked_at_ms > 0);
+    let refusal = own
+        .admin()
+        .who_am_i(v1::WhoAmIRequest {})
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&refusal), "TOKEN_REVOKED");
+}
