@@ -1,7 +1,8 @@
 //! Configuration: a TOML file, then `GANTRY_*` variables, then flags; the later one wins.
 //!
 //! Responsible for turning all of it into checked values, with every mistake reported at once. Unknown
-//! keys are mistakes: a misspelt limit must not silently be the default. Invariant: nothing reads the
+//! keys are mistakes: a misspelt limit must not silently be the default. (Unknown variables are not:
+//! other programs of Gantry have some, and orchestrators set more.) Invariant: nothing reads the
 //! environment after [`Config::read`].
 
 mod limits;

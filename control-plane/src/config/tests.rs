@@ -54,6 +54,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
 fn every_mistake_is_reported_at_once() {
     let file = "[server]\nlistn = 'x'\nlisten = 'here'\ntls_key_file = 'key.pem'\n[limits]\napis_max = [1]\nkeys_max = -1";
     let errors = read(file, &[("GANTRY_LOG_FORMAT", "xml")], &[]).unwrap_err();
+    assert_eq!(errors.len(), 6, "{errors:#?}");
     for part in [
         "server.listn: no such setting (from the file)",
         "server.listen: expected another value (invalid socket address syntax), found \"here\" (from the file)",
