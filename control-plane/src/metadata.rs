@@ -6,6 +6,7 @@
 //! bound to one tenant, except the look-up of a token by its id, which is what names the tenant.
 
 mod audit;
+mod dump;
 mod environments;
 mod gateways;
 mod keys;

@@ -17,6 +17,8 @@ pub enum Kind {
     Unauthenticated,
     /// Use a token that has the right.
     Denied,
+    /// Call a method that exists.
+    NoMethod,
     /// Name something that exists.
     NotFound,
     /// Choose another name or leave what is there.

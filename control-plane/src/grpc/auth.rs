@@ -79,7 +79,7 @@ pub(super) enum AuthError {
 impl Refuse for AuthError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoMethod(_) => Kind::NotFound,
+            Self::NoMethod(_) => Kind::NoMethod,
             Self::Missing(_) | Self::Malformed(_) | Self::Unknown | Self::Revoked => {
                 Kind::Unauthenticated
             }
@@ -269,15 +269,7 @@ where
     let refuse = |error: AuthError| status(&error).into_http();
     let path = request.uri().path();
     let Some(method) = authority.0.methods.get(path) else {
-        let path = path.chars().take(120).collect();
-        let error = AuthError::NoMethod(path);
-        let mut answer = status(&error);
-        answer = tonic::Status::with_details(
-            tonic::Code::Unimplemented,
-            error.to_string(),
-            bytes::Bytes::copy_from_slice(answer.details()),
-        );
-        return answer.into_http();
+        return refuse(AuthError::NoMethod(path.chars().take(120).collect()));
     };
     // Listen first: a token that ends after it was looked up is then heard of.
     let revoked = authority.0.revocations.subscribe();

@@ -69,6 +69,7 @@ const fn grpc_code(kind: Kind) -> Code {
         Kind::Invalid => Code::InvalidArgument,
         Kind::Unauthenticated => Code::Unauthenticated,
         Kind::Denied => Code::PermissionDenied,
+        Kind::NoMethod => Code::Unimplemented,
         Kind::NotFound => Code::NotFound,
         Kind::Exists => Code::AlreadyExists,
         Kind::Conflict => Code::Aborted,
