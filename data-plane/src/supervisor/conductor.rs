@@ -23,7 +23,7 @@ use super::progress::ProgressSender;
 use super::state::StateError;
 use crate::config::{BUILT_VERSION, Settings};
 use crate::protocol::Service;
-use crate::source::{Snapshot, SourceState, Tenancy};
+use crate::source::{Link, Snapshot, SourceState, Tenancy};
 
 /// Waits before what failed for want of something is tried again.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -32,6 +32,8 @@ const RETRY_LONGEST: Duration = Duration::from_secs(30);
 /// Time that the first generation waits for consumer keys when an API asks for them: without them it
 /// would refuse every consumer for a moment. An environment without keys may never send any.
 const FIRST_KEYS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that the first generation waits for the control plane when libraries are missing.
+const FIRST_LINK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time after which workers that do not take a generation over are worth a line.
 const SLOW_AFTER: Duration = Duration::from_secs(30);
 
@@ -165,9 +167,14 @@ impl Conductor {
         let wanted = self.plan(snapshot, tenancy).await;
         let needs = Needs::of(&wanted);
         self.progress.begin(&needs.labels());
-        let (admission, retry) = admitter
-            .admit(&needs, source.link.as_ref(), &self.progress)
-            .await;
+        let link = source.link.as_ref();
+        let (mut admission, mut retry) = admitter.admit(&needs, link, &self.progress).await;
+        if state.serial == 0 && retry && link.is_none() {
+            // Upgraded, most likely: what the new version needs is not on disk. If the control plane is
+            // there, waiting for it costs less than an API that answers 500 for a moment.
+            let link = first_link(&mut self.source).await;
+            (admission, retry) = admitter.admit(&needs, link.as_ref(), &self.progress).await;
+        }
         let effective = compose(&wanted, &admission, &state.effective, &mut state.numbers);
         announce(tenancy, &state.effective, &effective);
         state.retry_at = retry.then(|| Instant::now() + state.backoff.next_wait());
@@ -257,12 +264,19 @@ impl Conductor {
             duration_ms,
             "revision {revision} is in effect in {workers} worker(s)"
         );
-        self.progress.in_effect(revision);
+        self.progress.in_effect(state.effective.clone());
         let tenancy = self.source.borrow().tenancy.clone();
         if let (Some(tenancy), Some(snapshot)) = (tenancy, state.done.clone()) {
             keep(state, &tenancy, snapshot).await;
         }
     }
+}
+
+/// The connection, if it comes about before it is known to fail.
+async fn first_link(source: &mut watch::Receiver<SourceState>) -> Option<Link> {
+    let decided = source.wait_for(|source| source.link.is_some() || source.trouble.is_some());
+    let source = timeout(FIRST_LINK_TIMEOUT, decided).await.ok()?.ok()?;
+    source.link.clone()
 }
 
 /// Waits until a moment, or for ever.

@@ -43,8 +43,8 @@ pub struct Progress {
     pub artifacts: BTreeMap<ArtifactLabel, ArtifactProgress>,
     /// What workers were told last.
     pub effective: Option<Arc<Effective>>,
-    /// The revision that is in effect in all live workers.
-    pub in_effect: Option<u64>,
+    /// What is in effect in all live workers.
+    pub in_effect: Option<Arc<Effective>>,
 }
 
 /// The conductor's end.
@@ -88,9 +88,9 @@ impl ProgressSender {
             .send_modify(|progress| progress.effective = Some(effective));
     }
 
-    /// A revision is in effect.
-    pub fn in_effect(&self, revision: u64) {
+    /// A generation is in effect.
+    pub fn in_effect(&self, effective: Arc<Effective>) {
         self.0
-            .send_modify(|progress| progress.in_effect = Some(revision));
+            .send_modify(|progress| progress.in_effect = Some(effective));
     }
 }

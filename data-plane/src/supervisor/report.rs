@@ -65,13 +65,16 @@ impl View {
         let live = slots.iter().filter(|slot| slot.pid.is_some()).count();
         let degraded =
             !apis.is_empty() || live < slots.len() || trouble.as_ref().is_some_and(is_grave);
-        let state = match (progress.in_effect, degraded) {
+        let state = match (&progress.in_effect, degraded) {
             (None, _) => "starting",
             (Some(_), true) => "degraded",
             (Some(_), false) => "ready",
         };
         v1::GatewayReport {
-            applied_revision: progress.in_effect.unwrap_or(0),
+            applied_revision: progress
+                .in_effect
+                .as_ref()
+                .map_or(0, |effective| effective.revision),
             state: state.to_owned(),
             artifacts: artifacts(&progress, &slots),
             apis,
@@ -215,12 +218,14 @@ fn failure_in(slots: &[SlotStatus], label: &ArtifactLabel) -> Option<(String, St
     Some((failure.code.clone(), failure.message.clone()))
 }
 
-/// The APIs that are not simply serving what the revision wants.
+/// The APIs that are not simply serving what the revision wants. What workers were told mends nothing
+/// before it is in effect, and breaks something at once.
 fn apis(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ApiStatus> {
     let mut all: BTreeMap<String, v1::ApiStatus> = BTreeMap::new();
-    for (id, api) in progress
-        .effective
-        .iter()
+    let generations = [&progress.in_effect, &progress.effective];
+    for (id, api) in generations
+        .into_iter()
+        .flatten()
         .flat_map(|effective| &effective.apis)
     {
         if let Some(failure) = &api.trouble {
@@ -305,7 +310,7 @@ mod tests {
         Progress {
             artifacts: [(label(), reached)].into(),
             effective: Some(effective()),
-            in_effect: Some(3),
+            in_effect: Some(effective()),
         }
     }
 
@@ -352,6 +357,19 @@ mod tests {
         );
         let status = &artifacts(&progress(None), &[SlotStatus::default()])[0];
         assert_eq!(status.phase, "probed");
+    }
+
+    #[test]
+    fn api_that_was_mended_is_in_trouble_until_the_workers_run_it() {
+        let mut broken = Effective::clone(&effective());
+        let api = broken.apis.get_mut("a").unwrap();
+        api.trouble = Some(Failure::new("FETCH_UNAVAILABLE", "no"));
+        let told = Progress {
+            in_effect: Some(Arc::new(broken)),
+            ..progress(None)
+        };
+        assert_eq!(apis(&told, &[])[0].code, "FETCH_UNAVAILABLE");
+        assert!(apis(&progress(None), &[]).is_empty());
     }
 
     #[test]
