@@ -1,3 +1,5 @@
+//! Reading configuration: precedence, refusals, and that the shipped example holds the defaults.
+
 use super::*;
 
 fn read(
