@@ -67,12 +67,31 @@ struct State {
     done: Option<Arc<Snapshot>>,
     needs: Needs,
     /// Told to workers and not yet in effect in all of them.
-    unsettled: Option<Instant>,
+    unsettled: Option<Unsettled>,
     retry_at: Option<Instant>,
     backoff: Backoff,
     had_link: bool,
     /// Workers are told again even if nothing changed.
     retell: bool,
+}
+
+/// A generation on its way.
+#[derive(Clone, Copy)]
+struct Unsettled {
+    /// When it was told.
+    since: Instant,
+    /// When it is worth a line that it still is.
+    slow_at: Instant,
+}
+
+impl Unsettled {
+    fn now() -> Self {
+        let since = Instant::now();
+        Self {
+            since,
+            slow_at: since + SLOW_AFTER,
+        }
+    }
 }
 
 impl Conductor {
@@ -108,6 +127,7 @@ impl Conductor {
                 changed = self.source.changed() => if changed.is_err() { return },
                 changed = self.statuses.changed(), if state.unsettled.is_some() => if changed.is_err() { return },
                 () = wait(state.retry_at) => {}
+                () = wait(state.unsettled.map(|unsettled| unsettled.slow_at)) => {}
                 () = damaged.notified() => {
                     if let Some(admitter) = &mut state.admitter {
                         admitter.distrust();
@@ -142,8 +162,8 @@ impl Conductor {
                 return true;
             }
         }
-        if let Some(since) = state.unsettled {
-            self.settle(state, since).await;
+        if let Some(unsettled) = state.unsettled {
+            self.settle(state, unsettled).await;
         }
         false
     }
@@ -225,7 +245,7 @@ impl Conductor {
         let effective = Arc::new(effective);
         state.effective = effective.clone();
         state.serial += 1;
-        state.unsettled = Some(Instant::now());
+        state.unsettled = Some(Unsettled::now());
         self.progress.told(effective.clone());
         self.desired.send_modify(|desired| {
             desired.tenancy = Some(tenancy.clone());
@@ -237,21 +257,19 @@ impl Conductor {
     }
 
     /// Keeps the generation once it is in effect.
-    async fn settle(&mut self, state: &mut State, since: Instant) {
-        let workers = {
-            let statuses = self.statuses.borrow_and_update();
-            in_effect(&statuses, state.serial)
-        };
+    async fn settle(&mut self, state: &mut State, unsettled: Unsettled) {
+        let Unsettled { since, slow_at } = unsettled;
+        let workers = in_effect(&self.statuses.borrow_and_update(), state.serial);
         let Some(workers) = workers else {
-            if since.elapsed() >= SLOW_AFTER {
+            if slow_at <= Instant::now() {
+                let (revision, seconds) = (state.effective.revision, since.elapsed().as_secs());
                 tracing::warn!(
                     code = "GENERATION_SLOW",
-                    revision = state.effective.revision,
-                    "revision {} is not in effect in all workers after {} s",
-                    state.effective.revision,
-                    since.elapsed().as_secs()
+                    revision,
+                    "revision {revision} is not in effect in all workers after {seconds} s"
                 );
-                state.unsettled = Some(Instant::now());
+                let slow_at = Instant::now() + SLOW_AFTER;
+                state.unsettled = Some(Unsettled { since, slow_at });
             }
             return;
         };

@@ -284,10 +284,14 @@ async fn forward_keys(
     }
 }
 
-/// A token that SIGTERM and SIGINT cancel.
+/// A token that SIGTERM, SIGINT and SIGHUP cancel.
 fn stop_on_signals() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
         let mut arrivals = signal(kind)?;
         let stop = stop.clone();
         // Ends with the runtime: there is nothing in it to await.

@@ -57,14 +57,23 @@ impl View {
 
     /// The report.
     pub fn report(&self) -> v1::GatewayReport {
+        let trouble = self.source.borrow().trouble.clone();
+        // In this order: what is in effect by the first is running by the second.
         let progress = self.progress.borrow().clone();
         let slots = self.statuses.borrow().clone();
-        let trouble = self.source.borrow().trouble.clone();
-        let apis = apis(&progress, &slots);
+        self.report_of(trouble.as_ref(), &progress, &slots)
+    }
+
+    fn report_of(
+        &self,
+        trouble: Option<&Trouble>,
+        progress: &Progress,
+        slots: &[SlotStatus],
+    ) -> v1::GatewayReport {
+        let apis = apis(progress, slots);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let live = slots.iter().filter(|slot| slot.pid.is_some()).count();
-        let degraded =
-            !apis.is_empty() || live < slots.len() || trouble.as_ref().is_some_and(is_grave);
+        let degraded = !apis.is_empty() || live < slots.len() || trouble.is_some_and(is_grave);
         let state = match (&progress.in_effect, degraded) {
             (None, _) => "starting",
             (Some(_), true) => "degraded",
@@ -76,7 +85,7 @@ impl View {
                 .as_ref()
                 .map_or(0, |effective| effective.revision),
             state: state.to_owned(),
-            artifacts: artifacts(&progress, &slots),
+            artifacts: artifacts(progress, slots),
             apis,
             workers_live: count(live),
             workers: count(slots.len()),
@@ -87,9 +96,11 @@ impl View {
 
     /// The document of `/status`.
     pub fn status(&self) -> Value {
-        let report = self.report();
+        // Each is read once, so that the parts of the document agree.
         let source = self.source.borrow().clone();
+        let progress = self.progress.borrow().clone();
         let slots = self.statuses.borrow().clone();
+        let report = self.report_of(source.trouble.as_ref(), &progress, &slots);
         let identity = source.tenancy.as_ref().map(|tenancy| &tenancy.identity);
         let counters: serde_json::Map<_, _> = Counter::ALL
             .into_iter()
