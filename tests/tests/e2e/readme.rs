@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use gantry_tests::binaries::{target_dir, tool, workspace};
 use gantry_tests::process::eventually;
+
+/// The ports that the README uses.
+const PORTS: [&str; 4] = ["7400", "8080", "8081", "9000"];
 
 /// Every `sh` block, in order.
 fn commands(readme: &str) -> String {
@@ -42,6 +46,25 @@ fn watch(mut shell: Child) -> (Option<ExitStatus>, String, String) {
     (status, out.join().unwrap(), err.join().unwrap())
 }
 
+/// The commands as they are, but for what is taken on a machine where more than the README runs: its
+/// ports become free ones, and products may lie outside the clone.
+fn adapted(script: &str) -> String {
+    let debug = target_dir().join("debug").display().to_string();
+    let mut script = script
+        .replace("$PWD/target/debug", &debug)
+        .replace("cp target/debug/", &format!("cp {debug}/"));
+    let listeners: Vec<_> = PORTS
+        .iter()
+        .map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()))
+        .collect();
+    for (port, listener) in &listeners {
+        assert!(script.contains(*port), "the README uses port {port}");
+        let free = listener.local_addr().unwrap().port().to_string();
+        script = script.replace(*port, &free);
+    }
+    script
+}
+
 #[test]
 fn commands_of_the_readme_work_in_order() {
     let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
@@ -50,15 +73,7 @@ fn commands_of_the_readme_work_in_order() {
         script.contains("gantry push") && script.contains("grpcurl"),
         "the blocks were found"
     );
-    // Elsewhere products may lie outside the clone; newcomers have them where the README says.
-    let script = script.replace(
-        "$PWD/target/debug",
-        &target_dir().join("debug").to_string_lossy(),
-    );
-    let script = script.replace(
-        "cp target/debug/",
-        &format!("cp {}/", target_dir().join("debug").display()),
-    );
+    let script = adapted(&script);
     let tools = tool("grpcurl").unwrap();
     let path = format!(
         "{}:{}",
