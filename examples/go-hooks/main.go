@@ -1,0 +1,69 @@
+// Two functions in Go. Correlate reads headers of the request and sets others; Maintenance answers 503
+// by itself for the paths that config_data names:
+//
+//	{"closed": ["/shop/checkout"]}
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	gantry "gantry.example/sdk/go"
+)
+
+//go:generate go run gantry.example/sdk/go/cmd/gantry-note
+
+const name = "go-hooks"
+
+// version can be set while building, so that one source makes two versions:
+// GOFLAGS='-ldflags=-X=main.version=1.1.0' for both go generate and go build.
+var version = "1.0.0"
+
+func init() {
+	gantry.Register(gantry.Plugin{
+		Name: name, Version: version,
+		Functions: []gantry.Function{
+			{Name: "Correlate", Hooks: []gantry.Hook{gantry.Pre, gantry.Post}, Request: correlate},
+			{Name: "Maintenance", Hooks: []gantry.Hook{gantry.Pre}, StartRequest: startMaintenance},
+		},
+	})
+}
+
+// correlate makes one id of the tag and the trace that functions before it, or the client, have left.
+func correlate(call *gantry.RequestCall) error {
+	trace := call.Header("x-trace-id")
+	if trace == "" {
+		trace = call.TraceID()
+	}
+	call.SetHeader("X-Correlation-Id", call.Header("X-Tag")+"/"+trace)
+	call.SetResponseHeader("X-Correlated-By", name+" "+version)
+	return nil
+}
+
+func startMaintenance(start gantry.Start) (func(*gantry.RequestCall) error, error) {
+	var config struct {
+		Closed []string `json:"closed"`
+	}
+	if err := json.Unmarshal(start.Config, &config); err != nil {
+		return nil, fmt.Errorf("config_data: %w", err)
+	}
+	return func(call *gantry.RequestCall) error {
+		path := call.Path()
+		for _, closed := range config.Closed {
+			if path == closed || strings.HasPrefix(path, closed+"/") {
+				call.Logf(gantry.Info, "%s is closed", closed)
+				return call.Answer(gantry.Answer{
+					Status: 503,
+					Headers: []gantry.Header{
+						{Name: "Content-Type", Value: "application/json"}, {Name: "Retry-After", Value: "600"},
+					},
+					Body: []byte(`{"error":"closed for maintenance"}` + "\n"),
+				})
+			}
+		}
+		return nil
+	}, nil
+}
+
+func main() { gantry.Main() }

@@ -1,0 +1,65 @@
+#include "bridge.h"
+
+#include <stdlib.h>
+
+#include "_cgo_export.h"
+
+GANTRY_EXPORT const gantry_plugin *gantry_plugin_v0(void) { return gantryGoPlugin(); }
+
+static int32_t start(const gantry_host *host, gantry_start *start, void **instance) {
+  uintptr_t made = 0;
+  int32_t code = gantryGoStart((gantry_host *)host, start, &made);
+  *instance = (void *)made;
+  return code;
+}
+
+static int32_t call(void *instance, gantry_frame *frame) {
+  return gantryGoCall((uintptr_t)instance, frame);
+}
+
+static void stop(void *instance) { gantryGoStop((uintptr_t)instance); }
+
+gantry_plugin *gantry_go_table(size_t n_functions) {
+  gantry_plugin *plugin = calloc(1, sizeof *plugin);
+  const gantry_function **pointers = calloc(n_functions, sizeof *pointers);
+  gantry_function *functions = calloc(n_functions, sizeof *functions);
+  if (plugin == NULL || pointers == NULL || functions == NULL) return NULL;
+  for (size_t i = 0; i < n_functions; i++) {
+    functions[i].size = sizeof functions[i];
+    functions[i].start = start;
+    functions[i].call = call;
+    functions[i].stop = stop;
+    pointers[i] = &functions[i];
+  }
+  plugin->size = sizeof *plugin;
+  plugin->abi_major = GANTRY_ABI_MAJOR;
+  plugin->abi_minor = GANTRY_ABI_MINOR;
+  plugin->n_functions = n_functions;
+  plugin->functions = pointers;
+  return plugin;
+}
+
+gantry_function *gantry_go_function(gantry_plugin *plugin, size_t index) {
+  return (gantry_function *)plugin->functions[index];
+}
+
+int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, gantry_str *out) {
+  gantry_str none = {NULL, 0};
+  return host->get(call, part, none, out);
+}
+
+int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts,
+                           gantry_str *out) {
+  return host->snapshot(call, parts, out);
+}
+
+int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *ptr, size_t len) {
+  gantry_str mutations = {ptr, len};
+  return host->apply(call, mutations);
+}
+
+int32_t gantry_go_log(const gantry_host *host, gantry_call call, uint32_t level, const void *ptr,
+                      size_t len) {
+  gantry_str message = {ptr, len};
+  return host->log(call, level, message);
+}

@@ -1,0 +1,20 @@
+/*
+ * What C does between the gateway and Go: static functions for the tables, and calls through the
+ * host's function pointers, which Go cannot make itself.
+ */
+#ifndef GANTRY_GO_BRIDGE_H
+#define GANTRY_GO_BRIDGE_H
+
+#include "gantry_plugin.h"
+
+/* A table of functions to be filled, on the heap for ever; NULL without memory. */
+gantry_plugin *gantry_go_table(size_t n_functions);
+gantry_function *gantry_go_function(gantry_plugin *plugin, size_t index);
+
+int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, gantry_str *out);
+int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts, gantry_str *out);
+int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *ptr, size_t len);
+int32_t gantry_go_log(const gantry_host *host, gantry_call call, uint32_t level, const void *ptr,
+                      size_t len);
+
+#endif

@@ -1,0 +1,129 @@
+package gantry
+
+// #cgo CFLAGS: -I${SRCDIR}/../c/include
+// #include "bridge.h"
+import "C"
+
+import (
+	"os"
+	"runtime/cgo"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"gantry.example/sdk/go/internal/abi"
+)
+
+// This file is where the host enters. Invariants: no panic leaves an exported function; no Go pointer
+// stays with the host (an instance is a handle, tables are C memory); no pointer of the host's stays
+// with Go beyond its call, except its table, which lives as long as the process.
+
+// gcPercent is higher than Go's default: a plugin's heap is small, and with the default it would be
+// collected hundreds of times a second. GOGC in the worker's environment overrides it.
+const gcPercent = 400
+
+var (
+	buildTable = sync.OnceValue(newTable)
+	setUp      sync.Once
+	theHost    atomic.Pointer[C.gantry_host]
+)
+
+//export gantryGoPlugin
+func gantryGoPlugin() *C.gantry_plugin { return buildTable() }
+
+// newTable copies what was registered into C memory. Nothing registered gives no table, which the host
+// refuses by name.
+func newTable() *C.gantry_plugin {
+	plugin := theRegistered()
+	if plugin.Name == "" {
+		return nil
+	}
+	table := C.gantry_go_table(C.size_t(len(plugin.Functions)))
+	if table == nil {
+		return nil
+	}
+	table.name, table.version = cStr(plugin.Name), cStr(plugin.Version)
+	for i, function := range plugin.Functions {
+		entry := C.gantry_go_function(table, C.size_t(i))
+		entry.name = cStr(function.Name)
+		entry.hooks = C.uint32_t(function.hookBits())
+		entry.want_parts = C.uint64_t(function.wantParts())
+		if function.MayBlock {
+			entry.flags = C.GANTRY_FLAG_MAY_BLOCK
+		}
+	}
+	return table
+}
+
+// cStr copies a text to C memory for ever.
+func cStr(text string) C.gantry_str {
+	return C.gantry_str{ptr: (*C.uint8_t)(C.CBytes([]byte(text))), len: C.size_t(len(text))}
+}
+
+//export gantryGoStart
+func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_t) C.int32_t {
+	setUp.Do(func() {
+		theHost.Store(host)
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(gcPercent)
+		}
+	})
+	made, err := start(string(borrow(context.function)), Start{
+		APIID:  string(borrow(context.api_id)),
+		Hook:   Hook(context.hook),
+		Config: append([]byte{}, borrow(context.config)...),
+	})
+	if err != nil {
+		reason := unsafe.Slice((*byte)(context.error), int(context.error_cap))
+		context.error_len = C.size_t(copy(reason, err.Error()))
+		return abi.Failed
+	}
+	*out = C.uintptr_t(cgo.NewHandle(made))
+	return abi.OK
+}
+
+//export gantryGoCall
+func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
+	made := cgo.Handle(handle).Value().(*instance)
+	out := unsafe.Slice((*byte)(frame.out), int(frame.out_cap))
+	verdict, written := made.call(&native{frame.host, frame.call}, borrow(frame.snapshot), out)
+	frame.out_len = C.size_t(written)
+	return C.int32_t(verdict)
+}
+
+//export gantryGoStop
+func gantryGoStop(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
+
+// native is the host behind one call.
+type native struct {
+	host *C.gantry_host
+	call C.gantry_call
+}
+
+func (n *native) Get(part uint32) ([]byte, int32) {
+	var out C.gantry_str
+	code := C.gantry_go_get(n.host, n.call, C.uint32_t(part), &out)
+	return borrow(out), int32(code)
+}
+
+func (n *native) Snapshot(parts uint64) ([]byte, int32) {
+	var out C.gantry_str
+	code := C.gantry_go_snapshot(n.host, n.call, C.uint64_t(parts), &out)
+	return borrow(out), int32(code)
+}
+
+func (n *native) Apply(mutations []byte) int32 {
+	return int32(C.gantry_go_apply(n.host, n.call, unsafe.Pointer(unsafe.SliceData(mutations)), C.size_t(len(mutations))))
+}
+
+func (n *native) Log(level uint32, message string) { logLine(n.host, n.call, level, message) }
+
+func logLine(host *C.gantry_host, call C.gantry_call, level uint32, message string) {
+	C.gantry_go_log(host, call, C.uint32_t(level), unsafe.Pointer(unsafe.StringData(message)), C.size_t(len(message)))
+}
+
+// borrow gives a string of the host's as long as the host says it lives.
+func borrow(str C.gantry_str) []byte {
+	return unsafe.Slice((*byte)(str.ptr), int(str.len))
+}

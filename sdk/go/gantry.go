@@ -1,0 +1,220 @@
+// Package gantry is for authors of Gantry plugins in Go.
+//
+// A plugin is a package main that registers its functions while it is initialised and is built with
+// -buildmode=c-shared:
+//
+//	package main
+//
+//	import gantry "gantry.example/sdk/go"
+//
+//	//go:generate go run gantry.example/sdk/go/cmd/gantry-note
+//
+//	func init() {
+//		gantry.Register(gantry.Plugin{
+//			Name: "greeter", Version: "1.0.0",
+//			Functions: []gantry.Function{
+//				{Name: "Greet", Hooks: []gantry.Hook{gantry.Pre}, Request: greet},
+//			},
+//		})
+//	}
+//
+//	func greet(call *gantry.RequestCall) error {
+//		call.SetResponseHeader("x-greeting", "hello "+call.Header("x-name"))
+//		return nil
+//	}
+//
+//	func main() { gantry.Main() }
+//
+// A function runs on threads of the gateway, several at once. One that may wait for network, disk or
+// locks says so with [Function.MayBlock]. A panic in it fails the request and nothing else; so does
+// one in a goroutine that was started with [Go]. What ends the gateway's worker, since Go lets nobody
+// contain it: a panic in a goroutine that was started otherwise, os.Exit and log.Fatal,
+// runtime.Goexit in a function, concurrent writes to a map, running out of stack or memory. Signals
+// belong to the gateway: do not use os/signal.
+package gantry
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"sync"
+
+	"gantry.example/sdk/go/internal/abi"
+)
+
+// Hook is a place in a request at which functions run.
+type Hook uint32
+
+// Hooks, in the order of a request.
+const (
+	Pre      Hook = abi.HookPre
+	Auth     Hook = abi.HookAuth
+	PostAuth Hook = abi.HookPostAuth
+	Post     Hook = abi.HookPost
+	Response Hook = abi.HookResponse
+)
+
+// String gives the hook's name in API definitions.
+func (h Hook) String() string { return abi.HookName(uint32(h)) }
+
+// Plugin is what a library offers.
+type Plugin struct {
+	// Name of the plugin, 1 to 128 bytes.
+	Name string
+	// Version of the plugin, 1 to 128 bytes.
+	Version string
+	// Functions that API definitions may name, 1 to 256.
+	Functions []Function
+}
+
+// Function is one function that API definitions may name. Exactly one of the last four fields is set.
+type Function struct {
+	// Name in API definitions: letters, digits and underscores.
+	Name string
+	// Hooks at which it may run. Empty with Response and StartResponse: they run at the hook Response.
+	Hooks []Hook
+	// MayBlock says that it may wait for network, disk or locks; it then runs where it holds up no
+	// other request.
+	MayBlock bool
+	// Request runs on a request. An error fails the call.
+	Request func(*RequestCall) error
+	// Response runs on the upstream's answer. An error fails the call.
+	Response func(*ResponseCall) error
+	// StartRequest makes a Request function for one place in an API definition, with its
+	// configuration. An error refuses the definition.
+	StartRequest func(Start) (func(*RequestCall) error, error)
+	// StartResponse makes a Response function in the same way.
+	StartResponse func(Start) (func(*ResponseCall) error, error)
+}
+
+// Start is what a function is started with.
+type Start struct {
+	// APIID names the API definition.
+	APIID string
+	// Hook is where the function will run.
+	Hook Hook
+	// Config is the definition's config_data: JSON, {} if it has none.
+	Config []byte
+}
+
+var registered struct {
+	sync.Mutex
+	plugin Plugin
+}
+
+// Register says what the library offers. To be called once, from an init function or a variable's
+// initialiser. It panics if the plugin breaks a rule; `go generate` shows that first.
+func Register(plugin Plugin) {
+	if err := plugin.check(); err != nil {
+		panic("gantry: register plugin " + plugin.Name + ": " + err.Error())
+	}
+	registered.Lock()
+	defer registered.Unlock()
+	if registered.plugin.Name != "" {
+		panic("gantry: one library is one plugin, and " + registered.plugin.Name + " is registered already")
+	}
+	plugin.Functions = append([]Function{}, plugin.Functions...)
+	registered.plugin = plugin
+}
+
+func theRegistered() Plugin {
+	registered.Lock()
+	defer registered.Unlock()
+	return registered.plugin
+}
+
+// Main is a plugin's main function. It never runs in a gateway: it is how gantry-note asks an
+// ordinary build of the plugin for its note.
+func Main() {
+	if len(os.Args) == 2 && os.Args[1] == "gantry-note" {
+		source, err := theRegistered().noteSource(os.Getenv("GANTRY_GATEWAY_VERSION"))
+		if err == nil {
+			_, err = os.Stdout.Write(source)
+		}
+		if err == nil {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "gantry-note:", err)
+		os.Exit(1)
+	}
+	fmt.Fprintln(os.Stderr, "this is a plugin; build it with -buildmode=c-shared and give it to a gateway")
+	os.Exit(2)
+}
+
+const (
+	nameBytesMax = 128
+	functionsMax = 256
+)
+
+var functionName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func (p Plugin) check() error {
+	if p.Name == "" || p.Version == "" || len(p.Name) > nameBytesMax || len(p.Version) > nameBytesMax {
+		return fmt.Errorf("name and version must have 1 to %d bytes", nameBytesMax)
+	}
+	if len(p.Functions) == 0 || len(p.Functions) > functionsMax {
+		return fmt.Errorf("%d functions; expected 1 to %d", len(p.Functions), functionsMax)
+	}
+	seen := make(map[string]bool)
+	for _, function := range p.Functions {
+		if err := function.check(); err != nil {
+			return fmt.Errorf("function %q: %w", function.Name, err)
+		}
+		if seen[function.Name] {
+			return fmt.Errorf("function %q: registered twice", function.Name)
+		}
+		seen[function.Name] = true
+	}
+	return nil
+}
+
+func (f Function) check() error {
+	if !functionName.MatchString(f.Name) || len(f.Name) > nameBytesMax {
+		return errors.New("a name has letters, digits and underscores")
+	}
+	forms := 0
+	for _, set := range []bool{f.Request != nil, f.Response != nil, f.StartRequest != nil, f.StartResponse != nil} {
+		if set {
+			forms++
+		}
+	}
+	if forms != 1 {
+		return errors.New("exactly one of Request, Response, StartRequest, StartResponse must be set")
+	}
+	if len(f.hooks()) == 0 {
+		return errors.New("no hook")
+	}
+	for _, hook := range f.hooks() {
+		if hook > Response || (hook == Response) != f.isResponse() {
+			return fmt.Errorf("it cannot run at %v", hook)
+		}
+	}
+	return nil
+}
+
+func (f Function) isResponse() bool { return f.Response != nil || f.StartResponse != nil }
+
+func (f Function) hooks() []Hook {
+	if len(f.Hooks) == 0 && f.isResponse() {
+		return []Hook{Response}
+	}
+	return f.Hooks
+}
+
+func (f Function) hookBits() (bits uint32) {
+	for _, hook := range f.hooks() {
+		bits |= 1 << hook
+	}
+	return bits
+}
+
+// wantParts gives what comes with every call without being asked for. The rest is asked for when it is
+// read.
+func (f Function) wantParts() uint64 {
+	parts := uint64(1<<abi.PartMethod | 1<<abi.PartPath | 1<<abi.PartQuery | 1<<abi.PartRequestHeader)
+	if f.isResponse() {
+		parts |= 1<<abi.PartStatus | 1<<abi.PartResponseHeader
+	}
+	return parts
+}

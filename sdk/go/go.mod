@@ -1,0 +1,3 @@
+module gantry.example/sdk/go
+
+go 1.21
