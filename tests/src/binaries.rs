@@ -2,6 +2,7 @@
 //! back, except plugins (see [`crate::plugins`]).
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 
@@ -44,4 +45,24 @@ pub fn tool(name: &str) -> Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+/// Takes off a command what cargo told this test about itself: a cargo that inherits it believes that
+/// builds made before the test are stale, and makes them all again.
+pub fn forget_this_test(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let told = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+            "CARGO_PRIMARY_",
+        ];
+        if name
+            .to_str()
+            .is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix)))
+        {
+            command.env_remove(name);
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Plugins as their authors build them: Rust libraries by cargo, C files by `cc`, folders with a
-//! manifest. Each build is made once and kept under `target/stage`.
+//! Plugins as their authors build them: Rust libraries by cargo, C files by `cc`, Go modules by `go`,
+//! folders with a manifest. Each build is made once and kept under `target/stage`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::binaries::{target_dir, workspace};
+use crate::binaries::{forget_this_test, target_dir, tool, workspace};
 
 /// Builds the example plugin, saying that it is `version`, for one gateway version or any. Other words
 /// in give other bytes out.
@@ -52,6 +52,7 @@ fn rust(package: &str, library: &str, name: &str, environment: &[(&str, &str)]) 
     let kept = folder.join(name);
     let own_target = folder.join("build");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_this_test(&mut command);
     command
         .current_dir(workspace())
         .args(["build", "--quiet", "--package", package])
@@ -107,6 +108,97 @@ pub fn c(source: &str, folder: &Path, gateway_version: Option<&str>) -> Result<P
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(built)
+}
+
+/// Builds a Go plugin from `tests/fixtures` or `examples`, saying that it is `version`, for one gateway
+/// version or any. It is built from a copy, so that the note that is generated for it stays out of the
+/// sources.
+///
+/// # Errors
+/// `go` fails; the message holds what it wrote.
+pub fn go(source: &str, version: &str, gateway_version: Option<&str>) -> Result<PathBuf> {
+    let source = workspace().join(source);
+    let plugin = source.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!(
+        "{plugin}-{version}-for-{}",
+        gateway_version.unwrap_or("any")
+    );
+    let stage = target_dir().join("stage");
+    let folder = stage.join("go").join(&name);
+    fs::create_dir_all(&folder)?;
+    let lock = File::create(folder.with_extension("lock"))?;
+    lock.lock()?;
+    copy_module(&source, &folder)?;
+    let flags = format!("-mod=mod -trimpath -ldflags=-X=main.version={version}");
+    let go = |arguments: &[&str]| {
+        let mut command = go_command(&folder)?;
+        command.env("GOFLAGS", &flags).args(arguments);
+        if let Some(version) = gateway_version {
+            command.env("GANTRY_GATEWAY_VERSION", version);
+        }
+        let output = command.output().context("start go")?;
+        ensure!(
+            output.status.success(),
+            "go {} in {}:\n{}",
+            arguments.join(" "),
+            source.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        anyhow::Ok(())
+    };
+    go(&["generate"])?;
+    let built = stage.join(format!("{name}.so"));
+    let fresh = folder.join("plugin.so");
+    go(&["build", "-buildmode=c-shared", "-o", "plugin.so", "."])?;
+    fs::rename(&fresh, &built).with_context(|| format!("keep {}", built.display()))?;
+    Ok(built)
+}
+
+/// `go` in a folder, without network, with its caches under `target`.
+///
+/// # Errors
+/// The toolchain is not there: the message says which command installs it.
+pub fn go_command(folder: &Path) -> Result<Command> {
+    let go = tool("go")?;
+    let caches = target_dir().join("go");
+    let mut command = Command::new(&go);
+    // `go generate` and what it starts call the same toolchain by name.
+    let tools = go.parent().map(Path::to_owned).into_iter();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(tools.chain(std::env::split_paths(&path)))?;
+    command
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("GOCACHE", caches.join("cache"))
+        .env("GOPATH", caches.join("path"))
+        .env("GOENV", "off")
+        .env("GOWORK", "off")
+        .env("GOPROXY", "off")
+        .env("GOTOOLCHAIN", "local")
+        .env("CGO_ENABLED", "1")
+        .env_remove("GANTRY_GATEWAY_VERSION");
+    for name in ["GOFLAGS", "GOOS", "GOARCH", "GOROOT"] {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+/// Copies the files of a Go module; the SDK that its `go.mod` names by a relative path stays where it is.
+fn copy_module(source: &Path, folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(source).with_context(|| format!("read {}", source.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name == "go.mod" {
+            let sdk = workspace().join("sdk/go");
+            let text = fs::read_to_string(&path)?;
+            let (head, _) = text.split_once("=> ").context("go.mod replaces the SDK")?;
+            fs::write(folder.join(name), format!("{head}=> {}\n", sdk.display()))?;
+        } else {
+            fs::copy(&path, folder.join(name))
+                .with_context(|| format!("copy {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The folder of a bundle under construction.
