@@ -65,9 +65,11 @@ family! {
         STATUS = 14;
         /// Response headers; the key is a name. In request hooks those that plugins set already.
         RESPONSE_HEADER = 15;
-        /// Reserved: request body.
+        /// Request body, whole, as it was transferred: a `Content-Encoding` is not undone. Request
+        /// hooks, for functions that declare [`WANTS_REQUEST_BODY`](super::flag::WANTS_REQUEST_BODY).
         REQUEST_BODY = 24;
-        /// Reserved: response body.
+        /// Response body, likewise. Response hooks, for functions that declare
+        /// [`WANTS_RESPONSE_BODY`](super::flag::WANTS_RESPONSE_BODY).
         RESPONSE_BODY = 25;
         /// Reserved: what fired, in a call made for a timer.
         TIMER = 28;
@@ -108,6 +110,13 @@ family! {
         ANSWER_STATUS = 12;
         /// Body of a direct answer. All hooks.
         ANSWER_BODY = 13;
+        /// Request body, whole. Request hooks, for functions that declare
+        /// [`WANTS_REQUEST_BODY`](super::flag::WANTS_REQUEST_BODY). The first one of a call drops the
+        /// [headers](crate::rules::BODY_HEADERS) that hold for the old bytes only.
+        SET_REQUEST_BODY = 14;
+        /// Response body, likewise. Response hooks, for functions that declare
+        /// [`WANTS_RESPONSE_BODY`](super::flag::WANTS_RESPONSE_BODY).
+        SET_RESPONSE_BODY = 15;
         /// Reserved: a piece of the request body.
         REQUEST_BODY_CHUNK = 32;
         /// Reserved: a piece of the response body.
@@ -138,7 +147,7 @@ family! {
         E_UNKNOWN = -3;
         /// Reserved in this contract, not served by this host.
         E_UNSUPPORTED = -4;
-        /// Not allowed at this hook, or it belongs to the gateway.
+        /// Not allowed at this hook, not declared by the function, or it belongs to the gateway.
         E_REFUSED = -5;
         /// Malformed name, value or pointer.
         E_INVALID = -6;
@@ -171,9 +180,10 @@ family! {
     flag: u32, "GANTRY_FLAG_", {
         /// It may wait for network, disk or locks: the host runs it where that hurts nobody else.
         MAY_BLOCK = 1;
-        /// Reserved: it reads the request body.
+        /// It reads or replaces the request body: the host has it whole before the call. Only for
+        /// functions with a request hook.
         WANTS_REQUEST_BODY = 2;
-        /// Reserved: it reads the response body.
+        /// It reads or replaces the response body. Only for functions with the response hook.
         WANTS_RESPONSE_BODY = 4;
         /// Reserved: it may return [`PENDING`](super::verdict::PENDING).
         MAY_PEND = 8;
@@ -198,12 +208,17 @@ family! {
 
 /// Parts that are reserved but not served by this version of the contract.
 pub const fn is_reserved_part(part: u32) -> bool {
-    matches!(part, 24..=31)
+    matches!(part, 26..=31)
 }
 
 /// Parts that are served.
 pub const fn is_served_part(part: u32) -> bool {
-    matches!(part, part::METHOD..=part::RESPONSE_HEADER)
+    matches!(part, part::METHOD..=part::RESPONSE_HEADER) || is_body(part)
+}
+
+/// Parts that are bodies. No snapshot holds them: that would be a copy of each.
+pub const fn is_body(part: u32) -> bool {
+    matches!(part, part::REQUEST_BODY | part::RESPONSE_BODY)
 }
 
 /// Operations that are reserved but not served by this version of the contract.

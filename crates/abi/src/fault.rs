@@ -14,7 +14,7 @@ pub enum Fault {
     Unknown = code::E_UNKNOWN,
     /// Reserved in this contract, not served by this host.
     Unsupported = code::E_UNSUPPORTED,
-    /// Not allowed at this hook, or it belongs to the gateway.
+    /// Not allowed at this hook, not declared by the function, or it belongs to the gateway.
     Refused = code::E_REFUSED,
     /// Malformed name, value or pointer.
     Invalid = code::E_INVALID,
@@ -68,7 +68,9 @@ impl core::fmt::Display for Fault {
             Self::DeadHandle => "the call is over or belongs to another thread",
             Self::Unknown => "the gateway knows no such part or operation",
             Self::Unsupported => "reserved, and not served by this gateway",
-            Self::Refused => "not allowed at this hook, or it belongs to the gateway",
+            Self::Refused => {
+                "not allowed at this hook, not declared by the function, or it belongs to the gateway"
+            }
             Self::Invalid => "malformed name or value",
             Self::TooLarge => "beyond a limit",
             Self::Internal => "the gateway failed",

@@ -19,6 +19,9 @@ pub const SESSION_BYTES_MAX: usize = 16 << 10;
 pub const SESSION_DEPTH_MAX: usize = 32;
 /// Bytes of a direct answer's body.
 pub const ANSWER_BODY_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a request's or response's body that a function gets or sets. How much it gets is the
+/// gateway's setting, up to this; beyond 2 MiB it is set by `mutate` alone.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Bytes of flat mutations in one `apply`, or in one call's output.
 pub const MUTATIONS_BYTES_MAX: usize = 2 << 20;
 /// Bytes of a log message; what is beyond is cut off.

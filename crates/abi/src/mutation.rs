@@ -35,6 +35,8 @@ pub enum Mutation<'a> {
     AnswerStatus(u16),
     /// Body of a direct answer.
     AnswerBody(&'a [u8]),
+    /// The whole body of one side, in place of what it was.
+    SetBody(Side, &'a [u8]),
 }
 
 impl<'a> Mutation<'a> {
@@ -48,7 +50,7 @@ impl<'a> Mutation<'a> {
         if constants::is_reserved_op(op) {
             return Err(Fault::Unsupported);
         }
-        if !(op::SET_METHOD..=op::ANSWER_BODY).contains(&op) {
+        if !(op::SET_METHOD..=op::SET_RESPONSE_BODY).contains(&op) {
             return Err(Fault::Unknown);
         }
         if !allowed_at(hook, op) {
@@ -92,6 +94,13 @@ impl<'a> Mutation<'a> {
                 return Err(Fault::TooLarge);
             }
             op::ANSWER_BODY => Self::AnswerBody(value),
+            op::SET_REQUEST_BODY | op::SET_RESPONSE_BODY
+                if value.len() > limits::BODY_BYTES_MAX =>
+            {
+                return Err(Fault::TooLarge);
+            }
+            op::SET_REQUEST_BODY => Self::SetBody(Request, value),
+            op::SET_RESPONSE_BODY => Self::SetBody(Response, value),
             _ => return Err(Fault::Unknown),
         })
     }
@@ -119,7 +128,7 @@ fn allowed_at(at: u32, op: u32) -> bool {
         | op::REMOVE_RESPONSE_HEADER
         | op::ANSWER_STATUS
         | op::ANSWER_BODY => in_request || at == hook::RESPONSE,
-        op::SET_STATUS => at == hook::RESPONSE,
+        op::SET_STATUS | op::SET_RESPONSE_BODY => at == hook::RESPONSE,
         op::SET_SESSION => matches!(at, hook::AUTH | hook::POST_AUTH | hook::POST),
         _ => in_request,
     }
@@ -161,6 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn body_is_set_on_the_side_of_its_hook_and_up_to_its_limit() {
+        static LARGE: [u8; limits::BODY_BYTES_MAX + 1] = [0; limits::BODY_BYTES_MAX + 1];
+        let refused = Some(Fault::Refused);
+        assert_eq!(fault(hook::POST, op::SET_REQUEST_BODY, "", "b"), None);
+        assert_eq!(
+            fault(hook::RESPONSE, op::SET_REQUEST_BODY, "", "b"),
+            refused
+        );
+        assert_eq!(fault(hook::RESPONSE, op::SET_RESPONSE_BODY, "", "b"), None);
+        assert_eq!(fault(hook::POST, op::SET_RESPONSE_BODY, "", "b"), refused);
+        let set = |value| Mutation::check(hook::PRE, op::SET_REQUEST_BODY, b"", value);
+        assert_eq!(
+            set(&LARGE[1..]),
+            Ok(Mutation::SetBody(Side::Request, &LARGE[1..]))
+        );
+        assert_eq!(set(&LARGE), Err(Fault::TooLarge));
+    }
+
+    #[test]
     fn reserved_and_unknown_operations_are_told_apart() {
         assert_eq!(
             fault(hook::PRE, op::SET_TIMER, "", ""),
@@ -170,7 +198,7 @@ mod tests {
             fault(hook::PRE, op::SEND_OUTBOUND, "", ""),
             Some(Fault::Unsupported)
         );
-        assert_eq!(fault(hook::PRE, 14, "", ""), Some(Fault::Unknown));
+        assert_eq!(fault(hook::PRE, 16, "", ""), Some(Fault::Unknown));
         assert_eq!(fault(hook::PRE, 0, "", ""), Some(Fault::Unknown));
         assert_eq!(fault(hook::PRE, u32::MAX, "", ""), Some(Fault::Unknown));
     }

@@ -38,6 +38,23 @@ pub const REPRESENTATION_HEADERS: [&str; 14] = [
     "trailer",
 ];
 
+/// Headers that hold for one sequence of bytes only, in lower case: what [`REPRESENTATION_HEADERS`]
+/// lists without the three that say what a body is about (`content-type`, `content-language`,
+/// `content-location`), since an edited body mostly still is. A replaced body drops them on its side.
+pub const BODY_HEADERS: [&str; 11] = [
+    "accept-ranges",
+    "content-digest",
+    "content-encoding",
+    "content-length",
+    "content-md5",
+    "content-range",
+    "digest",
+    "etag",
+    "last-modified",
+    "repr-digest",
+    "trailer",
+];
+
 /// Whether a header belongs to the gateway; names compare without case.
 pub fn is_framing_header(name: &[u8]) -> bool {
     FRAMING_HEADERS

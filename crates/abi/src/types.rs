@@ -72,7 +72,7 @@ pub struct Host {
     pub log: Option<unsafe extern "C" fn(call: Call, level: u32, message: Str) -> i32>,
     /// Reserved: ends a pending call.
     pub resume: Option<unsafe extern "C" fn(call: Call, verdict: i32, mutations: Str) -> i32>,
-    /// Reserved: reads a piece of a body.
+    /// Reads a body from `offset` on: as much as lies there in one piece.
     pub body:
         Option<unsafe extern "C" fn(call: Call, part: u32, offset: u64, chunk: *mut Str) -> i32>,
 }

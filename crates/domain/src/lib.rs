@@ -23,6 +23,7 @@ pub mod api_definition;
 pub mod manifest;
 pub mod release;
 pub mod session;
+pub mod yank;
 
 pub mod plan;
 pub mod resolution;
@@ -51,3 +52,4 @@ pub use revision::{Pin, Revision, RevisionDelta};
 pub use rights::{Right, RightSet};
 pub use target::{AbiVersion, GatewayProfile, LibcVersion, Target};
 pub use version::{BundleVersion, GatewayVersion};
+pub use yank::Yank;

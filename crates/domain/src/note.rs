@@ -2,6 +2,7 @@
 //! descriptor. It is a declaration that can be read without running the library; a gateway's probe
 //! holds it against the descriptor that the loaded library gives.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
@@ -19,13 +20,26 @@ pub const NOTE_FUNCTIONS_MAX: usize = 256;
 pub enum FunctionFlag {
     /// It may wait for the network, the disk or a lock, so it must not run inline.
     MayBlock,
+    /// It reads or replaces the request's body, so that must be there whole before it runs.
+    WantsRequestBody,
+    /// It reads or replaces the response's body.
+    WantsResponseBody,
 }
 
 impl FunctionFlag {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [
+        Self::MayBlock,
+        Self::WantsRequestBody,
+        Self::WantsResponseBody,
+    ];
+
     /// The name in notes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MayBlock => "may_block",
+            Self::WantsRequestBody => "wants_request_body",
+            Self::WantsResponseBody => "wants_response_body",
         }
     }
 }
@@ -208,11 +222,11 @@ fn read_function(i: usize, value: Value, findings: &mut Findings) -> Option<Note
         .filter(|hooks| !hooks.is_empty());
     let flags = flags
         .iter()
-        .map(|flag| match flag.as_str() {
-            Some("may_block") => Some(FunctionFlag::MayBlock),
-            _ => None,
+        .map(|flag| {
+            let mut known = FunctionFlag::ALL.into_iter();
+            known.find(|known| flag.as_str() == Some(known.as_str()))
         })
-        .collect::<Option<Vec<_>>>();
+        .collect::<Option<BTreeSet<_>>>();
     if hooks.is_none() {
         findings.error(
             format!("{path}.hooks"),
@@ -225,14 +239,14 @@ fn read_function(i: usize, value: Value, findings: &mut Findings) -> Option<Note
         findings.error(
             format!("{path}.flags"),
             "FIELD_INVALID",
-            "only may_block",
+            "any of may_block, wants_request_body, wants_response_body",
             "other",
         );
     }
     Some(NotedFunction {
         name: name?,
         hooks: hooks?,
-        flags: flags?,
+        flags: flags?.into_iter().collect(),
     })
 }
 
@@ -242,12 +256,14 @@ mod tests {
 
     const NOTE: &str = r#"{"abi":{"major":0,"minor":1},"language":"c","sdk":"0.1.0","name":"n","version":"1.0.0",
         "gateway_version":"5.3.0","functions":[{"name":"B","hooks":["pre","post"],"flags":[]},
-        {"name":"A","hooks":["auth"],"flags":["may_block"]}],"added_later":{}}"#;
+        {"name":"A","hooks":["auth"],"flags":["wants_request_body","may_block"]}],"added_later":{}}"#;
 
     #[test]
     fn note_reads_sorts_and_prints_back() {
         let note = PluginNote::parse(NOTE.as_bytes()).unwrap();
         assert_eq!(note.functions[0].name.as_str(), "A");
+        let flags = [FunctionFlag::MayBlock, FunctionFlag::WantsRequestBody];
+        assert_eq!(note.functions[0].flags, flags);
         assert_eq!(note.gateway_version, Some(GatewayVersion::new(5, 3, 0)));
         assert_eq!(
             PluginNote::parse(note.to_string().as_bytes()).unwrap(),

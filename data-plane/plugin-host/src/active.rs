@@ -5,7 +5,7 @@
 use std::cell::OnceCell;
 
 use bytes::Bytes;
-use gantry_abi::constants::{is_reserved_part, part};
+use gantry_abi::constants::{is_body, is_reserved_part, is_served_part, part};
 use gantry_abi::flat::Records;
 use gantry_abi::{Fault, Mutation, Side, limits, rules};
 use gantry_domain::session::SessionDocument;
@@ -21,6 +21,8 @@ use crate::snapshot;
 pub(crate) struct ActiveCall<'a> {
     hook: Hook,
     function: &'a str,
+    /// Whether the function declares that it wants the body of its hook's side.
+    wants_body: bool,
     exchange: &'a mut Exchange,
     remote_addr: OnceCell<String>,
     scratch: Scratch,
@@ -28,19 +30,27 @@ pub(crate) struct ActiveCall<'a> {
     answer_body: Option<Bytes>,
     /// The response headers as they were before an answer began.
     before_answer: Option<HeaderMap>,
+    replaced_body: bool,
 }
 
 impl<'a> ActiveCall<'a> {
-    pub(crate) fn new(hook: Hook, function: &'a str, exchange: &'a mut Exchange) -> Self {
+    pub(crate) fn new(
+        hook: Hook,
+        function: &'a str,
+        wants_body: bool,
+        exchange: &'a mut Exchange,
+    ) -> Self {
         Self {
             hook,
             function,
+            wants_body,
             exchange,
             remote_addr: OnceCell::new(),
             scratch: Scratch::take(),
             answer_status: None,
             answer_body: None,
             before_answer: None,
+            replaced_body: false,
         }
     }
 
@@ -94,9 +104,40 @@ impl<'a> ActiveCall<'a> {
                 .status
                 .as_ref()
                 .map(|status| status.as_str().as_bytes()),
+            part::REQUEST_BODY => Some(self.body(Side::Request)?),
+            part::RESPONSE_BODY => Some(self.body(Side::Response)?),
             _ if is_reserved_part(part) => return Err(Fault::Unsupported),
             _ => return Err(Fault::Unknown),
         })
+    }
+
+    /// A body from `offset` on.
+    pub(crate) fn body_from(&self, part: u32, offset: u64) -> Result<&[u8], Fault> {
+        if is_served_part(part) && !is_body(part) {
+            return Err(Fault::Invalid);
+        }
+        let body = self.value(part)?.unwrap_or_default();
+        usize::try_from(offset)
+            .ok()
+            .and_then(|offset| body.get(offset..))
+            .filter(|rest| !rest.is_empty())
+            .ok_or(Fault::Absent)
+    }
+
+    fn body(&self, side: Side) -> Result<&[u8], Fault> {
+        self.check_body(side)?;
+        // Who calls a function that wants a body has put it there.
+        self.exchange.body.as_deref().ok_or(Fault::Internal)
+    }
+
+    /// Refuses the body that is not this hook's, and any body to a function that did not declare it.
+    fn check_body(&self, side: Side) -> Result<(), Fault> {
+        let at_hook = (side == Side::Response) == (self.hook == Hook::Response);
+        if at_hook && self.wants_body {
+            Ok(())
+        } else {
+            Err(Fault::Refused)
+        }
     }
 
     /// The headers behind a header part.
@@ -141,7 +182,7 @@ impl<'a> ActiveCall<'a> {
     /// Checks and applies one change.
     pub(crate) fn mutate(&mut self, op: u32, key: &[u8], value: &[u8]) -> Result<(), Fault> {
         let mutation = Mutation::check(self.hook as u32, op, key, value)?;
-        check_session(&mutation)?;
+        self.check(&mutation)?;
         self.commit(&mutation)
     }
 
@@ -153,7 +194,7 @@ impl<'a> ActiveCall<'a> {
         for record in Records::new(mutations) {
             let record = record?;
             let mutation = Mutation::check(hook, record.op, record.key, record.value)?;
-            check_session(&mutation)?;
+            self.check(&mutation)?;
             match mutation.adds_header() {
                 Some(Side::Request) => request += 1,
                 Some(Side::Response) => response += 1,
@@ -258,8 +299,34 @@ impl<'a> ActiveCall<'a> {
             }
             Mutation::AnswerStatus(status) => self.answer_with(status_code(status)?),
             Mutation::AnswerBody(body) => self.answer_body = Some(Bytes::copy_from_slice(body)),
+            Mutation::SetBody(side, body) => self.replace_body(side, Bytes::copy_from_slice(body)),
         }
         Ok(())
+    }
+
+    /// Puts another body in place. The second time in a call, headers set in between are its own.
+    fn replace_body(&mut self, side: Side, body: Bytes) {
+        self.exchange.body = Some(body);
+        if !std::mem::replace(&mut self.replaced_body, true) {
+            let headers = side_of(self.exchange, side);
+            for name in rules::BODY_HEADERS {
+                headers.remove(name);
+            }
+        }
+    }
+
+    /// Proves what the pure rules cannot: that a session is a JSON object, that the function declared
+    /// the body.
+    fn check(&self, mutation: &Mutation<'_>) -> Result<(), Fault> {
+        match mutation {
+            Mutation::SetSession(session) => {
+                SessionDocument::parse(session.as_bytes(), &Limits::default())
+                    .map_err(|_| Fault::Invalid)?;
+                Ok(())
+            }
+            Mutation::SetBody(side, _) => self.check_body(*side),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -292,15 +359,6 @@ fn header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), Fault> 
 
 fn status_code(status: u16) -> Result<StatusCode, Fault> {
     StatusCode::from_u16(status).map_err(|_| Fault::Invalid)
-}
-
-/// Proves the one thing that the pure rules cannot: that a session is a JSON object.
-fn check_session(mutation: &Mutation<'_>) -> Result<(), Fault> {
-    if let Mutation::SetSession(session) = mutation {
-        SessionDocument::parse(session.as_bytes(), &Limits::default())
-            .map_err(|_| Fault::Invalid)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

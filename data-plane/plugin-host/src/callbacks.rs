@@ -27,8 +27,8 @@ pub(crate) static HOST: Host = Host {
     body: Some(body),
 };
 
-/// The most that one argument may hold, whatever it is.
-const ARGUMENT_BYTES_MAX: usize = limits::MUTATIONS_BYTES_MAX;
+/// The most that one value may hold, whatever it is for.
+const VALUE_BYTES_MAX: usize = limits::BODY_BYTES_MAX;
 
 fn answer(run: impl FnOnce() -> Result<(), Fault>) -> i32 {
     match catch_unwind(AssertUnwindSafe(run)) {
@@ -82,7 +82,7 @@ unsafe extern "C" fn mutate(call: Call, op: u32, key: Str, value: Str) -> i32 {
         // SAFETY: the contract: what a plugin passes is valid during the callback.
         let key = unsafe { foreign::bytes(key, limits::HEADER_NAME_BYTES_MAX) }?;
         // SAFETY: the contract: what a plugin passes is valid during the callback.
-        let value = unsafe { foreign::bytes(value, ARGUMENT_BYTES_MAX) }?;
+        let value = unsafe { foreign::bytes(value, VALUE_BYTES_MAX) }?;
         handles::change(call, |active| active.mutate(op, key, value))
     })
 }
@@ -101,7 +101,7 @@ unsafe extern "C" fn snapshot(call: Call, parts: u64, out: *mut Str) -> i32 {
 unsafe extern "C" fn apply(call: Call, mutations: Str) -> i32 {
     answer(|| {
         // SAFETY: the contract: what a plugin passes is valid during the callback.
-        let mutations = unsafe { foreign::bytes(mutations, ARGUMENT_BYTES_MAX) }?;
+        let mutations = unsafe { foreign::bytes(mutations, limits::MUTATIONS_BYTES_MAX) }?;
         handles::change(call, |active| active.apply(mutations))
     })
 }
@@ -140,6 +140,12 @@ unsafe extern "C" fn resume(_call: Call, _verdict: i32, _mutations: Str) -> i32 
     code::E_UNSUPPORTED
 }
 
-unsafe extern "C" fn body(_call: Call, _part: u32, _offset: u64, _chunk: *mut Str) -> i32 {
-    code::E_UNSUPPORTED
+unsafe extern "C" fn body(call: Call, part: u32, offset: u64, chunk: *mut Str) -> i32 {
+    answer(|| {
+        handles::read(call, |active| {
+            let rest = Str::new(active.body_from(part, offset)?);
+            // SAFETY: the contract: a place for one string.
+            unsafe { foreign::write(chunk, rest) }
+        })
+    })
 }

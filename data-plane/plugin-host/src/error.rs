@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gantry_domain::{AbiVersion, FunctionName, Hook};
+use gantry_domain::{AbiVersion, FunctionFlag, FunctionName, Hook, HookSet};
 use thiserror::Error;
 
 /// Why a library cannot be loaded. The library stays mapped, because its constructors ran.
@@ -86,6 +86,16 @@ pub enum LoadError {
     /// A function for no hook.
     #[error("function {0} is for no hook; expected at least one")]
     NoHook(FunctionName),
+    /// A function wants a body that none of its hooks has.
+    #[error("function {function} is for {hooks} and declares {flag}; none of these hooks has that body", flag = .flag.as_str())]
+    BodyNowhere {
+        /// The function.
+        function: FunctionName,
+        /// What it declares.
+        flag: FunctionFlag,
+        /// Its hooks.
+        hooks: HookSet,
+    },
 }
 
 impl LoadError {
@@ -103,6 +113,7 @@ impl LoadError {
             Self::FunctionCount { .. } => "FUNCTION_COUNT",
             Self::FunctionDuplicate(_) => "FUNCTION_DUPLICATE",
             Self::NoHook(_) => "FUNCTION_WITHOUT_HOOK",
+            Self::BodyNowhere { .. } => "FUNCTION_BODY_NOWHERE",
         }
     }
 }

@@ -32,6 +32,10 @@ pub struct Exchange {
     /// In request hooks the headers that functions put on the response to come; in response hooks
     /// those of the upstream, together with them.
     pub response_headers: HeaderMap,
+    /// The whole body of the message that functions work on: the request's in request hooks, the
+    /// response's in response hooks. `None` while it is still with its sender; the owner puts it here
+    /// before it calls a function that [wants](crate::Instance::wants_body) it.
+    pub body: Option<Bytes>,
     /// Status of the upstream's answer; `Some` in response hooks only, and left alone by an answer.
     pub status: Option<StatusCode>,
     /// The answer that a function gave. `Some` exactly after a call that said

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use gantry_abi::{Frame, Str, verdict};
-use gantry_domain::{Hook, NotedFunction};
+use gantry_domain::{FunctionFlag, Hook, NotedFunction};
 
 use crate::active::ActiveCall;
 use crate::callbacks::HOST;
@@ -23,6 +23,7 @@ pub struct Instance {
     library: Arc<Library>,
     index: usize,
     hook: Hook,
+    wants_body: bool,
     state: *mut c_void,
 }
 
@@ -45,16 +46,18 @@ pub enum Verdict {
 }
 
 impl Instance {
-    pub(crate) const fn new(
-        library: Arc<Library>,
-        index: usize,
-        hook: Hook,
-        state: *mut c_void,
-    ) -> Self {
+    pub(crate) fn new(library: Arc<Library>, index: usize, hook: Hook, state: *mut c_void) -> Self {
+        let wanted = match hook {
+            Hook::Response => FunctionFlag::WantsResponseBody,
+            Hook::Pre | Hook::Auth | Hook::PostAuth | Hook::Post => FunctionFlag::WantsRequestBody,
+        };
+        let flags = &library.descriptor().functions[index].flags;
+        let wants_body = flags.contains(&wanted);
         Self {
             library,
             index,
             hook,
+            wants_body,
             state,
         }
     }
@@ -69,6 +72,12 @@ impl Instance {
         self.hook
     }
 
+    /// Whether it reads or replaces the body of the message that its hook is about. [`Exchange::body`]
+    /// must then hold it before each call.
+    pub const fn wants_body(&self) -> bool {
+        self.wants_body
+    }
+
     /// Runs the function on this thread. It may be called on several threads at once, each with an
     /// exchange of its own.
     pub fn call(&self, hook: Hook, exchange: &mut Exchange) -> Verdict {
@@ -78,7 +87,7 @@ impl Instance {
             return Verdict::Failed(CallFailure::new("HOOK_MISMATCH", message));
         }
         let name = self.function().name.as_str();
-        let mut active = ActiveCall::new(hook, name, exchange);
+        let mut active = ActiveCall::new(hook, name, self.wants_body, exchange);
         let result = self.enter(&mut active).and_then(|(returned, out_len)| {
             conclude(&mut active, returned, out_len)
                 .map_err(|(code, what)| CallFailure::new(code, format!("function {name}: {what}")))

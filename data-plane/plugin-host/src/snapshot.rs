@@ -1,7 +1,7 @@
 //! Encodes a snapshot of a call; the layout is described in `gantry_abi::flat`.
 
 use gantry_abi::Fault;
-use gantry_abi::constants::{SNAPSHOT_PARTS, is_reserved_part, part};
+use gantry_abi::constants::{SNAPSHOT_PARTS, is_body, is_reserved_part, part};
 use gantry_abi::flat::{PAIR, SLOTS, SNAPSHOT_HEAD};
 use http::HeaderMap;
 
@@ -11,7 +11,7 @@ use crate::active::ActiveCall;
 pub(crate) fn check_parts(parts: u64) -> Result<(), Fault> {
     let beyond = parts & !SNAPSHOT_PARTS;
     let reserved = (0..u64::BITS)
-        .filter(|&bit| is_reserved_part(bit))
+        .filter(|&bit| is_reserved_part(bit) || is_body(bit))
         .fold(0, |set, bit| set | 1 << bit);
     match beyond {
         0 => Ok(()),

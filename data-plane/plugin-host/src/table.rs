@@ -6,7 +6,7 @@
 use std::ffi::c_void;
 
 use gantry_abi::{ABI_MAJOR, ABI_MINOR, Frame, Function, Host, Plugin, Start, Str, flag, limits};
-use gantry_domain::{AbiVersion, FunctionFlag, FunctionName, HookSet, NotedFunction};
+use gantry_domain::{AbiVersion, FunctionFlag, FunctionName, Hook, HookSet, NotedFunction};
 
 use crate::descriptor::Descriptor;
 use crate::error::LoadError;
@@ -22,7 +22,14 @@ pub(crate) const HOST_ABI: AbiVersion = AbiVersion {
     minor: ABI_MINOR,
 };
 
-const RESERVED_FLAGS: u32 = flag::WANTS_REQUEST_BODY | flag::WANTS_RESPONSE_BODY | flag::MAY_PEND;
+const RESERVED_FLAGS: u32 = flag::MAY_PEND;
+
+/// The flags that this host knows, in the order of a descriptor.
+const FLAGS: [(u32, FunctionFlag); 3] = [
+    (flag::MAY_BLOCK, FunctionFlag::MayBlock),
+    (flag::WANTS_REQUEST_BODY, FunctionFlag::WantsRequestBody),
+    (flag::WANTS_RESPONSE_BODY, FunctionFlag::WantsResponseBody),
+];
 
 /// The functions behind one name.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +135,7 @@ unsafe fn read_function(
     check_zero(table.reserved, || of("reserved field"))?;
     let hooks = read_hooks(table.hooks, &name)?;
     let flags = read_flags(table.flags, || of("flags"))?;
+    check_bodies(&name, hooks, &flags)?;
     check_parts(table.want_parts, || of("want_parts"))?;
     let null = |what| LoadError::BadPointer {
         what: of(what),
@@ -156,14 +164,42 @@ fn read_hooks(bits: u32, function: &FunctionName) -> Result<HookSet, LoadError> 
 }
 
 fn read_flags(bits: u32, what: impl Fn() -> String) -> Result<Vec<FunctionFlag>, LoadError> {
-    let unknown = bits & !(flag::MAY_BLOCK | RESERVED_FLAGS);
-    check_zero(unknown, &what)?;
+    let known = FLAGS.iter().fold(0, |known, (bit, _)| known | bit);
+    check_zero(bits & !(known | RESERVED_FLAGS), &what)?;
     match bits & RESERVED_FLAGS {
-        0 if bits & flag::MAY_BLOCK != 0 => Ok(vec![FunctionFlag::MayBlock]),
-        0 => Ok(Vec::new()),
+        0 => Ok(FLAGS
+            .into_iter()
+            .filter_map(|(bit, flag)| (bits & bit != 0).then_some(flag))
+            .collect()),
         bits => Err(LoadError::BitsUnsupported {
             what: what(),
             bits: bits.into(),
+        }),
+    }
+}
+
+/// A body that is wanted where it never is would be waited for in vain: the author means something
+/// else.
+fn check_bodies(
+    function: &FunctionName,
+    hooks: HookSet,
+    flags: &[FunctionFlag],
+) -> Result<(), LoadError> {
+    let at_response = hooks.contains(Hook::Response);
+    let at_request = Hook::ALL
+        .into_iter()
+        .any(|hook| hook != Hook::Response && hooks.contains(hook));
+    let misplaced = flags.iter().find(|flag| match flag {
+        FunctionFlag::MayBlock => false,
+        FunctionFlag::WantsRequestBody => !at_request,
+        FunctionFlag::WantsResponseBody => !at_response,
+    });
+    match misplaced {
+        None => Ok(()),
+        Some(&flag) => Err(LoadError::BodyNowhere {
+            function: function.clone(),
+            flag,
+            hooks,
         }),
     }
 }

@@ -40,6 +40,7 @@ fn library_that_keeps_the_contract_is_described() {
 fn fixtures_that_load_have_true_notes() {
     for name in [
         "abuse",
+        "bodies",
         "changes",
         "crash",
         "instances",
@@ -118,12 +119,21 @@ fn null_pointers_are_refused_by_place() {
 }
 
 #[test]
+fn body_that_none_of_the_hooks_has_is_refused_by_name() {
+    let (code, message) = refusal(&["-DFLAGS=GANTRY_FLAG_WANTS_RESPONSE_BODY"]);
+    assert_eq!(code, "FUNCTION_BODY_NOWHERE");
+    assert_eq!(
+        message,
+        "function Plain is for pre and declares wants_response_body; none of these hooks has that body"
+    );
+    let at_response = "-DHOOKS=1u<<GANTRY_HOOK_RESPONSE";
+    let flags = ["-DFLAGS=GANTRY_FLAG_WANTS_REQUEST_BODY", at_response];
+    assert_eq!(refusal(&flags).0, "FUNCTION_BODY_NOWHERE");
+}
+
+#[test]
 fn unknown_and_reserved_bits_are_told_apart() {
     assert_eq!(refusal(&["-DFLAGS=1u<<31"]).0, "FLAG_UNKNOWN");
-    assert_eq!(
-        refusal(&["-DFLAGS=GANTRY_FLAG_WANTS_REQUEST_BODY"]).0,
-        "FLAG_UNSUPPORTED"
-    );
     assert_eq!(
         refusal(&["-DFLAGS=GANTRY_FLAG_MAY_BLOCK|GANTRY_FLAG_MAY_PEND"]).0,
         "FLAG_UNSUPPORTED"

@@ -188,6 +188,7 @@ fn exchange_of(
         trace: trace::of(&head.headers),
         headers: head.headers,
         response_headers: HeaderMap::new(),
+        body: None,
         status: None,
         answer: None,
     })

@@ -65,7 +65,7 @@ typedef struct gantry_str {
 #define GANTRY_E_DEAD_HANDLE (-2) /* the handle names no call that this thread is in */
 #define GANTRY_E_UNKNOWN (-3)     /* no such part, operation or level */
 #define GANTRY_E_UNSUPPORTED (-4) /* reserved, and not served by this host */
-#define GANTRY_E_REFUSED (-5)     /* not at this hook, or it belongs to the gateway */
+#define GANTRY_E_REFUSED (-5)     /* not at this hook, not declared, or it belongs to the gateway */
 #define GANTRY_E_INVALID (-6)     /* malformed name, value or pointer */
 #define GANTRY_E_TOO_LARGE (-7)   /* beyond a limit */
 #define GANTRY_E_INTERNAL (-8)    /* the host failed; its log says why */
@@ -96,9 +96,16 @@ typedef struct gantry_str {
 #define GANTRY_PART_HOOK 13          /* pre, auth, post_auth, post, response */
 #define GANTRY_PART_STATUS 14        /* three digits; response hooks */
 #define GANTRY_PART_RESPONSE_HEADER 15 /* key: a name; in request hooks those set by plugins */
+/*
+ * Bodies, whole and as they were transferred: a compressed one is compressed, as its Content-Encoding
+ * says. A function reads them with `get` or `body` (not in snapshots) if it declares the flag for it;
+ * otherwise GANTRY_E_REFUSED. A message without a body has an empty one, never GANTRY_E_ABSENT.
+ * More than the gateway's limit (1 MiB unless configured, at most 16 MiB) never comes to a function:
+ * the client gets 413, or 502 for a response. Trailers are dropped.
+ */
+#define GANTRY_PART_REQUEST_BODY 24  /* request hooks; GANTRY_FLAG_WANTS_REQUEST_BODY */
+#define GANTRY_PART_RESPONSE_BODY 25 /* response hooks; GANTRY_FLAG_WANTS_RESPONSE_BODY */
 /* Reserved parts: GANTRY_E_UNSUPPORTED. */
-#define GANTRY_PART_REQUEST_BODY 24
-#define GANTRY_PART_RESPONSE_BODY 25
 #define GANTRY_PART_TIMER 28
 #define GANTRY_PART_OUTBOUND_RESPONSE 29
 #define GANTRY_PART_SHARED_VALUE 30
@@ -116,6 +123,11 @@ typedef struct gantry_str {
  * Content-Location, Content-MD5, Content-Range, Content-Type, Digest, ETag, Last-Modified,
  * Repr-Digest, Trailer); the others stay. If the call fails, the response headers are again as they
  * were before the answer began.
+ *
+ * A body that is set takes the whole body's place; the gateway makes the length right. The first such
+ * operation of a call drops the headers of that side that hold for the old bytes only (Accept-Ranges,
+ * Content-Digest, Content-Encoding, Content-Length, Content-MD5, Content-Range, Digest, ETag,
+ * Last-Modified, Repr-Digest, Trailer), so body first, then headers. Content-Type stays.
  */
 #define GANTRY_OP_SET_METHOD 1             /* request hooks; not CONNECT */
 #define GANTRY_OP_SET_PATH 2               /* request hooks; begins with `/` */
@@ -130,6 +142,9 @@ typedef struct gantry_str {
 #define GANTRY_OP_SET_SESSION 11           /* auth, post_auth, post; JSON object, at most 16 KiB */
 #define GANTRY_OP_ANSWER_STATUS 12         /* all hooks; three digits, 200 to 599 */
 #define GANTRY_OP_ANSWER_BODY 13           /* all hooks; at most 1 MiB */
+#define GANTRY_OP_SET_REQUEST_BODY 14      /* request hooks; at most 16 MiB, beyond 2 MiB by */
+#define GANTRY_OP_SET_RESPONSE_BODY 15     /*   `mutate` alone; response hooks likewise. Both need */
+                                           /*   the flag for reading that body */
 /* Reserved operations: GANTRY_E_UNSUPPORTED. */
 #define GANTRY_OP_REQUEST_BODY_CHUNK 32
 #define GANTRY_OP_RESPONSE_BODY_CHUNK 33
@@ -141,9 +156,12 @@ typedef struct gantry_str {
 
 /* Properties of a function. An unknown or reserved bit is refused when the library is loaded. */
 #define GANTRY_FLAG_MAY_BLOCK 1 /* may wait for network, disk or locks; note: "may_block" */
-#define GANTRY_FLAG_WANTS_REQUEST_BODY 2  /* reserved */
-#define GANTRY_FLAG_WANTS_RESPONSE_BODY 4 /* reserved */
-#define GANTRY_FLAG_MAY_PEND 8            /* reserved */
+/* Reads or replaces that body. The gateway has it whole before the first function that wants it runs,
+ * and not before: an earlier function that refuses does not wait for it. Only for functions with a
+ * hook where that body can be read. Note: "wants_request_body", "wants_response_body". */
+#define GANTRY_FLAG_WANTS_REQUEST_BODY 2
+#define GANTRY_FLAG_WANTS_RESPONSE_BODY 4
+#define GANTRY_FLAG_MAY_PEND 8 /* reserved */
 
 /* Levels of log lines. */
 #define GANTRY_LOG_ERROR 1
@@ -184,6 +202,10 @@ typedef struct gantry_host {
 
   /* Reserved: GANTRY_E_UNSUPPORTED. */
   int32_t (*resume)(gantry_call call, int32_t verdict, gantry_str mutations);
+
+  /* Reads GANTRY_PART_REQUEST_BODY or GANTRY_PART_RESPONSE_BODY from `offset` on: *chunk is what lies
+   * there in one piece, without a copy; go on at offset + chunk->len. GANTRY_E_ABSENT is the end. Any
+   * number of times, in any order. */
   int32_t (*body)(gantry_call call, uint32_t part, uint64_t offset, gantry_str *chunk);
 } gantry_host;
 

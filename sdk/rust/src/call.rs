@@ -199,6 +199,28 @@ impl<'a> Call<'a> {
         self.gate.log(level as u32, message);
     }
 
+    fn body_of(&self, part: u32) -> Result<&[u8], Refusal> {
+        self.gate.get(part, b"").map_err(|fault| {
+            let side = Side::of(part);
+            Refusal {
+                action: format!("read the {} body (flag `{}`)", side.name, side.flag),
+                fault,
+            }
+        })
+    }
+
+    fn set_body_of(&mut self, op: u32, part: u32, body: &[u8]) -> Result<(), Refusal> {
+        let side = Side::of(part);
+        self.mutate(op, "", body, || {
+            format!(
+                "set the {} body to {} bytes (flag `{}`)",
+                side.name,
+                body.len(),
+                side.flag
+            )
+        })
+    }
+
     fn text(&self, part: u32) -> Option<&str> {
         std::str::from_utf8(self.gate.get(part, b"").ok()?).ok()
     }
@@ -252,6 +274,27 @@ impl<'a> Call<'a> {
             _ => "remove",
         };
         self.mutate(op, name, value, || format!("{verb} header {name:?}"))
+    }
+}
+
+/// The words for a body, in messages.
+struct Side {
+    name: &'static str,
+    flag: &'static str,
+}
+
+impl Side {
+    const fn of(part: u32) -> Self {
+        match part {
+            part::RESPONSE_BODY => Self {
+                name: "response",
+                flag: "wants_response_body",
+            },
+            _ => Self {
+                name: "request",
+                flag: "wants_request_body",
+            },
+        }
     }
 }
 
@@ -349,6 +392,27 @@ impl<'a> RequestCall<'a> {
         self.0.change_header(op::REMOVE_RESPONSE_HEADER, name, b"")
     }
 
+    /// The whole body, as the client sent it: if it is compressed, `Content-Encoding` says so. It can
+    /// be read any number of times, and is empty where the request has none.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`], unless the function declares `[wants_request_body]` in
+    /// [`plugin!`](crate::plugin!).
+    pub fn body(&self) -> Result<&[u8], Refusal> {
+        self.0.body_of(part::REQUEST_BODY)
+    }
+
+    /// Replaces the body, at most 16 MiB; the gateway makes the length right. The first time in a call
+    /// it drops the headers that held for the old bytes only (`Content-Encoding`, digests, …), so set
+    /// headers of the new body after it. `Content-Type` stays.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] as for [`body`](Self::body), [`Fault::TooLarge`].
+    pub fn set_body(&mut self, body: impl AsRef<[u8]>) -> Result<(), Refusal> {
+        self.0
+            .set_body_of(op::SET_REQUEST_BODY, part::REQUEST_BODY, body.as_ref())
+    }
+
     /// Sets the session: a JSON object of at most 16 KiB. Not in `pre`, where it could stand in for
     /// authentication.
     pub fn set_session(&mut self, session: &str) -> Result<(), Refusal> {
@@ -386,6 +450,28 @@ impl<'a> ResponseCall<'a> {
             .ok()
             .and_then(|s| rules::status(s).ok())
             .unwrap_or(0)
+    }
+
+    /// The whole body, as the upstream sent it: if it is compressed, `Content-Encoding` says so. It can
+    /// be read any number of times, and is empty where the response has none (to `HEAD`, 204, 304).
+    ///
+    /// # Errors
+    /// [`Fault::Refused`], unless the function declares `[wants_response_body]` in
+    /// [`plugin!`](crate::plugin!).
+    pub fn body(&self) -> Result<&[u8], Refusal> {
+        self.0.body_of(part::RESPONSE_BODY)
+    }
+
+    /// Replaces the body, at most 16 MiB; the gateway makes the length right. The first time in a call
+    /// it drops the headers that held for the old bytes only (`Content-Encoding`, `ETag`, digests, …),
+    /// so set headers of the new body after it. `Content-Type` stays. What may not have a body (the
+    /// answer to `HEAD`, 204, 205, 304) goes out without one.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] as for [`body`](Self::body), [`Fault::TooLarge`].
+    pub fn set_body(&mut self, body: impl AsRef<[u8]>) -> Result<(), Refusal> {
+        self.0
+            .set_body_of(op::SET_RESPONSE_BODY, part::RESPONSE_BODY, body.as_ref())
     }
 
     /// Sets the status, 200 to 599.

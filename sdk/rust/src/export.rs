@@ -6,7 +6,7 @@
 )]
 
 use gantry_abi::note::is_plain;
-use gantry_abi::{ABI_MAJOR, ABI_MINOR, Function, Plugin, Str, rules};
+use gantry_abi::{ABI_MAJOR, ABI_MINOR, Function, Plugin, Str, flag, rules};
 
 use crate::entry;
 use crate::{RequestFunction, ResponseFunction};
@@ -32,7 +32,14 @@ unsafe impl Sync for StaticFunction {}
 
 impl StaticFunction {
     /// The table of a request function.
+    ///
+    /// # Panics
+    /// At compile time, if it wants the response body.
     pub const fn request<F: RequestFunction>(name: &'static str, hooks: u32, flags: u32) -> Self {
+        assert!(
+            flags & flag::WANTS_RESPONSE_BODY == 0,
+            "wants_response_body is for functions at the response hook"
+        );
         Self(Function {
             start: Some(entry::start_request::<F>),
             call: Some(entry::call_request::<F>),
@@ -42,7 +49,14 @@ impl StaticFunction {
     }
 
     /// The table of a response function.
+    ///
+    /// # Panics
+    /// At compile time, if it wants the request body.
     pub const fn response<F: ResponseFunction>(name: &'static str, hooks: u32, flags: u32) -> Self {
+        assert!(
+            flags & flag::WANTS_REQUEST_BODY == 0,
+            "wants_request_body is for functions at request hooks"
+        );
         Self(Function {
             start: Some(entry::start_response::<F>),
             call: Some(entry::call_response::<F>),
@@ -150,6 +164,8 @@ const fn size_of_u32<T>() -> u32 {
 ///         Name: hook | hook => fn path,              // fn(&mut RequestCall<'_>) -> impl IntoOutcome
 ///         Name: hook => type Type,                   // Type: RequestFunction
 ///         Name: hook [may_block] => type Type,       // it may wait for network, disk or locks
+///         Name: post [wants_request_body] => type Type,      // it reads or replaces the body
+///         Name: response [wants_response_body] => fn path,   // likewise
 ///         Name: response => fn path,                 // fn(&mut ResponseCall<'_>) -> impl IntoOutcome
 ///         Name: response => type Type,               // Type: ResponseFunction
 ///     }
@@ -269,9 +285,17 @@ macro_rules! plugin {
     };
 
     (@flag may_block) => { $crate::__private::flag::MAY_BLOCK };
-    (@flag $other:ident) => { ::core::compile_error!("the only flag is may_block") };
+    (@flag wants_request_body) => { $crate::__private::flag::WANTS_REQUEST_BODY };
+    (@flag wants_response_body) => { $crate::__private::flag::WANTS_RESPONSE_BODY };
+    (@flag $other:ident) => {
+        ::core::compile_error!("flags are may_block, wants_request_body and wants_response_body")
+    };
 
     (@flags_json) => { "" };
-    (@flags_json may_block) => { "\"may_block\"" };
-    (@flags_json $($other:ident)+) => { ::core::compile_error!("the only flag is may_block") };
+    (@flags_json $first:ident $($more:ident)*) => {
+        ::core::concat!(
+            "\"", ::core::stringify!($first), "\"",
+            $( ",\"", ::core::stringify!($more), "\"", )*
+        )
+    };
 }

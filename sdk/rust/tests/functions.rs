@@ -213,3 +213,50 @@ fn answer_with_a_status_that_is_none_fails_the_call() {
             .starts_with("answer with status 99:")
     );
 }
+
+fn shout(call: &mut RequestCall<'_>) -> Result<(), Failure> {
+    let louder = call.body()?.to_ascii_uppercase();
+    call.set_body(louder)?;
+    Ok(())
+}
+
+#[test]
+fn body_is_read_and_replaced_and_drops_the_headers_of_the_old_one() {
+    let done = TestCall::new(Hook::Post)
+        .header("content-encoding", "identity")
+        .header("content-type", "text/plain")
+        .body("quiet")
+        .run_fn(shout);
+    assert!(done.continued());
+    assert_eq!(done.body(), Some(&b"QUIET"[..]));
+    assert_eq!(done.header("content-encoding"), None);
+    assert_eq!(done.header("content-type"), Some("text/plain"));
+
+    let done = TestCall::new(Hook::Response).body("").run_response_fn(
+        |call: &mut ResponseCall<'_>| -> Result<(), Failure> {
+            assert_eq!(call.body()?, b"");
+            call.set_body("filled")?;
+            call.set_response_header("etag", "\"2\"")?;
+            Ok(())
+        },
+    );
+    assert_eq!(done.body(), Some(&b"filled"[..]));
+    assert_eq!(done.response_header("etag"), Some("\"2\""));
+}
+
+#[test]
+fn body_without_its_flag_fails_with_the_flags_name() {
+    let done = TestCall::new(Hook::Pre).run_fn(shout);
+    let failure = done.failure().unwrap();
+    assert!(
+        failure.contains("read the request body") && failure.contains("`wants_request_body`"),
+        "{failure}"
+    );
+    let done = TestCall::new(Hook::Response).run_response_fn(|call: &mut ResponseCall<'_>| {
+        let refusal = call.set_body("x").unwrap_err();
+        assert_eq!(refusal.fault(), Fault::Refused);
+        assert!(refusal.to_string().contains("`wants_response_body`"));
+    });
+    assert!(done.continued());
+    assert_eq!(done.body(), None);
+}

@@ -32,13 +32,14 @@ pub(crate) fn exchange() -> Exchange {
             traceparent: "00-".to_owned(),
         },
         response_headers: HeaderMap::new(),
+        body: None,
         status: None,
         answer: None,
     }
 }
 
 pub(crate) fn call_of(exchange: &mut Exchange) -> ActiveCall<'_> {
-    ActiveCall::new(Hook::Pre, "Test", exchange)
+    ActiveCall::new(Hook::Pre, "Test", false, exchange)
 }
 
 fn record(op: u32, key: &str, value: &str) -> Vec<u8> {
@@ -85,7 +86,7 @@ fn every_served_part_answers_and_the_others_say_why_not() {
     assert_eq!(call.get(part::STATUS, b""), Err(Fault::Absent));
     assert_eq!(call.get(part::SESSION, b""), Err(Fault::Absent));
     assert_eq!(call.get(part::PATH, b"key"), Err(Fault::Invalid));
-    assert_eq!(call.get(part::REQUEST_BODY, b""), Err(Fault::Unsupported));
+    assert_eq!(call.get(part::REQUEST_BODY, b""), Err(Fault::Refused));
     assert_eq!(call.get(part::SHARED_VALUE, b"k"), Err(Fault::Unsupported));
     assert_eq!(call.get(999, b""), Err(Fault::Unknown));
     for part in (0..64).filter(|&part| constants::is_served_part(part)) {
@@ -116,10 +117,7 @@ fn headers_are_stepped_through_all_or_by_name() {
         Err(Fault::Absent)
     );
     assert_eq!(call.next(part::PATH, b"", 0), Err(Fault::Invalid));
-    assert_eq!(
-        call.next(part::REQUEST_BODY, b"", 0),
-        Err(Fault::Unsupported)
-    );
+    assert_eq!(call.next(part::TIMER, b"", 0), Err(Fault::Unsupported));
 }
 
 #[test]
@@ -147,7 +145,7 @@ fn flat_mutations_apply_all_or_nothing() {
 #[test]
 fn session_must_be_a_json_object() {
     let mut exchange = exchange();
-    let mut call = ActiveCall::new(Hook::Auth, "Test", &mut exchange);
+    let mut call = ActiveCall::new(Hook::Auth, "Test", false, &mut exchange);
     for bad in [&b"[]"[..], b"{", b"", b"\"a\"", b"{}x", b"\xff"] {
         assert_eq!(
             call.mutate(op::SET_SESSION, b"", bad),
@@ -206,7 +204,7 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
         .unwrap();
     assert_eq!(exchange.response_headers, before);
 
-    let mut call = ActiveCall::new(Hook::Response, "Test", &mut exchange);
+    let mut call = ActiveCall::new(Hook::Response, "Test", false, &mut exchange);
     call.mutate(op::ANSWER_STATUS, b"", b"451").unwrap();
     let left: Vec<_> = names()
         .filter(|name| call.get(part::RESPONSE_HEADER, name.as_bytes()).is_ok())
@@ -221,6 +219,78 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
     );
     call.withdraw_answer();
     assert_eq!(exchange.response_headers, before);
+}
+
+#[test]
+fn body_is_read_any_number_of_times_from_any_offset() {
+    let mut exchange = exchange();
+    exchange.body = Some(Bytes::from_static(b"0123456789"));
+    let call = ActiveCall::new(Hook::Post, "Test", true, &mut exchange);
+    for _ in 0..2 {
+        assert_eq!(call.get(part::REQUEST_BODY, b""), Ok(&b"0123456789"[..]));
+        assert_eq!(call.body_from(part::REQUEST_BODY, 7), Ok(&b"789"[..]));
+    }
+    for end in [10, 11, u64::MAX] {
+        let after = call.body_from(part::REQUEST_BODY, end);
+        assert_eq!(after, Err(Fault::Absent), "{end}");
+    }
+    assert_eq!(call.get(part::REQUEST_BODY, b"key"), Err(Fault::Invalid));
+    assert_eq!(call.get(part::RESPONSE_BODY, b""), Err(Fault::Refused));
+    assert_eq!(call.body_from(part::PATH, 0), Err(Fault::Invalid));
+    assert_eq!(call.body_from(part::TIMER, 0), Err(Fault::Unsupported));
+    assert_eq!(call.body_from(999, 0), Err(Fault::Unknown));
+}
+
+#[test]
+fn empty_body_is_there_and_has_no_piece() {
+    let mut exchange = exchange();
+    exchange.body = Some(Bytes::new());
+    let call = ActiveCall::new(Hook::Response, "Test", true, &mut exchange);
+    assert_eq!(call.get(part::RESPONSE_BODY, b""), Ok(&b""[..]));
+    assert_eq!(call.body_from(part::RESPONSE_BODY, 0), Err(Fault::Absent));
+}
+
+#[test]
+fn replaced_body_is_read_back_and_drops_what_held_for_the_old_bytes_once() {
+    let mut exchange = exchange();
+    exchange.body = Some(Bytes::from_static(b"old"));
+    for name in rules::BODY_HEADERS.into_iter().chain(["content-type"]) {
+        let value = HeaderValue::from_static("old");
+        exchange.response_headers.insert(name, value.clone());
+        exchange.headers.insert(name, value);
+    }
+    let request_headers = exchange.headers.clone();
+    let mut call = ActiveCall::new(Hook::Response, "Test", true, &mut exchange);
+    call.mutate(op::SET_RESPONSE_BODY, b"", b"first").unwrap();
+    assert_eq!(call.get(part::RESPONSE_BODY, b""), Ok(&b"first"[..]));
+    let set = call.mutate(op::SET_RESPONSE_HEADER, b"content-encoding", b"gzip");
+    assert_eq!(set, Ok(()));
+    call.apply(&record(op::SET_RESPONSE_BODY, "", "second, longer"))
+        .unwrap();
+    assert_eq!(
+        call.get(part::RESPONSE_BODY, b""),
+        Ok(&b"second, longer"[..])
+    );
+    let mut left: Vec<_> = exchange.response_headers.keys().collect();
+    left.sort_by_key(|name| name.as_str());
+    assert_eq!(left, ["content-encoding", "content-type"]);
+    assert_eq!(exchange.headers, request_headers);
+}
+
+#[test]
+fn body_without_its_flag_is_refused_by_every_way_and_nothing_of_the_batch_stays() {
+    let mut exchange = exchange();
+    exchange.body = Some(Bytes::from_static(b"kept"));
+    let mut call = call_of(&mut exchange);
+    assert_eq!(call.get(part::REQUEST_BODY, b""), Err(Fault::Refused));
+    assert_eq!(call.body_from(part::REQUEST_BODY, 0), Err(Fault::Refused));
+    let set = call.mutate(op::SET_REQUEST_BODY, b"", b"new");
+    assert_eq!(set, Err(Fault::Refused));
+    let mut batch = record(op::SET_PATH, "", "/new");
+    batch.extend(record(op::SET_REQUEST_BODY, "", "new"));
+    assert_eq!(call.apply(&batch), Err(Fault::Refused));
+    assert_eq!(exchange.path, "/users/7");
+    assert_eq!(exchange.body.as_deref(), Some(&b"kept"[..]));
 }
 
 #[test]

@@ -146,6 +146,7 @@ pub(crate) fn request() -> Exchange {
             traceparent: format!("00-{TRACE_ID}-b7ad6b7169203331-01"),
         },
         response_headers: HeaderMap::new(),
+        body: None,
         status: None,
         answer: None,
     }

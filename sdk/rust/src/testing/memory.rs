@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 
-use gantry_abi::constants::{code, is_reserved_part, is_served_part, level, part};
+use gantry_abi::constants::{code, is_body, is_reserved_part, is_served_part, level, part};
 use gantry_abi::{ABI_MAJOR, ABI_MINOR, Fault, Host, Mutation, Side, Str, limits, rules};
 
 use crate::raw;
@@ -34,6 +34,9 @@ pub(super) struct Exchange {
     pub(super) answer_body: Vec<u8>,
     /// The response headers as they were before an answer began.
     before_answer: Option<Vec<(String, Vec<u8>)>>,
+    /// The body of the hook's side; none for a function that does not declare it.
+    pub(super) body: Option<Vec<u8>>,
+    replaced_body: bool,
     pub(super) log: Vec<(Level, String)>,
 }
 
@@ -59,6 +62,8 @@ impl Exchange {
             answer_status: None,
             answer_body: Vec::new(),
             before_answer: None,
+            body: None,
+            replaced_body: false,
             log: Vec::new(),
         }
     }
@@ -67,6 +72,11 @@ impl Exchange {
         if let part::REQUEST_HEADER | part::RESPONSE_HEADER = part {
             let mut values = self.values(part, key);
             return values.next().map(|(_, value)| value).ok_or(Fault::Absent);
+        }
+        if is_body(part) {
+            let at_hook = (part == part::RESPONSE_BODY) == (self.hook == Hook::Response);
+            let body = self.body.as_deref().filter(|_| at_hook);
+            return body.ok_or(Fault::Refused);
         }
         let text = match part {
             part::METHOD => Some(self.method.as_str()),
@@ -121,6 +131,17 @@ impl Exchange {
             }
             Mutation::AnswerStatus(status) => self.answer_with(status),
             Mutation::AnswerBody(body) => self.answer_body = body.to_vec(),
+            Mutation::SetBody(side, body) => self.replace_body(side, body)?,
+        }
+        Ok(())
+    }
+
+    fn replace_body(&mut self, side: Side, body: &[u8]) -> Result<(), Fault> {
+        let place = self.body.as_mut().ok_or(Fault::Refused)?;
+        *place = body.to_vec();
+        if !std::mem::replace(&mut self.replaced_body, true) {
+            self.headers_of(side)
+                .retain(|(name, _)| !rules::BODY_HEADERS.contains(&name.as_str()));
         }
         Ok(())
     }

@@ -100,6 +100,15 @@ impl TestCall {
         self
     }
 
+    /// Declares that the function wants the body of its hook's side, and what that is: the request's
+    /// in request hooks, the response's in the response hook. Without it, the function's own
+    /// declaration is taken to be without the flag, and bodies are refused.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.exchange.body = Some(body.into());
+        self
+    }
+
     /// Sets the upstream's status, for the response hook.
     #[must_use]
     pub fn status(mut self, status: u16) -> Self {
@@ -238,6 +247,11 @@ impl Finished {
             status,
             std::str::from_utf8(&self.exchange.answer_body).unwrap_or_default(),
         ))
+    }
+
+    /// The body that goes on; `None` where the test gave none.
+    pub fn body(&self) -> Option<&[u8]> {
+        self.exchange.body.as_deref()
     }
 
     /// Why the function failed, if it did.
