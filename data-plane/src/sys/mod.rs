@@ -6,6 +6,7 @@
 pub mod slot;
 
 pub mod fault;
+pub mod preemption;
 
 pub mod spawn;
 

@@ -11,6 +11,8 @@ use gantry_plugin_host::{Library, LoadError};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use crate::sys::preemption;
+
 /// Bytes that are read at once for hashing.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -41,6 +43,14 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The signal that runtimes of libraries need could not be shared among them.
+    #[error("share SIGURG with library {path}: {source}", path = path.display())]
+    SignalNotShared {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
     /// The loader or the contract refused it.
     #[error(transparent)]
     Refused(#[from] LoadError),
@@ -53,6 +63,7 @@ impl OpenError {
             Self::Unreadable { .. } => "LIBRARY_UNREADABLE",
             Self::DigestDiffers { .. } => "LIBRARY_DIGEST_DIFFERS",
             Self::Changed { .. } => "LIBRARY_CHANGED",
+            Self::SignalNotShared { .. } => "LIBRARY_SIGNAL_NOT_SHARED",
             Self::Refused(error) => error.code(),
         }
     }
@@ -78,7 +89,13 @@ pub fn open(path: &Path, digest: &Digest) -> Result<Arc<Library>, OpenError> {
             found,
         });
     }
-    let library = Library::open(path)?;
+    let opened = Library::open(path);
+    // Also after a refusal: a runtime that came with it stays.
+    preemption::share().map_err(|source| OpenError::SignalNotShared {
+        path: path.to_owned(),
+        source,
+    })?;
+    let library = opened?;
     let after = file.metadata().map_err(unreadable)?;
     let at_path = path.metadata().map_err(unreadable)?;
     if identity(&before) != identity(&after) || identity(&before) != identity(&at_path) {
