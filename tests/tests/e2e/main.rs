@@ -9,7 +9,9 @@ mod layout;
 mod publishing;
 
 mod failing_plugins;
+mod go_sdk;
 mod keys;
+mod languages;
 mod last_known_good;
 mod workers;
 
