@@ -47,9 +47,9 @@ pub fn tool(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Takes off a command what cargo told this test about itself: a cargo that inherits it believes that
-/// builds made before the test are stale, and makes them all again.
-pub fn forget_this_test(command: &mut Command) {
+/// Lets a command run as outside of cargo: takes off what cargo told this process about the package it
+/// belongs to. A cargo that inherits it believes that other builds are stale, and makes them again.
+pub fn outside_cargo(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let told = [
             "CARGO_PKG_",

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::binaries::{forget_this_test, target_dir, tool, workspace};
+use crate::binaries::{outside_cargo, target_dir, tool, workspace};
 
 /// Builds the example plugin, saying that it is `version`, for one gateway version or any. Other words
 /// in give other bytes out.
@@ -52,7 +52,7 @@ fn rust(package: &str, library: &str, name: &str, environment: &[(&str, &str)]) 
     let kept = folder.join(name);
     let own_target = folder.join("build");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    forget_this_test(&mut command);
+    outside_cargo(&mut command);
     command
         .current_dir(workspace())
         .args(["build", "--quiet", "--package", package])

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use gantry_tests::binaries::outside_cargo;
 
 /// A line for people, on standard error.
 #[expect(clippy::print_stderr, reason = "this is where xtask speaks")]
@@ -14,6 +15,7 @@ pub(crate) fn say(line: &str) {
 /// `cargo`, the one that runs us, in the root of the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    outside_cargo(&mut command);
     command.current_dir(root());
     command
 }

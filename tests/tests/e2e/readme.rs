@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use gantry_tests::binaries::{forget_this_test, target_dir, tool, workspace};
+use gantry_tests::binaries::{outside_cargo, target_dir, tool, workspace};
 use gantry_tests::process::eventually;
 
 /// The ports that the README uses.
@@ -81,7 +81,7 @@ fn commands_of_the_readme_work_in_order() {
         std::env::var("PATH").unwrap()
     );
     let mut shell = Command::new("bash");
-    forget_this_test(&mut shell);
+    outside_cargo(&mut shell);
     let child = shell
         .args(["-euo", "pipefail", "-c", &script])
         .current_dir(workspace())
