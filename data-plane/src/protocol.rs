@@ -54,6 +54,10 @@ pub struct WorkerSettings {
     pub header_read_timeout_ms: u64,
     /// Client connections at once.
     pub connections_max: usize,
+    /// Bytes of a request's body that a function gets, at most.
+    pub request_body_bytes_max: usize,
+    /// Bytes of a response's body that a function gets, at most.
+    pub response_body_bytes_max: usize,
     /// Time that open connections get when draining, milliseconds.
     pub drain_timeout_ms: u64,
 }

@@ -87,6 +87,9 @@ pub struct Http {
     pub header_read_timeout_ms: u64,
     /// Client connections of one worker at once.
     pub connections_max: usize,
+    /// Bytes of a request's body that a function gets, at most. Bodies that no function wants stream
+    /// through, however long.
+    pub request_body_bytes_max: usize,
 }
 
 /// `[upstream]`.
@@ -98,6 +101,8 @@ pub struct Upstream {
     pub response_timeout_ms: u64,
     /// Idle connections that one worker keeps per upstream.
     pub idle_max: usize,
+    /// Bytes of a response's body that a function gets, at most; as in `[http]`.
+    pub response_body_bytes_max: usize,
 }
 
 /// `[worker]`.
@@ -174,6 +179,8 @@ impl Settings {
             upstream_idle_max: self.upstream.idle_max,
             header_read_timeout_ms: self.http.header_read_timeout_ms,
             connections_max: self.http.connections_max,
+            request_body_bytes_max: self.http.request_body_bytes_max,
+            response_body_bytes_max: self.upstream.response_body_bytes_max,
             drain_timeout_ms: self.worker.drain_timeout_ms,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use gantry_abi::limits;
 use gantry_domain::FieldError;
 use gantry_domain::json::{Fields, Findings, describe};
 use gantry_telemetry::Format;
@@ -16,6 +17,8 @@ use super::{Arguments, ControlPlane, Gateway, Http, Probe, Settings, Token, Upst
 const WORKERS_MAX: u64 = 256;
 /// A time-out, at most: a day. Longer ones are typing mistakes.
 const TIMEOUT_MS_MAX: u64 = 86_400_000;
+/// Bytes of a body that functions get, unless configured. Each connection can hold as much.
+const BODY_BYTES: u64 = 1 << 20;
 /// Bytes of a token file, at most.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 /// Variables of a worker, at most.
@@ -217,6 +220,7 @@ fn read_http(map: Map<String, Value>, findings: &mut Findings) -> Http {
         listen: fields.parsed("listen").unwrap_or(loopback(8080)),
         header_read_timeout_ms: timeout(&mut fields, "header_read_timeout_ms", 10_000),
         connections_max: count(&mut fields, "connections_max", 4096, 1_000_000),
+        request_body_bytes_max: body(&mut fields, "request_body_bytes_max"),
     };
     fields.finish();
     http
@@ -247,6 +251,7 @@ fn read_upstream(map: Map<String, Value>, findings: &mut Findings) -> Upstream {
         connect_timeout_ms: timeout(&mut fields, "connect_timeout_ms", 5_000),
         response_timeout_ms: timeout(&mut fields, "response_timeout_ms", 30_000),
         idle_max: count(&mut fields, "idle_max", 64, 100_000),
+        response_body_bytes_max: body(&mut fields, "response_body_bytes_max"),
     };
     fields.finish();
     upstream
@@ -326,6 +331,10 @@ fn bounded(fields: &mut Fields<'_>, name: &str, default: u64, min: u64, max: u64
 
 fn timeout(fields: &mut Fields<'_>, name: &str, default: u64) -> u64 {
     bounded(fields, name, default, 1, TIMEOUT_MS_MAX)
+}
+
+fn body(fields: &mut Fields<'_>, name: &str) -> usize {
+    count(fields, name, BODY_BYTES, limits::BODY_BYTES_MAX as u64)
 }
 
 fn count(fields: &mut Fields<'_>, name: &str, default: u64, max: u64) -> usize {

@@ -61,6 +61,10 @@ pub(super) fn document(settings: &Settings) -> String {
                 Some(number(http.header_read_timeout_ms)),
             ),
             ("connections_max", Some(number(http.connections_max))),
+            (
+                "request_body_bytes_max",
+                Some(number(http.request_body_bytes_max)),
+            ),
         ],
     );
     let admin = admin_listen.map_or_else(|| text(&"off"), |address| text(&address));
@@ -77,6 +81,10 @@ pub(super) fn document(settings: &Settings) -> String {
                 Some(number(upstream.response_timeout_ms)),
             ),
             ("idle_max", Some(number(upstream.idle_max))),
+            (
+                "response_body_bytes_max",
+                Some(number(upstream.response_body_bytes_max)),
+            ),
         ],
     );
     let env: Table = worker

@@ -103,6 +103,11 @@ impl Function {
         self.instance.get().hook()
     }
 
+    /// Whether it wants the body of the message that its hook is about.
+    pub fn wants_body(&self) -> bool {
+        self.instance.get().wants_body()
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         self.instance.get().function().name.as_str()

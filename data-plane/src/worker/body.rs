@@ -1,4 +1,5 @@
-//! Bodies on their way through: streamed as they come, never collected.
+//! Bodies on their way through: streamed as they come, trailers too. Collecting them, for functions that
+//! want them, is `whole`'s.
 //!
 //! Both directions give up when the sender makes no progress for a while. A peer that reads slowly is
 //! not waited for here: nothing is polled then.
@@ -40,6 +41,8 @@ pub enum RequestBody {
     Empty,
     /// The client's.
     Streamed(Streamed),
+    /// What functions had whole, or put in its place.
+    Whole(Bytes),
 }
 
 /// A client's body, and who is told when it is through.
@@ -82,6 +85,7 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Streamed(streamed) => streamed.patience.poll(&mut streamed.source, cx),
+            Self::Whole(bytes) => poll_whole(bytes),
         }
     }
 
@@ -89,6 +93,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Streamed(streamed) => streamed.source.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
         }
     }
 
@@ -96,8 +101,18 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streamed(streamed) => streamed.source.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
+}
+
+/// All of it at once, and then its end.
+fn poll_whole(bytes: &mut Bytes) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    Poll::Ready(if bytes.is_empty() {
+        None
+    } else {
+        Some(Ok(Frame::data(std::mem::take(bytes))))
+    })
 }
 
 /// An answer's body on its way to the client.
@@ -144,8 +159,7 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Whole(bytes) => poll_whole(bytes),
             Self::Upstream(body) => {
                 let polled = body.patience.poll(&mut body.source, cx);
                 body.ended |= matches!(polled, Poll::Ready(None));

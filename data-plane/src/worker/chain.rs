@@ -21,6 +21,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Response, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 
 use super::api::{Api, Authentication, Function, Service, Serving};
 use super::body::{AnswerBody, RequestBody};
@@ -31,6 +32,7 @@ use super::path::strip;
 use super::respond::Refusal;
 use super::server::Client;
 use super::trace;
+use super::whole::{self, Direction, Held};
 use crate::sys::slot::Counter;
 
 /// How a chain ended before the upstream was asked.
@@ -100,11 +102,13 @@ async fn pass(
         }
     }
     let asked = head.method.clone();
+    let (body, through) = RequestBody::of(body);
     let outgoing = Outgoing {
         method: head.method,
         path,
         headers: head.headers,
         body,
+        through,
     };
     let (head, body) = forward(serving, client, outgoing).await?;
     Ok(finish(&asked, head, body))
@@ -120,10 +124,13 @@ async fn hooked(
     body: Incoming,
 ) -> Result<Response<AnswerBody>, Refusal> {
     let asked = exchange.method.clone();
-    let mut exchange = match request_hooks(worker, serving, exchange).await {
+    let (body, through) = RequestBody::of(body);
+    let mut body = Held::new(body);
+    let mut exchange = match request_hooks(worker, serving, exchange, &mut body).await {
         Ok(exchange) => exchange,
         Err(end) => return Ok(end.response()),
     };
+    let (body, through) = outgoing_body(&mut exchange, body, through);
     if serving.strip_listen_path {
         exchange.path = stripped(&exchange.path, &api.prefix);
     }
@@ -145,6 +152,7 @@ async fn hooked(
         path,
         headers,
         body,
+        through,
     };
     let (mut head, body) = match forward(serving, client, outgoing).await {
         Ok(answer) => answer,
@@ -157,12 +165,9 @@ async fn hooked(
     headers::merge_early(&mut head.headers, early.clone());
     exchange.status = Some(head.status);
     exchange.response_headers = std::mem::take(&mut head.headers);
-    match run(worker, serving, Hook::Response, exchange).await {
-        Ok(exchange) => {
-            head.status = exchange.status.unwrap_or(head.status);
-            head.headers = exchange.response_headers;
-            Ok(finish(&asked, head, body))
-        }
+    let mut body = Held::new(body);
+    match run(worker, serving, Hook::Response, exchange, &mut body).await {
+        Ok(exchange) => Ok(finish_watched(&asked, head, *exchange, body)),
         Err(End::Answered(exchange)) => Ok(function_answer(*exchange)),
         // By now the exchange holds headers of the upstream's, which must not get out.
         Err(End::Refused(refusal, _)) => Ok(refusal.response_with(early)),
@@ -198,14 +203,15 @@ async fn request_hooks(
     worker: &'static Worker,
     serving: &Serving,
     exchange: Box<Exchange>,
+    body: &mut Held<RequestBody>,
 ) -> Result<Box<Exchange>, End> {
-    let mut exchange = run(worker, serving, Hook::Pre, exchange).await?;
+    let mut exchange = run(worker, serving, Hook::Pre, exchange, body).await?;
     if let Authentication::Required {
         plugin,
         token_header,
     } = &serving.authentication
     {
-        exchange = run(worker, serving, Hook::Auth, exchange).await?;
+        exchange = run(worker, serving, Hook::Auth, exchange, body).await?;
         if *plugin && exchange.session.is_none() {
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
@@ -219,9 +225,9 @@ async fn request_hooks(
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
         }
-        exchange = run(worker, serving, Hook::PostAuth, exchange).await?;
+        exchange = run(worker, serving, Hook::PostAuth, exchange, body).await?;
     }
-    run(worker, serving, Hook::Post, exchange).await
+    run(worker, serving, Hook::Post, exchange, body).await
 }
 
 /// The session document of the consumer key, where one is asked for.
@@ -241,14 +247,21 @@ fn refuse_access(worker: &Worker, refusal: Refusal) -> Refusal {
     refusal
 }
 
-/// Runs the functions of a hook, until one of them ends the chain.
-async fn run(
+/// Runs the functions of a hook, until one of them ends the chain. The first that wants the body waits
+/// for it; those before it do not.
+async fn run<B: Direction>(
     worker: &'static Worker,
     serving: &Serving,
     hook: Hook,
     mut exchange: Box<Exchange>,
+    body: &mut Held<B>,
 ) -> Result<Box<Exchange>, End> {
     for function in serving.functions.at(hook) {
+        if function.wants_body()
+            && let Err(refusal) = body.bring(worker.bodies, &mut exchange.body).await
+        {
+            return Err(End::refused(refusal, exchange));
+        }
         let verdict;
         (exchange, verdict) = match worker.call(function, exchange).await {
             Ok(called) => called,
@@ -289,7 +302,9 @@ struct Outgoing {
     method: Method,
     path: PathAndQuery,
     headers: HeaderMap,
-    body: Incoming,
+    body: RequestBody,
+    /// Resolves when the body is out; a whole one is out at once.
+    through: Option<oneshot::Receiver<()>>,
 }
 
 /// Asks the upstream. The head of its answer is without what belongs to its connection.
@@ -298,16 +313,47 @@ async fn forward(
     client: &Client,
     outgoing: Outgoing,
 ) -> Result<(response::Parts, AnswerBody), Refusal> {
-    let (body, through) = RequestBody::of(outgoing.body);
-    let mut request = Request::new(body);
+    let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method;
     *request.uri_mut() = outgoing.path.into();
     *request.headers_mut() = outgoing.headers;
     headers::address_upstream(request.headers_mut(), &serving.target.authority, &client.ip);
-    let (response, lease) = serving.upstream.send(request, through).await?;
+    let (response, lease) = serving.upstream.send(request, outgoing.through).await?;
     let (mut head, body) = response.into_parts();
     headers::remove_hop_by_hop(&mut head.headers);
     Ok((head, AnswerBody::upstream(body, lease)))
+}
+
+/// A request's body after its functions: as it streams, or whole with its length.
+fn outgoing_body(
+    exchange: &mut Exchange,
+    body: Held<RequestBody>,
+    through: Option<oneshot::Receiver<()>>,
+) -> (RequestBody, Option<oneshot::Receiver<()>>) {
+    match body.untouched() {
+        Some(body) => (body, through),
+        None => {
+            let whole = exchange.body.take().unwrap_or_default();
+            let body = whole::request_body(&exchange.method, &mut exchange.headers, whole);
+            (body, None)
+        }
+    }
+}
+
+/// The upstream's answer after its functions.
+fn finish_watched(
+    asked: &Method,
+    mut head: response::Parts,
+    mut exchange: Exchange,
+    body: Held<AnswerBody>,
+) -> Response<AnswerBody> {
+    head.status = exchange.status.unwrap_or(head.status);
+    head.headers = exchange.response_headers;
+    let body = body.untouched().unwrap_or_else(|| {
+        let whole = exchange.body.take().unwrap_or_default();
+        whole::answer_body(asked, head.status, &mut head.headers, whole)
+    });
+    finish(asked, head, body)
 }
 
 fn finish(asked: &Method, mut head: response::Parts, body: AnswerBody) -> Response<AnswerBody> {

@@ -13,6 +13,7 @@ use super::keys::Keys;
 use super::loader::Routes;
 use super::reports::Reporter;
 use super::respond::Refusal;
+use super::whole::BodyLimits;
 use crate::sys::slot::{Counter, Lane, SlotMemory};
 
 /// A worker.
@@ -26,6 +27,8 @@ pub struct Worker {
     pub keys: Keys,
     /// The way to the supervisor.
     pub reporter: Reporter,
+    /// The longest bodies that functions get.
+    pub bodies: BodyLimits,
     pool: BlockingPool,
     /// The runtime's lane.
     lane: Option<Lane>,
@@ -39,12 +42,14 @@ impl Worker {
         routes: Arc<Routes>,
         keys: Keys,
         reporter: Reporter,
+        bodies: BodyLimits,
     ) -> Self {
         Self {
             memory,
             routes,
             keys,
             reporter,
+            bodies,
             pool: BlockingPool::new(memory),
             lane: memory.take_lane(),
             draining: AtomicBool::new(false),

@@ -22,6 +22,7 @@ use super::loader::{Loader, Routes};
 use super::reports::{self, Reporter};
 use super::server::{self, ServerSettings};
 use super::upstream::{self, UpstreamSettings};
+use super::whole::BodyLimits;
 use crate::frames::{FrameError, FrameReader, FrameWriter};
 use crate::key_index::KeyIndex;
 use crate::protocol::{Generation, Order, Report, WorkerSettings};
@@ -114,8 +115,12 @@ impl Life {
         let upstreams = upstream_settings(settings);
         let loader = Loader::start(memory, upstreams, reporter.clone(), Arc::clone(&routes))?;
         let keys = Keys::new(&settings.key_pepper);
-        let worker: &'static Worker =
-            Box::leak(Box::new(Worker::new(memory, routes, keys, reporter)));
+        let bodies = BodyLimits {
+            request: settings.request_body_bytes_max,
+            response: settings.response_body_bytes_max,
+        };
+        let worker = Worker::new(memory, routes, keys, reporter, bodies);
+        let worker: &'static Worker = Box::leak(Box::new(worker));
         let (generations, queue) = mpsc::channel(GENERATIONS_MAX);
         let (connections, stop) = (TaskTracker::new(), CancellationToken::new());
         let ready = apply_in_order(worker, loader.clone(), queue);

@@ -20,6 +20,7 @@ pub mod trace;
 
 pub mod body;
 pub mod upstream;
+pub mod whole;
 
 pub mod api;
 pub mod blocking;

@@ -4,7 +4,7 @@
 //! the log. Codes are stable.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::body::AnswerBody;
@@ -38,6 +38,10 @@ pub enum Refusal {
     PluginBusy,
     /// The client's body broke off or stalled.
     RequestBroken,
+    /// A function wants the client's body, which is longer than functions may get.
+    RequestBodyTooLarge,
+    /// A function wants the upstream's body, which is.
+    ResponseBodyTooLarge,
     /// The upstream cannot be connected to.
     UpstreamUnreachable,
     /// The upstream did not answer in time.
@@ -117,6 +121,16 @@ impl Refusal {
                 "REQUEST_BROKEN",
                 "The request's body did not arrive whole",
             ),
+            Self::RequestBodyTooLarge => Row(
+                S::PAYLOAD_TOO_LARGE,
+                "REQUEST_BODY_TOO_LARGE",
+                "The request's body is larger than this API accepts",
+            ),
+            Self::ResponseBodyTooLarge => Row(
+                S::BAD_GATEWAY,
+                "RESPONSE_BODY_TOO_LARGE",
+                "The service behind this API gave an answer that is too large",
+            ),
             Self::UpstreamUnreachable => Row(
                 S::BAD_GATEWAY,
                 "UPSTREAM_UNREACHABLE",
@@ -154,6 +168,10 @@ impl Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self == Self::RequestBodyTooLarge {
+            // The rest of the body is not read, so nothing can follow it (RFC 9110 section 15.5.14).
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110 section 11.6.1 wants a challenge with this status.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

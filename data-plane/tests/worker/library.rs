@@ -22,6 +22,14 @@ pub(crate) fn steps() -> Stored {
         .clone()
 }
 
+/// A plugin that takes and replaces bodies.
+pub(crate) fn bodies() -> Stored {
+    static BODIES: OnceLock<Stored> = OnceLock::new();
+    BODIES
+        .get_or_init(|| store("data-plane/tests/worker/bodies.c"))
+        .clone()
+}
+
 /// A fixture that all tests of the repository share.
 pub(crate) fn fixture(name: &str) -> Stored {
     store(&format!("tests/fixtures/plugins/{name}.c"))

@@ -66,20 +66,26 @@ async fn tell(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     upstream.requests.fetch_add(1, SeqCst);
     let (head, body) = request.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
+    let (body, trailers) = match body.collect().await {
+        Ok(collected) => {
+            let trailers = collected.trailers().cloned().unwrap_or_default();
+            (collected.to_bytes(), trailers)
+        }
+        Err(_) => Default::default(),
+    };
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers: Vec<_> = head
         .headers
         .iter()
         .map(|(name, value)| json!([name.as_str(), text(value)]))
         .collect();
+    let trailers: Vec<_> = trailers
+        .iter()
+        .map(|(name, value)| format!("{name}={}", text(value)))
+        .collect();
     let told = json!({
         "method": head.method.as_str(), "target": head.uri.to_string(), "headers": headers,
-        "body": String::from_utf8_lossy(&body),
+        "body": String::from_utf8_lossy(&body), "trailers": trailers.join(","),
     });
     let mut response = Response::new(Full::from(told.to_string()));
     response

@@ -47,6 +47,8 @@ pub(crate) fn settings() -> WorkerSettings {
         upstream_idle_max: 8,
         header_read_timeout_ms: 10_000,
         connections_max: 64,
+        request_body_bytes_max: 1 << 20,
+        response_body_bytes_max: 1 << 20,
         drain_timeout_ms: 10_000,
     }
 }
