@@ -13,7 +13,7 @@ const INVALID: i32 = -6;
 /// Runs a function of `bodies.c` on a message with this body.
 fn run(function: &str, hook: Hook, body: &'static str) -> (Verdict, Exchange) {
     let library = open("bodies");
-    let instance = start(&library, function, hook, "{}").unwrap();
+    let instance = start(&library, function, hook, "{}").expect("the fixture starts");
     let mut exchange = match hook {
         Hook::Response => encoded_response(),
         Hook::Pre | Hook::Auth | Hook::PostAuth | Hook::Post => request(),
