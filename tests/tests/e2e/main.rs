@@ -8,6 +8,7 @@ mod seed_rules;
 mod layout;
 mod publishing;
 
+mod bodies;
 mod failing_plugins;
 mod go_sdk;
 mod keys;
