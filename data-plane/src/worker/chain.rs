@@ -330,14 +330,12 @@ fn outgoing_body(
     body: Held<RequestBody>,
     through: Option<oneshot::Receiver<()>>,
 ) -> (RequestBody, Option<oneshot::Receiver<()>>) {
-    match body.untouched() {
-        Some(body) => (body, through),
-        None => {
-            let whole = exchange.body.take().unwrap_or_default();
-            let body = whole::request_body(&exchange.method, &mut exchange.headers, whole);
-            (body, None)
-        }
+    if let Some(body) = body.untouched() {
+        return (body, through);
     }
+    let whole = exchange.body.take().unwrap_or_default();
+    let body = whole::request_body(&exchange.method, &mut exchange.headers, whole);
+    (body, None)
 }
 
 /// The upstream's answer after its functions.
