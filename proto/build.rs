@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-const FILES: [&str; 8] = [
-    "options", "error", "admin", "publish", "deploy", "api", "key", "sync",
+const FILES: [&str; 9] = [
+    "options", "error", "admin", "publish", "catalog", "deploy", "api", "key", "sync",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .bytes(".gantry.v1.UploadFileRequest.chunk")
         .bytes(".gantry.v1.ArtifactChunk.data")
+        .bytes(".gantry.v1.DownloadFileResponse.data")
         .bytes(".gantry.v1.Document.body")
         .compile_fds(compiler.file_descriptor_set())?;
     println!("cargo:rerun-if-changed=gantry");

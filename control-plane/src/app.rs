@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use gantry_domain::{Clock, Limits};
 use gantry_telemetry::Secret;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -17,10 +18,12 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use crate::access_token::AccessToken;
 use crate::admin::{Admin, AdminError};
 use crate::blob::{BlobError, BlobStore, LocalStore};
+use crate::bundles::{Bundles, BundlesError};
 use crate::catalog::Catalog;
-use crate::config::{Config, ServerConfig, TlsConfig};
+use crate::config::{Config, HttpConfig, ServerConfig, TlsConfig};
 use crate::deploy::Deployments;
 use crate::grpc::{Authority, Services, routes};
+use crate::http::{Door, HealthCheck, Parts, TlsError, acceptor, clear_spool};
 use crate::incoming::incoming;
 use crate::keys::Keys;
 use crate::links::Links;
@@ -60,6 +63,9 @@ pub enum AppError {
     /// Certificate or key are refused, or the server failed.
     #[error("serve gRPC")]
     Transport(#[from] tonic::transport::Error),
+    /// Certificate or key are refused.
+    #[error("serve HTTP")]
+    Http(#[from] TlsError),
     /// See the store.
     #[error("open the metadata store")]
     Metadata(#[from] MetadataError),
@@ -69,6 +75,9 @@ pub enum AppError {
     /// What a crash left cannot be repaired.
     #[error("repair what an earlier process left")]
     Repair(#[from] PublishError),
+    /// What a crash left of a yank cannot be repaired.
+    #[error("repair what an earlier process left of yanks")]
+    RepairYanks(#[from] BundlesError),
     /// No token was created.
     #[error(transparent)]
     Bootstrap(#[from] AdminError),
@@ -77,11 +86,13 @@ pub enum AppError {
 /// A control plane that is ready to serve.
 pub struct App {
     config: ServerConfig,
+    http: HttpConfig,
     clock: Arc<dyn Clock>,
     limits: Arc<Limits>,
     metadata: Metadata,
     blobs: Arc<dyn BlobStore>,
     publisher: Publisher,
+    bundles: Bundles,
     _lock: File,
 }
 
@@ -120,13 +131,17 @@ impl App {
             limits.clone(),
         );
         publisher.repair().await?;
+        let bundles = Bundles::new(metadata.clone(), blobs.clone(), clock.clone());
+        bundles.repair().await?;
         Ok(Self {
             config: config.server.clone(),
+            http: config.http.clone(),
             clock,
             limits,
             metadata,
             blobs,
             publisher,
+            bundles,
             _lock: lock,
         })
     }
@@ -156,8 +171,9 @@ impl App {
             self.config.call_timeout,
         );
         tasks.spawn(sweep(self.publisher.clone(), shutdown.clone()));
+        self.open_door(&authority, &tasks, &shutdown).await?;
         let routes = routes(self.services(revocations, &tasks, &shutdown)).await;
-        announce(&self.config, address)?;
+        announce(self.config.address_file.as_deref(), address, &self.config)?;
         let ended = shutdown.clone();
         let serving = server
             .layer(authority)
@@ -185,6 +201,46 @@ impl App {
         Ok(())
     }
 
+    /// Serves bundles by plain HTTP, where that is configured.
+    async fn open_door(
+        &self,
+        authority: &Authority,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<(), AppError> {
+        let Some(address) = self.http.listen else {
+            return Ok(());
+        };
+        clear_spool(&self.http).map_err(|(path, source)| AppError::File {
+            action: "make",
+            path,
+            source,
+        })?;
+        let acceptor = match &self.config.tls {
+            None => None,
+            Some(tls) => {
+                let key = Secret::new(read(&tls.key_file)?);
+                Some(acceptor(&read(&tls.certificate_file)?, key.expose())?)
+            }
+        };
+        let listen = |source| AppError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let door = Door::new(Parts {
+            config: self.http.clone(),
+            limits: self.limits.clone(),
+            publisher: self.publisher.clone(),
+            authority: authority.clone(),
+            health: HealthCheck::new(self.metadata.clone(), self.blobs.clone()),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+            uploads: Arc::new(Semaphore::new(self.http.uploads_max)),
+        });
+        announce(self.http.address_file.as_deref(), address, &self.config)?;
+        tasks.spawn(door.serve(listener, acceptor));
+        Ok(())
+    }
+
     fn services(
         &self,
         revocations: Revocations,
@@ -197,6 +253,7 @@ impl App {
         Services {
             admin: Admin::new(metadata.clone(), clock.clone(), limits.clone(), revocations),
             publisher: self.publisher.clone(),
+            bundles: self.bundles.clone(),
             deployments: Deployments::new(
                 metadata.clone(),
                 catalog,
@@ -250,15 +307,19 @@ fn identity(tls: &TlsConfig) -> Result<Identity, AppError> {
 }
 
 /// Says where it listens: in the log, and in the file that scripts and tests wait for.
-fn announce(config: &ServerConfig, address: SocketAddr) -> Result<(), AppError> {
-    if let Some(path) = &config.address_file {
+fn announce(
+    address_file: Option<&Path>,
+    address: SocketAddr,
+    config: &ServerConfig,
+) -> Result<(), AppError> {
+    if let Some(path) = address_file {
         // Renamed into place, so that whoever waits for the file never reads half an address.
         let partial = path.with_added_extension("partial");
         let written = std::fs::write(&partial, address.to_string());
         let renamed = written.and_then(|()| std::fs::rename(&partial, path));
         renamed.map_err(|source| AppError::File {
             action: "write",
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         })?;
     }

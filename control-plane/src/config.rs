@@ -5,6 +5,7 @@
 //! other programs of Gantry have some, and orchestrators set more.) Invariant: nothing reads the
 //! environment after [`Config::read`].
 
+mod http;
 mod limits;
 mod log;
 mod metadata;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use gantry_domain::Limits;
 
+pub use http::HttpConfig;
 pub use log::LogConfig;
 pub use metadata::MetadataConfig;
 pub use server::{ServerConfig, TlsConfig};
@@ -33,6 +35,8 @@ const DATA_DIR_DEFAULT: &str = "/var/lib/gantry-control-plane";
 pub struct Config {
     /// How it listens.
     pub server: ServerConfig,
+    /// Whether and how it takes bundles by plain HTTP.
+    pub http: HttpConfig,
     /// Where objects lie.
     pub storage: StorageConfig,
     /// Where rows lie.
@@ -66,6 +70,7 @@ impl Config {
         let data_dir: String = source.setting("data_dir", DATA_DIR_DEFAULT.to_owned());
         let data_dir = PathBuf::from(data_dir);
         let server = ServerConfig::read(&mut source);
+        let http = HttpConfig::read(&mut source, &server, &data_dir);
         let storage = StorageConfig::read(&mut source, &data_dir);
         let metadata = MetadataConfig::read(&mut source, &data_dir);
         let log = LogConfig::read(&mut source);
@@ -73,6 +78,7 @@ impl Config {
         let settings = source.finish()?;
         Ok(Self {
             server,
+            http,
             storage,
             metadata,
             log,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use gantry_domain::{
     ApiDefinition, BundleName, BundleVersion, Clock, Digest, EnvironmentName, FieldWarning, Limits,
-    Pin, Revision,
+    Pin, Revision, Yank,
 };
 
 use crate::catalog::{Catalog, Snapshot};
@@ -84,8 +84,8 @@ impl Deployments {
     /// Moves a bundle's pin to a version, at once.
     ///
     /// # Errors
-    /// No such environment or release; API definitions that contradict the version; gateways that
-    /// could not run an API then, unless `force`.
+    /// No such environment or release; a yanked version that is not what runs; API definitions that
+    /// contradict the version; gateways that could not run an API then, unless `force`.
     pub async fn deploy(
         &self,
         who: &Principal,
@@ -98,11 +98,13 @@ impl Deployments {
             bundle: bundle.clone(),
             version: version.clone(),
         })?;
+        let yank = self.metadata.yank_of(&who.tenant, bundle, version).await?;
         let deed = (
             "bundle.deploy",
             format!("{environment}: {bundle}@{version}"),
         );
         self.change(who, environment, deed, |state| {
+            refuse_yanked(state, &row, yank.as_ref())?;
             self.plan_deployment(who, environment, state, &row, force)
         })
         .await
@@ -218,6 +220,25 @@ impl Deployments {
             return Ok((next, answer));
         }
         Err(DeployError::Contended(environment.clone()))
+    }
+}
+
+/// A yanked version may stay where it is, and be confirmed there, but comes nowhere anew.
+fn refuse_yanked(
+    state: &Snapshot,
+    row: &ReleaseRow,
+    yank: Option<&Yank>,
+) -> Result<(), DeployError> {
+    let (bundle, version) = (row.release.bundle(), row.release.version());
+    let pins = state.revision.pins.get(bundle);
+    let runs = pins.is_some_and(|pins| pins.iter().any(|pin| pin.version == *version));
+    match yank {
+        Some(yank) if !runs => Err(DeployError::Yanked {
+            bundle: bundle.clone(),
+            version: version.clone(),
+            reason: yank.reason.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod auth;
+mod catalog;
 mod deploy;
 mod key;
 mod page;
@@ -18,6 +19,7 @@ use gantry_proto::MESSAGE_BYTES_MAX;
 use gantry_proto::descriptors::DESCRIPTOR_SET;
 use gantry_proto::v1::admin_service_server::AdminServiceServer;
 use gantry_proto::v1::api_service_server::ApiServiceServer;
+use gantry_proto::v1::catalog_service_server::CatalogServiceServer;
 use gantry_proto::v1::deploy_service_server::DeployServiceServer;
 use gantry_proto::v1::key_service_server::KeyServiceServer;
 use gantry_proto::v1::publish_service_server::PublishServiceServer;
@@ -28,6 +30,7 @@ use tonic::service::Routes;
 use tonic::{Request, Status};
 
 use crate::admin::Admin;
+use crate::bundles::Bundles;
 use crate::deploy::Deployments;
 use crate::keys::Keys;
 use crate::principal::Principal;
@@ -35,12 +38,14 @@ use crate::publish::Publisher;
 use crate::refusal::Refuse;
 use crate::sync::Gateways;
 
+pub(crate) use auth::AuthError;
 pub use auth::Authority;
 
 /// What the services call.
 pub(crate) struct Services {
     pub(crate) admin: Admin,
     pub(crate) publisher: Publisher,
+    pub(crate) bundles: Bundles,
     pub(crate) deployments: Deployments,
     pub(crate) keys: Keys,
     pub(crate) gateways: Gateways,
@@ -80,6 +85,13 @@ pub(crate) async fn routes(services: Services) -> Routes {
                 publisher: services.publisher,
                 tasks: services.tasks.clone(),
                 shutdown: services.shutdown,
+            }
+        ))
+        .add_service(bounded!(
+            CatalogServiceServer,
+            catalog::CatalogApi {
+                bundles: services.bundles,
+                limits: limits.clone(),
             }
         ))
         .add_service(bounded!(

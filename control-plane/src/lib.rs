@@ -1,6 +1,7 @@
 //! The control plane of Gantry: takes bundles in, keeps what environments run, tells gateways.
 //!
-//! Read it in this order. [`app`] wires everything. [`grpc`] lets callers in and translates.
+//! Read it in this order. [`app`] wires everything. [`grpc`] lets callers in and translates; the
+//! HTTP door beside it takes bundles from those who have `curl`.
 //! [`publish`] takes a bundle from its first byte to its release. [`deploy`] decides what an
 //! environment says; [`sync`] tells each gateway what it lacks of that. [`blob`] and [`metadata`] keep
 //! bytes and rows. Invariants: the tenant comes from the token and is the first part of every key;
@@ -10,8 +11,10 @@ pub mod app;
 pub mod config;
 
 pub mod grpc;
+mod http;
 
 pub mod admin;
+pub mod bundles;
 pub mod deploy;
 pub mod keys;
 pub mod publish;

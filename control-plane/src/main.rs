@@ -64,6 +64,12 @@ struct Settings {
     /// Address to listen on (`server.listen`); port 0 takes a free one.
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Address to take bundles on by plain HTTP (`http.listen`); none unless given.
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    http_listen: Option<String>,
+    /// File that the HTTP address is written to once it is listened on (`http.address_file`).
+    #[arg(long, global = true, value_name = "FILE")]
+    http_address_file: Option<String>,
     /// File that the address is written to once it is listened on (`server.address_file`).
     #[arg(long, global = true, value_name = "FILE")]
     address_file: Option<String>,
@@ -88,6 +94,8 @@ impl Settings {
             ("data_dir", self.data_dir),
             ("server.listen", self.listen),
             ("server.address_file", self.address_file),
+            ("http.listen", self.http_listen),
+            ("http.address_file", self.http_address_file),
             ("server.tls_certificate_file", self.tls_certificate),
             ("server.tls_key_file", self.tls_key),
             ("server.allow_plaintext_remote", plaintext),

@@ -6,6 +6,7 @@
 //! bound to one tenant, except the look-up of a token by its id, which is what names the tenant.
 
 mod audit;
+mod catalog;
 mod dump;
 mod environments;
 mod gateways;
@@ -15,6 +16,7 @@ mod revisions;
 mod row;
 mod tokens;
 mod uploads;
+mod yanks;
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +30,7 @@ use thiserror::Error;
 use crate::refusal::{Kind, Refuse};
 
 pub use audit::{AuditEntry, Deed};
+pub use catalog::{BundleRow, ReleaseFilter, VersionPlace, VersionRow};
 pub use environments::{EnvironmentCreated, EnvironmentRow, TenantRow};
 pub use gateways::GatewayRow;
 pub use keys::{KeyChange, KeyCreated, KeyRow};
@@ -37,11 +40,18 @@ pub use tokens::TokenRow;
 pub use uploads::{UploadFileRow, UploadRow};
 
 /// The migrations, oldest first. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "first",
-    include_str!("metadata/migrations/0001_first.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "first",
+        include_str!("metadata/migrations/0001_first.sql"),
+    ),
+    (
+        3,
+        "yanks",
+        include_str!("metadata/migrations/0003_yanks.sql"),
+    ),
+];
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 //! ```text
 //! t/{tenant}/{vX.Y.Z|any}/{os}_{arch}/{bundle}/{version}/{sha256}/{file}    a library
 //! t/{tenant}/published/{bundle}/{version}.json                              the commit of a release
+//! t/{tenant}/yanked/{bundle}/{version}.json                                 the tombstone of a yanked one
 //! t/{tenant}/staging/{upload}/{file}                                        bytes of an upload
 //! ```
 //!
@@ -46,6 +47,15 @@ pub enum BlobKey {
         /// The version.
         version: BundleVersion,
     },
+    /// The tombstone of a yanked version: it is yanked as long as this object exists.
+    Yanked {
+        /// Its owner.
+        tenant: TenantId,
+        /// The bundle.
+        bundle: BundleName,
+        /// The version.
+        version: BundleVersion,
+    },
     /// The bytes of an upload so far.
     Staged {
         /// Its owner.
@@ -64,6 +74,8 @@ pub enum BlobPrefix {
     All,
     /// Every release document of a tenant.
     Published(TenantId),
+    /// Every tombstone of a tenant.
+    Yanked(TenantId),
     /// Every staged file of a tenant.
     Staging(TenantId),
     /// Every staged file of one upload.
@@ -96,6 +108,11 @@ impl BlobKey {
                 bundle,
                 version,
             } => format!("t/{tenant}/published/{bundle}/{version}.json"),
+            Self::Yanked {
+                tenant,
+                bundle,
+                version,
+            } => format!("t/{tenant}/yanked/{bundle}/{version}.json"),
             Self::Staged {
                 tenant,
                 upload,
@@ -111,6 +128,7 @@ impl BlobPrefix {
         match self {
             Self::All => "t/".to_owned(),
             Self::Published(tenant) => format!("t/{tenant}/published/"),
+            Self::Yanked(tenant) => format!("t/{tenant}/yanked/"),
             Self::Staging(tenant) => format!("t/{tenant}/staging/"),
             Self::Upload(tenant, upload) => format!("t/{tenant}/staging/{upload}/"),
         }
@@ -135,6 +153,11 @@ fn read(path: &str) -> Option<BlobKey> {
     let parts: Vec<_> = path.split('/').collect();
     match parts[..] {
         ["t", tenant, "published", bundle, document] => Some(BlobKey::Published {
+            tenant: tenant.parse().ok()?,
+            bundle: bundle.parse().ok()?,
+            version: document.strip_suffix(".json")?.parse().ok()?,
+        }),
+        ["t", tenant, "yanked", bundle, document] => Some(BlobKey::Yanked {
             tenant: tenant.parse().ok()?,
             bundle: bundle.parse().ok()?,
             version: document.strip_suffix(".json")?.parse().ok()?,
@@ -178,6 +201,7 @@ mod tests {
             "t/acme/any/linux_arm64/hooks/1.0.0-rc.1/{digest}/hooks.so"
         ));
         check("t/acme/published/hooks/1.0.0.json");
+        check("t/acme/yanked/hooks/1.0.0.json");
         check("t/acme/staging/0a1b/hooks.so");
     }
 

@@ -89,6 +89,6 @@ impl ServerConfig {
     }
 }
 
-fn millis(source: &mut Source, path: &'static str, default: u64) -> Duration {
+pub(super) fn millis(source: &mut Source, path: &'static str, default: u64) -> Duration {
     Duration::from_millis(source.setting(path, default))
 }

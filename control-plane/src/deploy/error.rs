@@ -45,6 +45,16 @@ pub enum DeployError {
         /// The version.
         version: BundleVersion,
     },
+    /// Deploy another version, or take the yank back.
+    #[error("{bundle}@{version} was yanked: {}", reason_text(.reason))]
+    Yanked {
+        /// The bundle.
+        bundle: BundleName,
+        /// The version.
+        version: BundleVersion,
+        /// In the words of whoever yanked it.
+        reason: String,
+    },
     /// Name an API of the environment.
     #[error("API {0} does not exist in this environment")]
     NoApi(ApiId),
@@ -84,6 +94,14 @@ pub enum DeployError {
     Metadata(#[from] MetadataError),
 }
 
+fn reason_text(reason: &str) -> &str {
+    if reason.is_empty() {
+        "no reason was given"
+    } else {
+        reason
+    }
+}
+
 fn route_text(route: &Route) -> String {
     let path = if route.prefix.is_empty() {
         "/"
@@ -100,7 +118,7 @@ impl Refuse for DeployError {
     fn kind(&self) -> Kind {
         match self {
             Self::Refused(_) | Self::NoProfile => Kind::Invalid,
-            Self::Illegal { .. } | Self::Unfit { .. } => Kind::Precondition,
+            Self::Illegal { .. } | Self::Unfit { .. } | Self::Yanked { .. } => Kind::Precondition,
             Self::NoEnvironment(_)
             | Self::NoRelease { .. }
             | Self::NoApi(_)
@@ -119,6 +137,7 @@ impl Refuse for DeployError {
             Self::Unfit { .. } => "GATEWAYS_CANNOT_RUN",
             Self::NoEnvironment(_) => "ENVIRONMENT_NOT_FOUND",
             Self::NoRelease { .. } => "RELEASE_NOT_FOUND",
+            Self::Yanked { .. } => "VERSION_YANKED",
             Self::NoApi(_) => "API_NOT_FOUND",
             Self::NoGateway(_) => "GATEWAY_NOT_FOUND",
             Self::NoProfile => "FIELD_MISSING",
@@ -147,6 +166,7 @@ impl Refuse for DeployError {
             }
             Self::NoEnvironment(_) => Some("create the environment first"),
             Self::NoRelease { .. } => Some("push the bundle first"),
+            Self::Yanked { .. } => Some("deploy another version, or unyank this one"),
             Self::Etag { .. } => Some("get the definition again, and put the change on top of it"),
             Self::Contended(_) => Some("repeat the call"),
             _ => None,

@@ -27,7 +27,7 @@ use crate::access_token::{AccessToken, AccessTokenError};
 use crate::metadata::{Metadata, MetadataError};
 use crate::principal::Principal;
 use crate::refusal::{Kind, Refuse};
-use crate::signals::Revocations;
+use crate::signals::{Revocations, Revoked};
 
 /// Services that ask for no token.
 const OPEN: [&str; 3] = [
@@ -38,7 +38,7 @@ const OPEN: [&str; 3] = [
 
 /// Why a call is not let in.
 #[derive(Debug, Error)]
-pub(super) enum AuthError {
+pub(crate) enum AuthError {
     /// Call a method that exists.
     #[error("method {0} does not exist")]
     NoMethod(String),
@@ -155,6 +155,21 @@ impl Authority {
             tasks,
             call_timeout,
         }))
+    }
+
+    /// Decides for a request through another door, by the right that a method needs. The caller must
+    /// stop when the token ends meanwhile.
+    pub(crate) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        method: &str,
+    ) -> Result<(Principal, Revoked), AuthError> {
+        let known = self.0.methods.get(method);
+        let known = known.ok_or_else(|| AuthError::NoMethod(method.to_owned()))?;
+        // Listen first, as for a call.
+        let revoked = self.0.revocations.subscribe();
+        let principal = self.principal(headers, &known.access).await?;
+        Ok((principal, revoked))
     }
 
     async fn principal(

@@ -6,7 +6,7 @@ impl Metadata {
     /// What uploads and environments have stored, a line per row: `table: tenant/…`.
     #[doc(hidden)]
     pub async fn dump(&self) -> Result<Vec<String>, MetadataError> {
-        const TABLES: [(&str, &str); 8] = [
+        const TABLES: [(&str, &str); 9] = [
             (
                 "uploads",
                 "SELECT tenant || '/' || upload || '/' || bundle || '@' || version FROM uploads",
@@ -18,6 +18,10 @@ impl Metadata {
             (
                 "releases",
                 "SELECT tenant || '/' || bundle || '@' || version FROM releases",
+            ),
+            (
+                "yanks",
+                "SELECT tenant || '/' || bundle || '@' || version FROM yanks",
             ),
             (
                 "artifacts",

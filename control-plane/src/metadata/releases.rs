@@ -146,7 +146,7 @@ impl Metadata {
     }
 }
 
-fn parse(document: &str) -> Result<Release, MetadataError> {
+pub(super) fn parse(document: &str) -> Result<Release, MetadataError> {
     Release::parse(document.as_bytes()).map_err(|errors| {
         let cause = crate::refusal::summary(&errors);
         Column("releases", "document").corrupt(cause)

@@ -9,7 +9,9 @@
 mod support;
 
 mod apis;
+mod catalog;
 mod deploy;
+mod http;
 mod keys;
 mod publish;
 mod rights;

@@ -123,6 +123,31 @@ fn attack(victim: &Victim, method: &str) -> Option<Vec<Bytes>> {
         "PublishService/GetUpload" => one(&v1::GetUploadRequest { upload_id }),
         "PublishService/Publish" => one(&v1::PublishRequest { upload_id }),
         "PublishService/AbortUpload" => one(&v1::AbortUploadRequest { upload_id }),
+        "CatalogService/ListBundles" => one(&v1::ListBundlesRequest::default()),
+        "CatalogService/ListVersions" => one(&v1::ListVersionsRequest {
+            bundle: format!("{MARK}-hooks"),
+            ..Default::default()
+        }),
+        "CatalogService/GetRelease" => one(&v1::GetReleaseRequest {
+            bundle: format!("{MARK}-hooks"),
+            version: "1.0.0".into(),
+        }),
+        "CatalogService/DownloadFile" => one(&v1::DownloadFileRequest {
+            bundle: format!("{MARK}-hooks"),
+            version: "1.0.0".into(),
+            file: "hooks.so".into(),
+            offset: 0,
+        }),
+        "CatalogService/Yank" => one(&v1::YankRequest {
+            bundle: format!("{MARK}-hooks"),
+            version: "1.0.0".into(),
+            ..Default::default()
+        }),
+        "CatalogService/Unyank" => one(&v1::UnyankRequest {
+            bundle: format!("{MARK}-hooks"),
+            version: "1.0.0".into(),
+            etag: String::new(),
+        }),
         "DeployService/Deploy" => one(&v1::DeployRequest {
             environment: environment(),
             bundle: format!("{MARK}-hooks"),
@@ -205,7 +230,7 @@ fn cases(victim: &Victim) -> Vec<(String, Vec<Bytes>)> {
         .services()
         .flat_map(|s| s.methods().map(|m| path(&m)).collect::<Vec<_>>())
         .collect();
-    assert!(methods.len() >= 28, "{methods:?}");
+    assert!(methods.len() >= 34, "{methods:?}");
     let case = |path: String| {
         let method = path.strip_prefix("/gantry.v1.").unwrap().to_owned();
         let messages = attack(victim, &method);

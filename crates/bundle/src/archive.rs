@@ -31,6 +31,15 @@ const SEARCH_BYTES_MAX: u64 = 1 << 20;
 const MODE_KIND: u32 = 0o170_000;
 const MODE_REGULAR: u32 = 0o100_000;
 
+/// Bytes of an archive, at most: the files as they are, and headers.
+pub(crate) const fn archive_bytes_max(limits: &Limits) -> u64 {
+    limits.bundle_bytes_max + headers_max(limits)
+}
+
+const fn headers_max(limits: &Limits) -> u64 {
+    (limits.bundle_files_max as u64 + 1) * HEADER_BYTES_MAX
+}
+
 /// Unpacks `archive`, which was opened from `path`, into `folder`. Returns the entries' names.
 pub(crate) fn unpack(
     archive: File,
@@ -43,14 +52,9 @@ pub(crate) fn unpack(
         .metadata()
         .map_err(|e| BundleError::unreadable(path, e))?
         .len();
-    let headers_max = entries_max * HEADER_BYTES_MAX;
-    within(
-        "bytes of the archive",
-        size,
-        limits.bundle_bytes_max + headers_max,
-    )?;
+    within("bytes of the archive", size, archive_bytes_max(limits))?;
     let malformed = |e: ZipError| refuse(path, e);
-    let left = Rc::new(Cell::new(headers_max + SEARCH_BYTES_MAX));
+    let left = Rc::new(Cell::new(headers_max(limits) + SEARCH_BYTES_MAX));
     let metered = Metered {
         file: archive,
         left: Rc::clone(&left),

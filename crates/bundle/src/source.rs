@@ -21,6 +21,8 @@ use crate::inspect::{InspectError, Inspection, inspect_reader};
 
 /// The manifest's name in a bundle.
 pub const MANIFEST: &str = "manifest.json";
+/// What the names of folders begin with that archives are unpacked into.
+pub const UNPACKED_PREFIX: &str = "gantry-bundle-";
 
 /// Why a bundle cannot be read or written.
 #[derive(Debug, Error)]
@@ -181,8 +183,28 @@ impl BundleSource {
     /// Opens an archive, every entry of which must belong to the bundle.
     fn open_archive(path: &Path, limits: &Limits) -> Result<Self, BundleError> {
         let file = File::open(path).map_err(|e| BundleError::unreadable(path, e))?;
-        let folder = TempDir::with_prefix("gantry-bundle-").map_err(BundleError::unwritable)?;
-        let entries = archive::unpack(file, path, folder.path(), limits)?;
+        Self::unpack(file, path, &std::env::temp_dir(), limits)
+    }
+
+    /// Bytes of an archive, at most.
+    pub const fn archive_bytes_max(limits: &Limits) -> u64 {
+        archive::archive_bytes_max(limits)
+    }
+
+    /// Unpacks an opened archive into a private folder below `parent`, which goes with this value.
+    /// `path` is what errors call the archive. Every entry must belong to the bundle.
+    ///
+    /// # Errors
+    /// As for [`BundleSource::open`].
+    pub fn unpack(
+        archive: File,
+        path: &Path,
+        parent: &Path,
+        limits: &Limits,
+    ) -> Result<Self, BundleError> {
+        let folder =
+            TempDir::with_prefix_in(UNPACKED_PREFIX, parent).map_err(BundleError::unwritable)?;
+        let entries = archive::unpack(archive, path, folder.path(), limits)?;
         let source = Self::complete(Folder::Unpacked(folder), limits)?;
         let listed = |entry: &&FileName| {
             entry.as_str() != MANIFEST && source.manifest.digest_of(entry).is_none()

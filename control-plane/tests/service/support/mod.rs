@@ -15,6 +15,7 @@ use gantry_domain::{Digest, Limits, SystemClock};
 use gantry_proto::v1;
 use gantry_proto::v1::admin_service_client::AdminServiceClient;
 use gantry_proto::v1::api_service_client::ApiServiceClient;
+use gantry_proto::v1::catalog_service_client::CatalogServiceClient;
 use gantry_proto::v1::deploy_service_client::DeployServiceClient;
 use gantry_proto::v1::key_service_client::KeyServiceClient;
 use gantry_proto::v1::publish_service_client::PublishServiceClient;
@@ -105,6 +106,19 @@ impl TestApp {
         self.metadata().await.dump().await.unwrap()
     }
 
+    /// Where bundles are taken by plain HTTP.
+    pub(crate) async fn http(&self) -> SocketAddr {
+        let file = self.config.http.address_file.clone().unwrap();
+        await_file(&file).await.parse().unwrap()
+    }
+
+    /// What lies in the folder for archives that are taken in.
+    pub(crate) fn spooled(&self) -> usize {
+        std::fs::read_dir(&self.config.http.spool_directory)
+            .unwrap()
+            .count()
+    }
+
     pub(crate) async fn metadata(&self) -> Metadata {
         Metadata::open(&self.config.metadata.file).await.unwrap()
     }
@@ -162,6 +176,8 @@ pub(crate) fn config(folder: &Path, limits: Limits) -> Config {
         ("server.listen", "127.0.0.1:0".to_owned()),
         ("server.address_file", text(folder.join("address"))),
         ("server.shutdown_timeout_ms", "5000".to_owned()),
+        ("http.listen", "127.0.0.1:0".to_owned()),
+        ("http.address_file", text(folder.join("http-address"))),
     ];
     let inputs = Inputs {
         flags: flags.into(),
@@ -222,6 +238,10 @@ impl Caller {
 
     pub(crate) fn publish(&self) -> PublishServiceClient<Service> {
         PublishServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn catalog(&self) -> CatalogServiceClient<Service> {
+        CatalogServiceClient::new(self.0.clone())
     }
 
     pub(crate) fn deploy(&self) -> DeployServiceClient<Service> {
