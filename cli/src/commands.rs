@@ -6,12 +6,19 @@ mod deploy;
 mod env;
 mod explain;
 mod gateways;
+mod get;
 mod key;
+mod list;
 mod pins;
+mod pull;
 mod push;
+mod release;
 mod tenant;
 mod token;
+mod unyank;
+mod versions;
 mod whoami;
+mod yank;
 
 use clap::Subcommand;
 
@@ -26,6 +33,18 @@ pub(crate) enum Command {
     Bundle(bundle::Bundle),
     /// Upload a bundle and publish it.
     Push(push::Push),
+    /// Show the bundles of the tenant.
+    List(list::List),
+    /// Show the versions of a bundle.
+    Versions(versions::Versions),
+    /// Show a published version with its files.
+    Get(get::Get),
+    /// Download a published version into a folder or a zip.
+    Pull(pull::Pull),
+    /// Withdraw a version: what runs goes on, nothing new deploys it.
+    Yank(yank::Yank),
+    /// Take a yank back.
+    Unyank(unyank::Unyank),
     /// Run a published version of a bundle in an environment.
     Deploy(deploy::Deploy),
     /// Show which version of which bundle runs in an environment.
@@ -58,6 +77,12 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), CliEr
     match command {
         Command::Bundle(command) => bundle::run(command, context),
         Command::Push(command) => push::run(command, context).await,
+        Command::List(command) => list::run(command, context).await,
+        Command::Versions(command) => versions::run(command, context).await,
+        Command::Get(command) => get::run(command, context).await,
+        Command::Pull(command) => pull::run(command, context).await,
+        Command::Yank(command) => yank::run(command, context).await,
+        Command::Unyank(command) => unyank::run(command, context).await,
         Command::Deploy(command) => deploy::run(command, context).await,
         Command::Pins(command) => pins::run(command, context).await,
         Command::Api(command) => api::run(command, context).await,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use gantry_bundle::BundleError;
+use gantry_client::download::PullError;
 use gantry_client::upload::PushError;
 use gantry_client::{ClientError, ConnectError, Kind, Violation};
 use thiserror::Error;
@@ -52,6 +53,16 @@ pub(crate) enum CliError {
         #[source]
         source: std::io::Error,
     },
+    /// A file or folder cannot be written.
+    #[error("write {}", path.display())]
+    Written {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was downloaded is not what was published.
+    #[error("{0}")]
+    Damaged(PullError),
     /// The control plane's answer makes no sense to this version of the command line.
     #[error("the control plane's answer has no {missing}")]
     Answer { missing: &'static str },
@@ -68,6 +79,19 @@ impl From<PushError> for CliError {
                 error,
             },
             PushError::Unreadable { path, source } => Self::File { path, source },
+        }
+    }
+}
+
+impl From<PullError> for CliError {
+    fn from(error: PullError) -> Self {
+        match error {
+            PullError::Client(error) => Self::Refused {
+                operation: Operation::Other,
+                error,
+            },
+            PullError::File { path, source } => Self::Written { path, source },
+            damaged @ PullError::Digest { .. } => Self::Damaged(damaged),
         }
     }
 }
@@ -96,6 +120,8 @@ impl CliError {
             | Self::LibrariesRefused { .. }
             | Self::Unresolved { .. }
             | Self::File { .. }
+            | Self::Written { .. }
+            | Self::Damaged(_)
             | Self::Output(_) => Vec::new(),
         }
     }
@@ -159,7 +185,9 @@ const fn refusal_hint(operation: Operation, kind: Kind) -> Option<&'static str> 
             "`gantry whoami` shows what the token may do; an admin makes others with \
              `gantry token create`",
         ),
-        Kind::NotFound => Some("`gantry env list` and `gantry api list` show what there is"),
+        Kind::NotFound => {
+            Some("`gantry list`, `gantry env list` and `gantry api list` show what there is")
+        }
         Kind::Exists => match operation {
             Operation::Push => {
                 Some("a published version never changes: give this one a new version")

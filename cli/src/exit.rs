@@ -45,9 +45,12 @@ impl Exit {
             CliError::Usage { .. } | CliError::Settings(_) | CliError::Connect(_) => Self::Usage,
             CliError::Refused { operation, error } => Self::of_refusal(*operation, error.kind),
             CliError::Bundle(error) => Self::of_bundle(error),
-            CliError::LibrariesRefused { .. } => Self::Unverified,
+            CliError::LibrariesRefused { .. } | CliError::Damaged(_) => Self::Unverified,
             CliError::Unresolved { .. } => Self::NotFound,
-            CliError::File { .. } | CliError::Answer { .. } | CliError::Output(_) => Self::Failed,
+            CliError::File { .. }
+            | CliError::Written { .. }
+            | CliError::Answer { .. }
+            | CliError::Output(_) => Self::Failed,
         }
     }
 

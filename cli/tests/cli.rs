@@ -109,6 +109,10 @@ fn help_is_data_and_wrong_usage_is_64() {
         &["push"],
         &["deploy", "hooks"],
         &["deploy", "Hooks!@1.0.0"],
+        &["get", "hooks"],
+        &["pull", "../hooks@1.0.0"],
+        &["list", "--platform", "windows/amd64"],
+        &["versions", "hooks", "--yanked", "perhaps"],
         &["token", "create", "--right", "root"],
         &["whoami", "--output", "yaml"],
         &["explain", "orders"],
@@ -135,7 +139,10 @@ fn every_verb_has_help() {
     let verbs = [
         "bundle", "push", "deploy", "pins", "api", "key", "gateways", "explain", "env",
     ];
-    for verb in verbs.into_iter().chain(["token", "tenant", "whoami"]) {
+    let more = [
+        "token", "tenant", "whoami", "list", "versions", "get", "pull", "yank", "unyank",
+    ];
+    for verb in verbs.into_iter().chain(more) {
         let help = desk.run(&[verb, "--help"]);
         assert_eq!(help.code, 0, "{verb}: {}", help.stderr);
     }
@@ -318,4 +325,16 @@ fn push_inspects_before_it_sends_anything() {
     assert_eq!(desk.run(&["push", "hooks"]).code, 3);
     // With inspection out of the way it gets as far as the network.
     assert_eq!(desk.run(&["push", "hooks", "--no-inspect"]).code, 1);
+}
+
+#[test]
+fn pull_into_a_zip_that_is_there_is_refused_before_anything_is_asked() {
+    let desk = Desk::new()
+        .with("GANTRY_ENDPOINT", "http://127.0.0.1:1")
+        .with("GANTRY_TOKEN", "t");
+    desk.write("mine.zip", "precious");
+    let outcome = desk.run(&["pull", "hooks@1.0.0", "--out", "mine.zip"]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.contains("already"), "{}", outcome.stderr);
+    assert_eq!(fs::read(desk.path("mine.zip")).unwrap(), b"precious");
 }

@@ -1,14 +1,12 @@
 //! `gantry deploy`: runs a published version of a bundle in an environment.
 
-use std::str::FromStr;
-
 use clap::Args;
 use gantry_client::Repeat;
-use gantry_domain::{BundleName, BundleVersion};
 use gantry_proto::v1;
 use serde::Serialize;
 
 use super::pins::{PinView, table};
+use super::release::ReleaseName;
 use crate::context::Context;
 use crate::error::{CliError, Operation};
 use crate::view::{Shown, View, Warning};
@@ -27,26 +25,6 @@ pub(crate) struct Deploy {
     /// Deploy although some connected gateway cannot run an API then.
     #[arg(long)]
     force: bool,
-}
-
-#[derive(Debug, Clone)]
-struct ReleaseName {
-    bundle: BundleName,
-    version: BundleVersion,
-}
-
-impl FromStr for ReleaseName {
-    type Err = String;
-
-    fn from_str(s: &str) -> Result<Self, String> {
-        let (bundle, version) = s
-            .split_once('@')
-            .ok_or("expected BUNDLE@VERSION, such as hooks@1.2.0")?;
-        Ok(Self {
-            bundle: bundle.parse().map_err(|e| format!("{e}"))?,
-            version: version.parse().map_err(|e| format!("{e}"))?,
-        })
-    }
 }
 
 #[derive(Debug, Serialize)]

@@ -8,14 +8,14 @@ use clap::Args;
 use gantry_bundle::BundleSource;
 use gantry_client::upload::{Progress, Pushed, push};
 use gantry_domain::Limits;
-use gantry_proto::v1;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::bundle::refuse_unfit;
+use super::release::ReleaseView;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::view::{Shown, View, Warning, given, moment, or_dash, short, size};
+use crate::view::{Shown, View, Warning, size};
 
 /// Arguments of `gantry push`.
 #[derive(Debug, Args)]
@@ -35,29 +35,6 @@ pub(crate) struct Push {
 }
 
 #[derive(Debug, Serialize)]
-struct FileView {
-    name: String,
-    sha256: String,
-    size_bytes: u64,
-    platform: String,
-    gateway_version: Option<String>,
-    libc: Option<String>,
-    abi: String,
-    functions: Vec<String>,
-    key: String,
-}
-
-/// A published version.
-#[derive(Debug, Serialize)]
-struct ReleaseView {
-    bundle: String,
-    version: String,
-    digest: String,
-    published_at: Option<String>,
-    files: Vec<FileView>,
-}
-
-#[derive(Debug, Serialize)]
 struct PushedView {
     release: ReleaseView,
     already_published: bool,
@@ -65,47 +42,9 @@ struct PushedView {
     warnings: Vec<Warning>,
 }
 
-impl From<v1::ReleaseFile> for FileView {
-    fn from(file: v1::ReleaseFile) -> Self {
-        Self {
-            name: file.name,
-            sha256: file.sha256,
-            size_bytes: file.size_bytes,
-            platform: file.platform,
-            gateway_version: given(file.gateway_version),
-            libc: given(file.libc),
-            abi: file.abi,
-            functions: file.functions,
-            key: file.key,
-        }
-    }
-}
-
 impl View for PushedView {
     fn shown(&self) -> Shown {
-        let row = |file: &FileView| {
-            vec![
-                file.name.clone(),
-                file.platform.clone(),
-                file.gateway_version.clone().unwrap_or_else(|| "any".into()),
-                or_dash(file.libc.as_ref()),
-                size(file.size_bytes),
-                short(&file.sha256),
-                file.functions.join(","),
-            ]
-        };
-        Shown::Table {
-            head: vec![
-                "FILE",
-                "PLATFORM",
-                "GATEWAY",
-                "GLIBC",
-                "SIZE",
-                "SHA256",
-                "FUNCTIONS",
-            ],
-            rows: self.release.files.iter().map(row).collect(),
-        }
+        self.release.table()
     }
 }
 
@@ -142,16 +81,9 @@ pub(super) async fn run(arguments: Push, context: &Context) -> Result<(), CliErr
 }
 
 fn view(pushed: Pushed, mut warnings: Vec<Warning>) -> PushedView {
-    let release = pushed.release;
     warnings.extend(pushed.warnings.into_iter().map(Warning::from));
     PushedView {
-        release: ReleaseView {
-            bundle: release.bundle,
-            version: release.version,
-            digest: release.digest,
-            published_at: moment(release.published_at_ms),
-            files: release.files.into_iter().map(FileView::from).collect(),
-        },
+        release: pushed.release.into(),
         already_published: pushed.already_published,
         sent_bytes: pushed.sent_bytes,
         warnings,

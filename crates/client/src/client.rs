@@ -7,6 +7,7 @@ use std::time::Duration;
 use gantry_proto::MESSAGE_BYTES_MAX;
 use gantry_proto::v1::admin_service_client::AdminServiceClient;
 use gantry_proto::v1::api_service_client::ApiServiceClient;
+use gantry_proto::v1::catalog_service_client::CatalogServiceClient;
 use gantry_proto::v1::deploy_service_client::DeployServiceClient;
 use gantry_proto::v1::key_service_client::KeyServiceClient;
 use gantry_proto::v1::publish_service_client::PublishServiceClient;
@@ -73,6 +74,8 @@ services! {
     admin: AdminServiceClient;
     /// API definitions.
     apis: ApiServiceClient;
+    /// What is published; see [`download`](crate::download) for a whole version.
+    catalog: CatalogServiceClient;
     /// Pins, gateways, explanations.
     deploy: DeployServiceClient;
     /// Consumer keys.

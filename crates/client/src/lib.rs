@@ -3,8 +3,8 @@
 //! A [`Client`] knows where the control plane is, how it is trusted and who is asking. Generated
 //! services are reached through it ([`Client::deploy`], [`Client::sync`], …); [`Client::call`] adds
 //! what every unary call wants: a deadline, and repetition where that is safe. [`upload`] brings a
-//! bundle in, from wherever an earlier attempt stopped. Whatever goes wrong is a [`ClientError`] that
-//! says what the caller can do.
+//! bundle in, [`download`] brings one back, from wherever an earlier attempt stopped. Whatever goes
+//! wrong is a [`ClientError`] that says what the caller can do.
 //!
 //! Invariants: a token never travels in plain text to another machine unless that was asked for in so
 //! many words, and never shows in `Debug` output; nothing is repeated that could happen twice; every
@@ -12,6 +12,7 @@
 //!
 //! Not here: what the messages mean, and what is printed.
 
+pub mod download;
 pub mod upload;
 
 mod backoff;
