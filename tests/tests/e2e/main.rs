@@ -5,6 +5,7 @@ mod lab;
 
 mod seed_rules;
 
+mod catalog;
 mod layout;
 mod publishing;
 
