@@ -17,10 +17,10 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::access_token::AccessToken;
 use crate::admin::{Admin, AdminError};
-use crate::blob::{BlobError, BlobStore, LocalStore};
+use crate::blob::{BlobError, BlobStore, LocalStore, S3Store};
 use crate::bundles::{Bundles, BundlesError};
 use crate::catalog::Catalog;
-use crate::config::{Config, HttpConfig, ServerConfig, TlsConfig};
+use crate::config::{Config, HttpConfig, ServerConfig, StorageBackend, TlsConfig};
 use crate::deploy::Deployments;
 use crate::grpc::{Authority, Services, routes};
 use crate::http::{Door, HealthCheck, Parts, TlsError, acceptor, clear_spool};
@@ -121,14 +121,17 @@ impl App {
         make_parent(&config.metadata.file)?;
         let lock = lock(config.metadata.file.with_added_extension("lock"))?;
         let metadata = Metadata::open(&config.metadata.file).await?;
-        let blobs: Arc<dyn BlobStore> =
-            Arc::new(LocalStore::open(&config.storage.directory).await?);
+        let blobs: Arc<dyn BlobStore> = match &config.storage.backend {
+            StorageBackend::Local(directory) => Arc::new(LocalStore::open(directory).await?),
+            StorageBackend::S3(options) => Arc::new(S3Store::open(options.clone()).await?),
+        };
         let limits = Arc::new(config.limits.clone());
         let publisher = Publisher::new(
             metadata.clone(),
             blobs.clone(),
             clock.clone(),
             limits.clone(),
+            config.storage.upload_idle_max,
         );
         publisher.repair().await?;
         let bundles = Bundles::new(metadata.clone(), blobs.clone(), clock.clone());

@@ -7,6 +7,8 @@
 
 mod key;
 mod local;
+mod parts;
+mod s3;
 
 #[cfg(test)]
 mod conformance;
@@ -15,12 +17,20 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gantry_domain::Timestamp;
 use thiserror::Error;
 
 use crate::refusal::{Kind, Refuse};
 
 pub use key::{BlobKey, BlobPrefix, KeyError};
 pub use local::LocalStore;
+pub use parts::{Part, Parts, PartsError};
+pub use s3::{S3_FILE_BYTES_MAX, S3Options, S3Store};
+
+/// Bytes of a staged object that every backend can make durable by themselves: a caller that wants
+/// its progress kept commits at multiples of it. S3 takes parts of 5 MiB and more, and a part is in
+/// memory until it is stored; 10,000 of these are more than a file may have.
+pub const PART_BYTES: u64 = 8 << 20;
 
 /// Whether an object was made or had been there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +60,26 @@ pub enum BlobError {
         /// What is stored.
         size: u64,
     },
+    /// Repeat later: the object store does not answer, or answers that it cannot now.
+    #[error("{action} {key}: the object store is not available")]
+    Unavailable {
+        /// What was being done.
+        action: &'static str,
+        /// The object.
+        key: String,
+        /// What came instead of an answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Look at the object store: it refused, or does not do what is needed of it.
+    #[error("{action} {key}: {cause}")]
+    Refused {
+        /// What was being done.
+        action: &'static str,
+        /// The object.
+        key: String,
+        /// What it said, or what it lacks.
+        cause: String,
+    },
     /// The medium refused.
     #[error("{action} {key}")]
     Io {
@@ -71,8 +101,28 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// Gives staged bytes their final key unless that exists. The staged object stays.
     async fn promote(&self, staged: &BlobKey, key: &BlobKey) -> Result<Created, BlobError>;
 
-    /// Goes on writing a staged object at an offset; what lies behind it is dropped.
-    async fn append(&self, key: &BlobKey, offset: u64) -> Result<Box<dyn Append>, BlobError>;
+    /// Goes on writing a staged object at an offset that an earlier commit gave, with the parts that
+    /// it gave; what lies behind it is dropped.
+    ///
+    /// # Errors
+    /// [`BlobError::Truncated`] when the bytes before the offset are not there any more.
+    async fn append(
+        &self,
+        key: &BlobKey,
+        offset: u64,
+        parts: Option<Parts>,
+    ) -> Result<Box<dyn Append>, BlobError>;
+
+    /// Drops the parts of a staged object that was never sealed. Parts that are gone are dropped.
+    async fn abandon(&self, key: &BlobKey, upload: &str) -> Result<(), BlobError>;
+
+    /// Staged objects under a prefix that have parts and were never sealed, as far as the backend
+    /// can tell.
+    async fn unsealed(&self, prefix: &BlobPrefix) -> Result<Vec<Unsealed>, BlobError>;
+
+    /// A URL from which the object can be fetched for a while without credentials; none where
+    /// the store is not reached by URL.
+    async fn presigned(&self, key: &BlobKey) -> Result<Option<String>, BlobError>;
 
     /// The object as a file that can be read at any place. A remote backend spools it.
     async fn open(&self, key: &BlobKey) -> Result<std::fs::File, BlobError>;
@@ -84,14 +134,14 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// Its size in bytes.
     async fn size(&self, key: &BlobKey) -> Result<u64, BlobError>;
 
-    /// Up to `entries_max` keys in the order of their paths, after a key where one is given.
-    /// Objects that no key spells are not ours and are passed over.
+    /// The objects under a prefix, from a cursor on: about `entries_max` of them, each once, in the
+    /// backend's order. Objects that no key spells are not ours and are passed over.
     async fn list(
         &self,
         prefix: &BlobPrefix,
-        after: Option<&BlobKey>,
+        from: Option<Cursor>,
         entries_max: usize,
-    ) -> Result<Vec<BlobKey>, BlobError>;
+    ) -> Result<Page, BlobError>;
 
     /// Removes an object. One that is not there is removed already.
     async fn delete(&self, key: &BlobKey) -> Result<(), BlobError>;
@@ -103,16 +153,68 @@ pub trait Append: Send + Sync {
     /// Adds bytes. They may be lost until [`Append::commit`].
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError>;
 
-    /// Makes everything written so far durable and says how many bytes that is in all.
-    async fn commit(&mut self) -> Result<u64, BlobError>;
+    /// Makes as much durable as the backend can and says how much that is: everything so far, or
+    /// what lies before the last multiple of [`PART_BYTES`].
+    async fn commit(&mut self) -> Result<Committed, BlobError>;
+
+    /// Makes everything durable; nothing is written after it. From now on the object can be read.
+    async fn seal(&mut self) -> Result<(), BlobError>;
+}
+
+/// What is safe of a staged object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Bytes from its beginning.
+    pub size_bytes: u64,
+    /// What the backend needs to go on there.
+    pub parts: Option<Parts>,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Its objects.
+    pub entries: Vec<Entry>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<Cursor>,
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its key.
+    pub key: BlobKey,
+    /// When it was last written, by the store's clock.
+    pub modified: Timestamp,
+}
+
+/// A place in a listing, in the backend's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(String);
+
+/// A staged object with parts and no end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsealed {
+    /// Its key.
+    pub key: BlobKey,
+    /// What the backend calls it, as in [`Parts::upload`].
+    pub upload: String,
+    /// When its writing began, by the store's clock.
+    pub begun: Timestamp,
 }
 
 impl Refuse for BlobError {
     fn kind(&self) -> Kind {
-        Kind::Internal
+        match self {
+            Self::Unavailable { .. } => Kind::Unavailable,
+            _ => Kind::Internal,
+        }
     }
 
     fn code(&self) -> &'static str {
-        "INTERNAL"
+        match self {
+            Self::Unavailable { .. } => "STORAGE_UNAVAILABLE",
+            _ => "INTERNAL",
+        }
     }
 }

@@ -23,8 +23,9 @@ pub use log::LogConfig;
 pub use metadata::MetadataConfig;
 pub use server::{ServerConfig, TlsConfig};
 pub use source::{ConfigError, Setting};
-pub use storage::StorageConfig;
+pub use storage::{StorageBackend, StorageConfig};
 
+use crate::blob::S3_FILE_BYTES_MAX;
 use source::Source;
 
 /// Where data lies unless configuration says otherwise.
@@ -75,6 +76,16 @@ impl Config {
         let metadata = MetadataConfig::read(&mut source, &data_dir);
         let log = LogConfig::read(&mut source);
         let limits = limits::read(&mut source);
+        let s3 = matches!(storage.backend, StorageBackend::S3(_));
+        if s3 && limits.file_bytes_max > S3_FILE_BYTES_MAX {
+            source.conflict(
+                "limits.file_bytes_max",
+                format!(
+                    "expected at most {S3_FILE_BYTES_MAX}, since storage.kind is s3, found {}",
+                    limits.file_bytes_max
+                ),
+            );
+        }
         let settings = source.finish()?;
         Ok(Self {
             server,

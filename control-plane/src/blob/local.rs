@@ -10,9 +10,13 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gantry_domain::Timestamp;
 use tokio::io::AsyncWriteExt;
 
-use super::{Append, BlobError, BlobKey, BlobPrefix, BlobStore, Created};
+use super::{
+    Append, BlobError, BlobKey, BlobPrefix, BlobStore, Committed, Created, Cursor, Entry, Page,
+    Parts, Unsealed,
+};
 use crate::random;
 
 /// Where temporary files lie: beside the objects, since links do not cross file systems.
@@ -93,7 +97,12 @@ impl BlobStore for LocalStore {
         linked.map_err(|e| not_found(e, staged))
     }
 
-    async fn append(&self, key: &BlobKey, offset: u64) -> Result<Box<dyn Append>, BlobError> {
+    async fn append(
+        &self,
+        key: &BlobKey,
+        offset: u64,
+        _parts: Option<Parts>,
+    ) -> Result<Box<dyn Append>, BlobError> {
         let (store, path) = (self.clone(), self.path(key));
         let (file, size) = blocking("append to", &key.path(), move || {
             store.make_parents(&path)?;
@@ -121,6 +130,19 @@ impl BlobStore for LocalStore {
             file: tokio::fs::File::from_std(file),
             position: offset,
         }))
+    }
+
+    /// There is nothing to drop: a file has no parts.
+    async fn abandon(&self, _key: &BlobKey, _upload: &str) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    async fn unsealed(&self, _prefix: &BlobPrefix) -> Result<Vec<Unsealed>, BlobError> {
+        Ok(Vec::new())
+    }
+
+    async fn presigned(&self, _key: &BlobKey) -> Result<Option<String>, BlobError> {
+        Ok(None)
     }
 
     async fn open(&self, key: &BlobKey) -> Result<File, BlobError> {
@@ -161,24 +183,30 @@ impl BlobStore for LocalStore {
     async fn list(
         &self,
         prefix: &BlobPrefix,
-        after: Option<&BlobKey>,
+        from: Option<Cursor>,
         entries_max: usize,
-    ) -> Result<Vec<BlobKey>, BlobError> {
+    ) -> Result<Page, BlobError> {
         let (store, prefix) = (self.clone(), prefix.path());
-        let after = after.map(BlobKey::path);
-        let mut paths = blocking("list", &prefix.clone(), move || {
+        blocking("list", &prefix.clone(), move || {
             let mut paths = Vec::new();
             collect(&store.root.join(&prefix), &prefix, &mut paths)?;
-            Ok(paths)
+            paths.sort_unstable();
+            let after = from.map(|Cursor(path)| path);
+            paths.retain(|path| after.as_ref().is_none_or(|after| path > after));
+            let more = paths.len() > entries_max;
+            paths.truncate(entries_max);
+            let mut entries = Vec::with_capacity(paths.len());
+            for path in &paths {
+                if let Ok(key) = path.parse()
+                    && let Some(modified) = modified(&store.root.join(path))?
+                {
+                    entries.push(Entry { key, modified });
+                }
+            }
+            let next = if more { paths.pop().map(Cursor) } else { None };
+            Ok(Page { entries, next })
         })
-        .await?;
-        paths.sort_unstable();
-        Ok(paths
-            .into_iter()
-            .filter(|path| after.as_ref().is_none_or(|after| path > after))
-            .filter_map(|path| path.parse().ok())
-            .take(entries_max)
-            .collect())
+        .await
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
@@ -223,12 +251,19 @@ impl Append for LocalAppend {
         Ok(())
     }
 
-    async fn commit(&mut self) -> Result<u64, BlobError> {
+    async fn commit(&mut self) -> Result<Committed, BlobError> {
         let flushed = self.file.flush().await;
         flushed.map_err(self.failed("flush"))?;
         let synced = self.file.sync_data().await;
         synced.map_err(self.failed("sync"))?;
-        Ok(self.position)
+        Ok(Committed {
+            size_bytes: self.position,
+            parts: None,
+        })
+    }
+
+    async fn seal(&mut self) -> Result<(), BlobError> {
+        self.commit().await.map(drop)
     }
 }
 
@@ -240,6 +275,18 @@ fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// When a file was last written; none when it has gone meanwhile.
+fn modified(path: &Path) -> io::Result<Option<Timestamp>> {
+    let modified = match fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata?.modified()?,
+    };
+    let since = modified.duration_since(std::time::UNIX_EPOCH);
+    let millis = since.map_or(0, |since| since.as_millis());
+    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+    Ok(Some(Timestamp::from_millis(millis)))
 }
 
 fn collect(folder: &Path, path: &str, paths: &mut Vec<String>) -> io::Result<()> {

@@ -40,18 +40,15 @@ impl Bundles {
 
     async fn note_tombstones(&self, tenant: &TenantId) -> Result<(), BundlesError> {
         let prefix = BlobPrefix::Yanked(tenant.clone());
-        let mut after: Option<BlobKey> = None;
+        let mut from = None;
         loop {
-            let keys = self
-                .blobs
-                .list(&prefix, after.as_ref(), PAGE_ENTRIES)
-                .await?;
-            let Some(last) = keys.last() else {
+            let page = self.blobs.list(&prefix, from, PAGE_ENTRIES).await?;
+            for entry in &page.entries {
+                self.note_tombstone(tenant, &entry.key).await?;
+            }
+            from = page.next;
+            if from.is_none() {
                 return Ok(());
-            };
-            after = Some(last.clone());
-            for key in &keys {
-                self.note_tombstone(tenant, key).await?;
             }
         }
     }

@@ -1,21 +1,124 @@
-//! `[storage]`: where objects lie.
+//! `[storage]`: where objects lie: a local directory or an S3 bucket.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
 use super::source::Source;
+use crate::blob::S3Options;
 
-/// Where objects lie.
+/// How long an upload may rest unless configuration says otherwise.
+const UPLOAD_IDLE_DEFAULT: Duration = Duration::from_hours(24);
+
+/// Where objects lie, and for how long unfinished ones do.
 #[derive(Debug, Clone)]
 pub struct StorageConfig {
-    /// `directory`: on one file system; `objects` in the data directory unless set.
-    pub directory: PathBuf,
+    /// The backend.
+    pub backend: StorageBackend,
+    /// `upload_idle_max_s`: an upload that rests for longer is dropped, and staged bytes without one
+    /// are deleted at that age.
+    pub upload_idle_max: Duration,
+}
+
+/// `kind`, with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageBackend {
+    /// `local`, with `directory`: on one file system; `objects` in the data directory unless set.
+    Local(PathBuf),
+    /// `s3`, with `bucket`, `prefix`, `endpoint`, `region`, `path_style` and `spool_directory`.
+    /// Credentials are no settings: they come from the environment, as AWS's tools take them.
+    S3(S3Options),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Local,
+    S3,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Local => "local",
+            Self::S3 => "s3",
+        })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "local" => Ok(Self::Local),
+            "s3" => Ok(Self::S3),
+            other => Err(format!("kind {other:?} is unknown; expected local or s3")),
+        }
+    }
 }
 
 impl StorageConfig {
     pub(super) fn read(source: &mut Source, data_dir: &Path) -> Self {
-        let default = data_dir.join("objects").display().to_string();
-        Self {
-            directory: PathBuf::from(source.setting("storage.directory", default)),
+        let folder = |name: &str| data_dir.join(name).display().to_string();
+        let kind = source.setting("storage.kind", Kind::Local);
+        let directory: String = source.setting("storage.directory", folder("objects"));
+        let bucket: Option<String> = source.optional("storage.bucket");
+        let options = S3Options {
+            bucket: bucket.clone().unwrap_or_default(),
+            prefix: source.optional("storage.prefix").unwrap_or_default(),
+            endpoint: source.optional("storage.endpoint"),
+            region: source.optional("storage.region"),
+            path_style: source.setting("storage.path_style", false),
+            spool_directory: source
+                .setting("storage.spool_directory", folder("spool"))
+                .into(),
+        };
+        let idle_s = source.setting("storage.upload_idle_max_s", UPLOAD_IDLE_DEFAULT.as_secs());
+        if kind == Kind::S3 {
+            check(source, &options);
+        } else if bucket.is_some() {
+            source.conflict(
+                "storage.bucket",
+                "expected storage.kind = \"s3\" beside a bucket, found local",
+            );
         }
+        Self {
+            backend: match kind {
+                Kind::Local => StorageBackend::Local(directory.into()),
+                Kind::S3 => StorageBackend::S3(options),
+            },
+            upload_idle_max: Duration::from_secs(idle_s),
+        }
+    }
+}
+
+fn check(source: &mut Source, options: &S3Options) {
+    if options.bucket.is_empty() {
+        source.conflict(
+            "storage.bucket",
+            "expected the name of a bucket, since storage.kind is s3, found none",
+        );
+    }
+    let prefix = &options.prefix;
+    let odd = |part: &str| part.is_empty() || part == "." || part == "..";
+    let well_formed = match prefix.strip_suffix('/') {
+        Some(inner) => !inner.split('/').any(odd),
+        None => prefix.is_empty(),
+    };
+    if !well_formed {
+        source.conflict(
+            "storage.prefix",
+            format!("expected nothing, or names that each end at a slash, found {prefix:?}"),
+        );
+    }
+    if let Some(endpoint) = &options.endpoint
+        && !endpoint.starts_with("https://")
+        && !endpoint.starts_with("http://")
+    {
+        source.conflict(
+            "storage.endpoint",
+            format!("expected a URL that begins with https:// or http://, found {endpoint:?}"),
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Reading configuration: precedence, refusals, and that the shipped example holds the defaults.
 
 use super::*;
+use crate::blob::S3Options;
 
 fn read(
     file: &str,
@@ -44,7 +45,8 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     )
     .unwrap();
     assert_eq!(config.server.listen.port(), 3);
-    assert_eq!(config.storage.directory, PathBuf::from("/variable/objects"));
+    let objects = StorageBackend::Local("/variable/objects".into());
+    assert_eq!(config.storage.backend, objects);
     assert_eq!(
         setting(&config, "server.call_timeout_ms"),
         ("5", "the file".into())
@@ -109,5 +111,43 @@ fn example_file_says_what_is_the_default_anyway() {
         let name = setting.path.rsplit('.').next().unwrap();
         let file = include_str!("../../../deploy/control-plane.toml");
         assert!(file.contains(name), "the example does not name {name}");
+    }
+}
+
+#[test]
+fn bucket_is_read_whole_and_refused_where_it_contradicts_itself() {
+    let file = "[storage]\nkind = 's3'\nbucket = 'b'\nprefix = 'gantry/'\npath_style = true";
+    let endpoint = ("GANTRY_STORAGE_ENDPOINT", "http://127.0.0.1:9");
+    let config = read(file, &[endpoint, ("GANTRY_DATA_DIR", "/data")], &[]).unwrap();
+    let options = S3Options {
+        bucket: "b".into(),
+        prefix: "gantry/".into(),
+        endpoint: Some(endpoint.1.into()),
+        region: None,
+        path_style: true,
+        spool_directory: "/data/spool".into(),
+    };
+    assert_eq!(config.storage.backend, StorageBackend::S3(options));
+    for (file, subject) in [
+        ("kind = 's3'", "storage.bucket"),
+        ("bucket = 'b'", "storage.bucket"),
+        ("kind = 's3'\nbucket = 'b'\nprefix = 'x'", "storage.prefix"),
+        (
+            "kind = 's3'\nbucket = 'b'\nprefix = '../'",
+            "storage.prefix",
+        ),
+        (
+            "kind = 's3'\nbucket = 'b'\nendpoint = 'host:9'",
+            "storage.endpoint",
+        ),
+        (
+            "kind = 's3'\nbucket = 'b'\n[limits]\nfile_bytes_max = 9999999999",
+            "limits.file_bytes_max",
+        ),
+        ("kind = 'gcs'", "storage.kind"),
+        ("buckets = 'b'", "storage.buckets"),
+    ] {
+        let errors = read(&format!("[storage]\n{file}"), &[], &[]).unwrap_err();
+        assert!(errors[0].starts_with(subject), "{file}: {errors:?}");
     }
 }

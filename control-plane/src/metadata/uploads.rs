@@ -5,7 +5,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::row::{Column, count, signed};
 use super::{Deed, Metadata, MetadataError, audit, changed, failed};
-use crate::blob::BlobKey;
+use crate::blob::{BlobKey, Parts};
 
 /// An upload session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct UploadFileRow {
     pub committed_bytes: u64,
     /// The state of the hash after the committed bytes; none at the beginning.
     pub hash_state: Option<Vec<u8>>,
+    /// What the object store needs to go on after the committed bytes, if anything.
+    pub parts: Option<Parts>,
     /// Where the tenant has these bytes already.
     pub stored: Option<BlobKey>,
 }
@@ -47,7 +49,15 @@ impl UploadFileRow {
 }
 
 type UploadTuple = (String, String, String, String);
-type FileTuple = (String, Vec<u8>, i64, i64, Option<Vec<u8>>, Option<String>);
+type FileTuple = (
+    String,
+    Vec<u8>,
+    i64,
+    i64,
+    Option<Vec<u8>>,
+    Option<String>,
+    Option<String>,
+);
 
 impl Metadata {
     /// Opens a session, or finds the open one with this very manifest. `None`: the tenant has
@@ -110,25 +120,26 @@ impl Metadata {
         }
     }
 
-    /// Notes how many bytes of a file are safe, with the state of the hash after them. `false`: the session is gone.
+    /// Notes how far a file is: its safe bytes, and what is needed to go on after them. `false`: the
+    /// session is gone.
     pub async fn commit_bytes(
         &self,
         tenant: &TenantId,
         upload: &UploadId,
-        file: &FileName,
-        (committed_bytes, hash_state): (u64, &[u8]),
+        file: &UploadFileRow,
         at: Timestamp,
     ) -> Result<bool, MetadataError> {
         let mut tx = self.write("commit bytes").await?;
         let noted = sqlx::query(
-            "UPDATE upload_files SET committed_bytes = ?, hash_state = ?
+            "UPDATE upload_files SET committed_bytes = ?, hash_state = ?, parts = ?
              WHERE tenant = ? AND upload = ? AND file = ? AND stored_key IS NULL",
         )
-        .bind(signed(committed_bytes))
-        .bind(hash_state)
+        .bind(signed(file.committed_bytes))
+        .bind(file.hash_state.as_deref())
+        .bind(file.parts.as_ref().map(Parts::encode))
         .bind(tenant.as_str())
         .bind(upload.as_str())
-        .bind(file.as_str())
+        .bind(file.file.as_str())
         .execute(&mut *tx)
         .await
         .map_err(failed("commit bytes"))?;
@@ -269,7 +280,7 @@ async fn read(
 ) -> Result<UploadRow, MetadataError> {
     let (upload, bundle, version, manifest) = row;
     let files: Vec<FileTuple> = sqlx::query_as(
-        "SELECT file, sha256, size_bytes, committed_bytes, hash_state, stored_key
+        "SELECT file, sha256, size_bytes, committed_bytes, hash_state, parts, stored_key
          FROM upload_files
          WHERE tenant = ? AND upload = ? ORDER BY position",
     )
@@ -290,15 +301,23 @@ async fn read(
 }
 
 fn read_file(row: FileTuple) -> Result<UploadFileRow, MetadataError> {
-    let (file, sha256, size_bytes, committed_bytes, hash_state, stored) = row;
+    let (file, sha256, size_bytes, committed_bytes, hash_state, parts, stored) = row;
     let column = |name| Column("upload_files", name);
     let stored = stored.map(|key| column("stored_key").parse(&key));
+    let parts = parts.map(|parts| {
+        Parts::decode(&parts).map_err(|error| MetadataError::Corrupt {
+            table: "upload_files",
+            column: "parts",
+            cause: error.to_string(),
+        })
+    });
     Ok(UploadFileRow {
         file: column("file").parse(&file)?,
         digest: column("sha256").digest(&sha256)?,
         size_bytes: column("size_bytes").unsigned(size_bytes)?,
         committed_bytes: column("committed_bytes").unsigned(committed_bytes)?,
         hash_state,
+        parts: parts.transpose()?,
         stored: stored.transpose()?,
     })
 }

@@ -2,16 +2,13 @@
 
 use bytes::Bytes;
 use gantry_bundle::StreamHasher;
-use gantry_domain::{FileName, TenantId, UploadId};
+use gantry_domain::{FileName, UploadId};
 
 use super::holds::Hold;
 use super::{PublishError, Publisher, staged_key};
-use crate::blob::Append;
+use crate::blob::{Append, BlobError, PART_BYTES, Parts};
 use crate::metadata::{MetadataError, UploadFileRow, UploadRow};
 use crate::principal::Principal;
-
-/// Bytes that may be lost when this process dies: beyond it they are made durable and noted.
-const COMMIT_EVERY_BYTES: u64 = 16 << 20;
 
 /// A file that is being received. [`Receiver::finish`] must be called however the stream ended, so
 /// that what came is kept or, when it is wrong, removed.
@@ -23,6 +20,8 @@ pub struct Receiver {
     hasher: StreamHasher,
     append: Box<dyn Append>,
     too_long: bool,
+    /// Set when the store did not take bytes that the hash has seen: nothing after them is noted.
+    broken: bool,
     _hold: Hold,
 }
 
@@ -59,7 +58,16 @@ impl Publisher {
             cause: format!("not a state after {} bytes", row.committed_bytes),
         })?;
         let key = staged_key(&who.tenant, &upload.upload, file);
-        let append = self.blobs.append(&key, row.committed_bytes).await?;
+        let append = self
+            .blobs
+            .append(&key, row.committed_bytes, row.parts.clone())
+            .await;
+        let append = match append {
+            Err(BlobError::Truncated { .. }) => {
+                return Err(self.start_over(who, &upload, row).await?);
+            }
+            append => append?,
+        };
         Ok(Receiver {
             publisher: self.clone(),
             who: who.clone(),
@@ -68,8 +76,58 @@ impl Publisher {
             hasher,
             append,
             too_long: false,
+            broken: false,
             _hold: hold,
         })
+    }
+
+    /// The store has lost what was noted as safe (a bucket that tidies unfinished uploads does that):
+    /// the file begins again, and its sender is told so.
+    async fn start_over(
+        &self,
+        who: &Principal,
+        upload: &UploadRow,
+        file: UploadFileRow,
+    ) -> Result<PublishError, PublishError> {
+        tracing::warn!(
+            tenant.id = %who.tenant, upload.id = %upload.upload, file.name = %file.file,
+            "the object store has lost {} bytes of {}", file.committed_bytes, file.file
+        );
+        let fresh = UploadFileRow {
+            committed_bytes: 0,
+            hash_state: None,
+            parts: None,
+            ..file
+        };
+        self.note(who, upload, &fresh).await?;
+        Ok(PublishError::Offset {
+            file: fresh.file,
+            expected: 0,
+            found: file.committed_bytes,
+        })
+    }
+
+    /// Notes how far a file is. Without a row any more, its bytes go: another file of the upload was
+    /// wrong and took the upload with it.
+    async fn note(
+        &self,
+        who: &Principal,
+        upload: &UploadRow,
+        file: &UploadFileRow,
+    ) -> Result<(), PublishError> {
+        let (tenant, now) = (&who.tenant, self.clock.now());
+        let noted = self
+            .metadata
+            .commit_bytes(tenant, &upload.upload, file, now);
+        if noted.await? {
+            return Ok(());
+        }
+        let key = staged_key(tenant, &upload.upload, &file.file);
+        if let Some(parts) = &file.parts {
+            self.blobs.abandon(&key, &parts.upload).await?;
+        }
+        self.blobs.delete(&key).await?;
+        Err(PublishError::NoUpload(upload.upload.clone()))
     }
 }
 
@@ -106,17 +164,34 @@ impl Receiver {
                 found: chunk.len(),
             });
         }
-        if self.hasher.update(&chunk).is_err() {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let to_boundary = PART_BYTES - self.position() % PART_BYTES;
+            let next = rest.split_to(
+                rest.len()
+                    .min(usize::try_from(to_boundary).unwrap_or(usize::MAX)),
+            );
+            self.write_within_part(next).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes bytes that end at the next multiple of [`PART_BYTES`] at the latest. There they are made
+    /// durable and noted, so that no more than that is lost when this process dies.
+    async fn write_within_part(&mut self, bytes: Bytes) -> Result<(), PublishError> {
+        if self.hasher.update(&bytes).is_err() {
             self.too_long = true;
             return Err(PublishError::TooLong {
                 file: self.file.file.clone(),
                 expected: self.file.size_bytes,
             });
         }
-        self.append.write(chunk).await?;
+        let written = self.append.write(bytes).await;
+        self.broken = written.is_err();
+        self.stored(written).await?;
         // The last byte is noted by `finish` alone, which knows whether the digest is right.
-        let open = self.position() - self.file.committed_bytes;
-        if open >= COMMIT_EVERY_BYTES && self.position() < self.file.size_bytes {
+        let position = self.position();
+        if position.is_multiple_of(PART_BYTES) && position < self.file.size_bytes {
             self.commit().await?;
         }
         Ok(())
@@ -135,48 +210,59 @@ impl Receiver {
                 expected: self.file.size_bytes,
             });
         }
-        if self.position() == self.file.size_bytes {
-            let found = self.hasher.clone().finish().digest;
-            if found != self.file.digest {
-                self.drop_upload().await?;
-                return Err(PublishError::Digest {
-                    file: self.file.file,
-                    expected: self.file.digest,
-                    found,
-                });
-            }
+        if self.broken {
+            return Ok(self.file);
         }
-        self.commit().await?;
+        if self.position() < self.file.size_bytes {
+            self.commit().await?;
+            return Ok(self.file);
+        }
+        let found = self.hasher.clone().finish().digest;
+        if found != self.file.digest {
+            self.drop_upload().await?;
+            return Err(PublishError::Digest {
+                file: self.file.file,
+                expected: self.file.digest,
+                found,
+            });
+        }
+        let sealed = self.append.seal().await;
+        self.stored(sealed).await?;
+        self.note(self.file.size_bytes, None).await?;
         Ok(self.file)
     }
 
+    /// Notes what is durable. A store that keeps only whole parts may keep less than came; then what
+    /// was noted before stays true, since the state of the hash is that of the last byte.
     async fn commit(&mut self) -> Result<(), PublishError> {
         let committed = self.append.commit().await?;
-        let state = self.hasher.save();
-        let (publisher, tenant) = (&self.publisher, &self.who.tenant);
-        let now = publisher.clock.now();
-        let noted = publisher
-            .metadata
-            .commit_bytes(
-                tenant,
-                &self.upload.upload,
-                &self.file.file,
-                (committed, &state),
-                now,
-            )
-            .await?;
-        if !noted {
-            self.remove_own(tenant.clone()).await?;
-            return Err(PublishError::NoUpload(self.upload.upload.clone()));
+        if committed.size_bytes != self.position() {
+            return Ok(());
         }
-        self.file.committed_bytes = committed;
-        Ok(())
+        self.note(committed.size_bytes, committed.parts).await
     }
 
-    /// Another file of the upload was wrong and took the upload with it.
-    async fn remove_own(&self, tenant: TenantId) -> Result<(), PublishError> {
-        let key = staged_key(&tenant, &self.upload.upload, &self.file.file);
-        Ok(self.publisher.blobs.delete(&key).await?)
+    async fn note(
+        &mut self,
+        committed_bytes: u64,
+        parts: Option<Parts>,
+    ) -> Result<(), PublishError> {
+        self.file.committed_bytes = committed_bytes;
+        self.file.hash_state = Some(self.hasher.save());
+        self.file.parts = parts;
+        self.publisher
+            .note(&self.who, &self.upload, &self.file)
+            .await
+    }
+
+    async fn stored(&self, result: Result<(), BlobError>) -> Result<(), PublishError> {
+        match result {
+            Err(BlobError::Truncated { .. }) => Err(self
+                .publisher
+                .start_over(&self.who, &self.upload, self.file.clone())
+                .await?),
+            other => Ok(other?),
+        }
     }
 
     async fn drop_upload(&self) -> Result<(), PublishError> {

@@ -6,12 +6,10 @@ use std::time::Duration;
 use gantry_domain::{TenantId, Timestamp, UploadId};
 
 use super::{PublishError, Publisher};
-use crate::blob::{BlobKey, BlobPrefix};
+use crate::blob::{BlobKey, BlobPrefix, Entry, Unsealed};
 use crate::metadata::Deed;
 use crate::refusal::chain;
 
-/// How long an upload may rest before it is dropped.
-pub const UPLOAD_IDLE_MAX: Duration = Duration::from_hours(24);
 /// How often is looked for such uploads.
 pub const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 /// Entries of a store that are looked at in one go.
@@ -44,20 +42,29 @@ impl Publisher {
         }
     }
 
-    /// Drops uploads that have rested too long.
+    /// Drops uploads that have rested too long, and staged bytes that belong to none.
     ///
     /// # Errors
     /// A store that fails.
     pub async fn sweep(&self) -> Result<(), PublishError> {
-        let idle_ms = i64::try_from(UPLOAD_IDLE_MAX.as_millis()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_millis(self.clock.now().as_millis() - idle_ms);
+        let before = self.resting_since();
         for (tenant, upload) in self.metadata.stale_uploads(before, PAGE_ENTRIES).await? {
             let Some(_hold) = self.holds.take(&tenant, &upload, None) else {
                 continue;
             };
             self.drop_stale(tenant, &upload).await?;
         }
-        Ok(())
+        let mut after: Option<TenantId> = None;
+        loop {
+            let tenants = self.metadata.tenants(after.as_ref(), PAGE_ENTRIES).await?;
+            let Some(last) = tenants.last() else {
+                return Ok(());
+            };
+            after = Some(last.tenant.clone());
+            for row in &tenants {
+                self.delete_orphans(&row.tenant).await?;
+            }
+        }
     }
 
     async fn drop_stale(&self, tenant: TenantId, upload: &UploadId) -> Result<(), PublishError> {
@@ -77,17 +84,10 @@ impl Publisher {
 
     async fn roll_all_forward(&self, tenant: &TenantId) -> Result<(), PublishError> {
         let prefix = BlobPrefix::Published(tenant.clone());
-        let mut after: Option<BlobKey> = None;
+        let mut from = None;
         loop {
-            let keys = self
-                .blobs
-                .list(&prefix, after.as_ref(), PAGE_ENTRIES)
-                .await?;
-            let Some(last) = keys.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
-            for key in &keys {
+            let page = self.blobs.list(&prefix, from, PAGE_ENTRIES).await?;
+            for Entry { key, .. } in &page.entries {
                 if let BlobKey::Published {
                     bundle, version, ..
                 } = key
@@ -103,28 +103,59 @@ impl Publisher {
                     );
                 }
             }
+            from = page.next;
+            if from.is_none() {
+                return Ok(());
+            }
         }
     }
 
+    /// Staged bytes that no upload here knows. Another control plane on the same bucket may know
+    /// them, so only old ones go.
     async fn delete_orphans(&self, tenant: &TenantId) -> Result<(), PublishError> {
         let prefix = BlobPrefix::Staging(tenant.clone());
-        let mut after: Option<BlobKey> = None;
+        let before = self.resting_since();
+        let mut from = None;
         loop {
-            let keys = self
-                .blobs
-                .list(&prefix, after.as_ref(), PAGE_ENTRIES)
-                .await?;
-            let Some(last) = keys.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
-            for key in &keys {
+            let page = self.blobs.list(&prefix, from, PAGE_ENTRIES).await?;
+            for Entry { key, modified } in &page.entries {
                 if let BlobKey::Staged { upload, .. } = key
+                    && *modified < before
                     && self.metadata.upload(tenant, upload).await?.is_none()
                 {
                     self.blobs.delete(key).await?;
                 }
             }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
         }
+        for unsealed in self.blobs.unsealed(&prefix).await? {
+            if unsealed.begun < before && !self.goes_on(tenant, &unsealed).await? {
+                self.blobs.abandon(&unsealed.key, &unsealed.upload).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a row still wants these parts. One that was begun for a file whose row names other
+    /// parts, or none, is what a crash left between the store and the row.
+    async fn goes_on(&self, tenant: &TenantId, unsealed: &Unsealed) -> Result<bool, PublishError> {
+        let BlobKey::Staged { upload, file, .. } = &unsealed.key else {
+            return Ok(true);
+        };
+        let row = self.metadata.upload(tenant, upload).await?;
+        let files = row.map(|row| row.files).unwrap_or_default();
+        Ok(files.iter().any(|row| {
+            let parts = row.parts.as_ref();
+            row.file == *file && parts.is_some_and(|parts| parts.upload == unsealed.upload)
+        }))
+    }
+
+    /// What was not touched since then has rested too long.
+    fn resting_since(&self) -> Timestamp {
+        let idle_ms = i64::try_from(self.idle_max.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(self.clock.now().as_millis().saturating_sub(idle_ms))
     }
 }

@@ -1,0 +1,398 @@
+//! Objects in an S3 bucket, by AWS or anyone who speaks its protocol.
+//!
+//! An object is created with `If-None-Match: *`, so that of several processes on one bucket the first
+//! wins and no other replaces what it wrote; a server that ignores the condition is refused when the
+//! store is opened ([`probe`]). A staged file is a multipart upload ([`append`]); its final key holds
+//! its digest, so a copy that is made twice is the same bytes twice.
+//!
+//! Only this module names the AWS SDK. Credentials come from its standard chain.
+
+mod append;
+mod download;
+mod failure;
+mod probe;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_types::base64;
+use bytes::Bytes;
+use gantry_domain::{Digest, Timestamp};
+
+use self::append::S3Append;
+use self::failure::Failure;
+use super::{
+    Append, BlobError, BlobKey, BlobPrefix, BlobStore, Created, Cursor, Entry, Page, Parts,
+    Unsealed,
+};
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one attempt of a call may take: a part over a slow line, a copy of the largest file.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(2);
+/// Attempts of a call, the first one included.
+const ATTEMPTS_MAX: u32 = 6;
+/// The pause before the second attempt; it doubles from there, with jitter.
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+/// The longest pause between attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How long a presigned URL lets its bearer in: a gateway begins to fetch at once.
+const PRESIGNED_FOR: Duration = Duration::from_mins(15);
+/// How often a condition is tried again that collided with another writer (409).
+const COLLISIONS_MAX: usize = 8;
+/// Where the region comes from neither configuration nor environment.
+const REGION_DEFAULT: &str = "us-east-1";
+
+/// The largest file that one copy can bring to its key.
+pub const S3_FILE_BYTES_MAX: u64 = 5 << 30;
+
+/// Where a bucket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Options {
+    /// Its name.
+    pub bucket: String,
+    /// What every key begins with: empty, or text that ends at a slash.
+    pub prefix: String,
+    /// The server; that of AWS's region unless set.
+    pub endpoint: Option<String>,
+    /// The region; from the environment unless set.
+    pub region: Option<String>,
+    /// Whether the bucket is in the path rather than in the host name.
+    pub path_style: bool,
+    /// Where objects are spooled that are read at any place.
+    pub spool_directory: PathBuf,
+}
+
+/// A bucket of objects.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    options: std::sync::Arc<S3Options>,
+}
+
+impl S3Store {
+    /// Opens a bucket with the credentials of the environment, and makes sure that the server keeps
+    /// the promises that everything here is built on.
+    ///
+    /// # Errors
+    /// The server cannot be reached, refuses, or replaces objects that it was told not to replace.
+    pub async fn open(options: S3Options) -> Result<Self, BlobError> {
+        Self::open_with(options, aws_config::defaults(BehaviorVersion::latest())).await
+    }
+
+    async fn open_with(options: S3Options, loader: ConfigLoader) -> Result<Self, BlobError> {
+        let spool = &options.spool_directory;
+        std::fs::create_dir_all(spool).map_err(|source| BlobError::Io {
+            action: "make",
+            key: spool.display().to_string(),
+            source,
+        })?;
+        let store = Self {
+            client: client(&options, loader).await,
+            options: std::sync::Arc::new(options),
+        };
+        store.probe().await?;
+        Ok(store)
+    }
+
+    /// The name of an object in the bucket.
+    fn name(&self, path: &str) -> String {
+        format!("{}{path}", self.options.prefix)
+    }
+
+    /// The key that a name in the bucket stands for, if it is one of ours.
+    fn key(&self, name: &str) -> Option<BlobKey> {
+        name.strip_prefix(&self.options.prefix)?.parse().ok()
+    }
+
+    /// Puts an object of a known name unless it exists.
+    async fn put_new(&self, name: &str, body: &Bytes) -> Result<Created, Failure> {
+        let mut collisions = 0;
+        loop {
+            let put = self
+                .client
+                .put_object()
+                .bucket(&self.options.bucket)
+                .key(name)
+                .if_none_match("*")
+                .checksum_sha256(checksum(body))
+                .body(ByteStream::from(body.clone()))
+                .send();
+            match put.await.map_err(Failure::from) {
+                Ok(_) => return Ok(Created::Now),
+                Err(Failure::Exists) => return Ok(Created::Before),
+                Err(Failure::Collision) if collisions < COLLISIONS_MAX => collisions += 1,
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    async fn head(&self, key: &BlobKey) -> Result<u64, Failure> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.options.bucket)
+            .key(self.name(&key.path()))
+            .send();
+        let head = head.await?;
+        Ok(size(head.content_length()))
+    }
+}
+
+async fn client(options: &S3Options, loader: ConfigLoader) -> Client {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let loader = loader
+        .http_client(http)
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(ATTEMPTS_MAX)
+                .with_initial_backoff(BACKOFF_FIRST)
+                .with_max_backoff(BACKOFF_MAX),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .build(),
+        )
+        // Many servers refuse the checksums that the SDK would add; ours are set by hand.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    let loader = match &options.endpoint {
+        Some(endpoint) => loader.endpoint_url(endpoint),
+        None => loader,
+    };
+    let loader = match &options.region {
+        Some(region) => loader.region(Region::new(region.clone())),
+        None => loader,
+    };
+    let shared = loader.load().await;
+    let region = shared.region().cloned();
+    let config = aws_sdk_s3::config::Builder::from(&shared)
+        .region(region.unwrap_or(Region::from_static(REGION_DEFAULT)))
+        .force_path_style(options.path_style);
+    Client::from_conf(config.build())
+}
+
+#[async_trait]
+impl BlobStore for S3Store {
+    async fn create(&self, key: &BlobKey, body: Bytes) -> Result<Created, BlobError> {
+        let created = self.put_new(&self.name(&key.path()), &body).await;
+        created.map_err(|failure| failure.of("create", key))
+    }
+
+    /// Copies on the server. The key holds the digest and the bytes were verified, so whoever comes
+    /// second writes what is there already; where the server knows the condition, not even that.
+    async fn promote(&self, staged: &BlobKey, key: &BlobKey) -> Result<Created, BlobError> {
+        let expected = self.head(staged).await.map_err(|f| f.of("find", staged))?;
+        match self.head(key).await {
+            Ok(found) if found == expected => return Ok(Created::Before),
+            Ok(found) => return Err(wrong_size(key, expected, found)),
+            Err(Failure::Missing) => {}
+            Err(other) => return Err(other.of("find", key)),
+        }
+        let source = format!("{}/{}", self.options.bucket, self.name(&staged.path()));
+        let copied = self
+            .client
+            .copy_object()
+            .bucket(&self.options.bucket)
+            .key(self.name(&key.path()))
+            .copy_source(encode_path(&source))
+            .if_none_match("*")
+            .send();
+        let created = match copied.await.map_err(Failure::from) {
+            Ok(_) => Created::Now,
+            Err(Failure::Exists | Failure::Collision) => Created::Before,
+            Err(Failure::Missing) => return Err(Failure::Missing.of("copy", staged)),
+            Err(other) => return Err(other.of("copy", key)),
+        };
+        match self.head(key).await.map_err(|f| f.of("find", key))? {
+            found if found == expected => Ok(created),
+            found => Err(wrong_size(key, expected, found)),
+        }
+    }
+
+    async fn append(
+        &self,
+        key: &BlobKey,
+        offset: u64,
+        parts: Option<Parts>,
+    ) -> Result<Box<dyn Append>, BlobError> {
+        let append = S3Append::open(self.clone(), key, offset, parts).await?;
+        Ok(Box::new(append))
+    }
+
+    async fn abandon(&self, key: &BlobKey, upload: &str) -> Result<(), BlobError> {
+        let aborted = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.options.bucket)
+            .key(self.name(&key.path()))
+            .upload_id(upload)
+            .send();
+        match aborted.await.map_err(Failure::from) {
+            // Some servers say that an upload which has ended is none of the caller's.
+            Ok(_) | Err(Failure::Missing | Failure::Denied(_)) => Ok(()),
+            Err(other) => Err(other.of("abandon the parts of", key)),
+        }
+    }
+
+    async fn unsealed(&self, prefix: &BlobPrefix) -> Result<Vec<Unsealed>, BlobError> {
+        let listed = self
+            .client
+            .list_multipart_uploads()
+            .bucket(&self.options.bucket)
+            .prefix(self.name(&prefix.path()))
+            .send();
+        let listed = match listed.await.map_err(Failure::from) {
+            Ok(listed) => listed,
+            Err(Failure::Unsupported) => {
+                tracing::debug!("the S3 server does not list multipart uploads");
+                return Ok(Vec::new());
+            }
+            Err(other) => return Err(other.at("list the uploads of", &prefix.path())),
+        };
+        let unsealed = listed.uploads().iter().filter_map(|upload| {
+            Some(Unsealed {
+                key: self.key(upload.key()?)?,
+                upload: upload.upload_id()?.to_owned(),
+                begun: timestamp(upload.initiated()),
+            })
+        });
+        Ok(unsealed.collect())
+    }
+
+    async fn presigned(&self, key: &BlobKey) -> Result<Option<String>, BlobError> {
+        let config = PresigningConfig::expires_in(PRESIGNED_FOR)
+            .map_err(|error| Failure::Other(error.to_string()).of("presign", key))?;
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.options.bucket)
+            .key(self.name(&key.path()))
+            .presigned(config);
+        let request = request
+            .await
+            .map_err(|error| Failure::from(error).of("presign", key))?;
+        Ok(Some(request.uri().to_owned()))
+    }
+
+    async fn open(&self, key: &BlobKey) -> Result<std::fs::File, BlobError> {
+        self.spool(key).await
+    }
+
+    async fn read(
+        &self,
+        key: &BlobKey,
+        offset: u64,
+        length_max: usize,
+    ) -> Result<Bytes, BlobError> {
+        self.range(key, offset, length_max).await
+    }
+
+    async fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
+        self.head(key).await.map_err(|f| f.of("measure", key))
+    }
+
+    async fn list(
+        &self,
+        prefix: &BlobPrefix,
+        from: Option<Cursor>,
+        entries_max: usize,
+    ) -> Result<Page, BlobError> {
+        let listed = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.options.bucket)
+            .prefix(self.name(&prefix.path()))
+            .max_keys(i32::try_from(entries_max).unwrap_or(i32::MAX))
+            .set_continuation_token(from.map(|Cursor(token)| token))
+            .send();
+        let listed = listed.await.map_err(Failure::from);
+        let listed = listed.map_err(|failure| failure.at("list", &prefix.path()))?;
+        let entries = listed.contents().iter().filter_map(|object| {
+            Some(Entry {
+                key: self.key(object.key()?)?,
+                modified: timestamp(object.last_modified()),
+            })
+        });
+        let more = listed.is_truncated() == Some(true);
+        Ok(Page {
+            entries: entries.collect(),
+            next: listed
+                .next_continuation_token()
+                .filter(|_| more)
+                .map(|token| Cursor(token.to_owned())),
+        })
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        let deleted = self
+            .client
+            .delete_object()
+            .bucket(&self.options.bucket)
+            .key(self.name(&key.path()))
+            .send();
+        match deleted.await.map_err(Failure::from) {
+            Ok(_) | Err(Failure::Missing) => Ok(()),
+            Err(other) => Err(other.of("delete", key)),
+        }
+    }
+}
+
+/// The value of `x-amz-checksum-sha256`.
+fn checksum(body: &Bytes) -> String {
+    base64::encode(Digest::of(body).as_bytes())
+}
+
+fn size(length: Option<i64>) -> u64 {
+    length
+        .and_then(|length| u64::try_from(length).ok())
+        .unwrap_or(0)
+}
+
+/// An unknown time is now: nothing is swept because its age is unknown.
+fn timestamp(at: Option<&DateTime>) -> Timestamp {
+    let millis = at.and_then(|at| at.to_millis().ok());
+    Timestamp::from_millis(millis.unwrap_or(i64::MAX))
+}
+
+fn wrong_size(key: &BlobKey, expected: u64, found: u64) -> BlobError {
+    BlobError::Refused {
+        action: "copy to",
+        key: key.path(),
+        cause: format!("expected {expected} bytes, found {found}"),
+    }
+}
+
+/// The source of a copy goes into a header, percent-encoded.
+fn encode_path(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            other => {
+                // Writing to text cannot fail.
+                let _ = write!(encoded, "%{other:02X}");
+            }
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests;

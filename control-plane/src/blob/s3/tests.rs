@@ -1,0 +1,105 @@
+//! The suite against two unrelated S3 servers, as processes of their own.
+
+mod server;
+
+use super::*;
+use crate::blob::conformance;
+use server::{S3Server, free_port};
+
+fn published(version: &str) -> BlobKey {
+    BlobKey::Published {
+        tenant: "acme".parse().unwrap(),
+        bundle: "hooks".parse().unwrap(),
+        version: version.parse().unwrap(),
+    }
+}
+
+async fn check(server: S3Server) {
+    let store = server.store("plugins/").await;
+    conformance::run(&store).await;
+    presigned_url_gives_the_object_without_credentials(&store).await;
+    prefixes_share_a_bucket_without_seeing_each_other(&server).await;
+}
+
+async fn presigned_url_gives_the_object_without_credentials(store: &S3Store) {
+    let key = published("7.0.0");
+    store.create(&key, "presigned".into()).await.unwrap();
+    let url = store.presigned(&key).await.unwrap().unwrap();
+    let body = server::get(&url).await;
+    assert!(body.ends_with("presigned"), "{body}");
+}
+
+async fn prefixes_share_a_bucket_without_seeing_each_other(server: &S3Server) {
+    let other = server.store("others/").await;
+    let all = other.list(&BlobPrefix::All, None, 10).await.unwrap();
+    assert_eq!(all.entries, []);
+}
+
+#[tokio::test]
+async fn s3s_fs_keeps_the_promises_of_a_store() {
+    check(S3Server::s3s_fs().await).await;
+}
+
+#[tokio::test]
+async fn seaweedfs_keeps_the_promises_of_a_store() {
+    check(S3Server::seaweedfs().await).await;
+}
+
+/// `SeaweedFS` alone: s3s-fs looks and writes in two steps.
+#[tokio::test]
+async fn of_many_writers_of_one_object_one_wins_and_is_never_replaced() {
+    let server = S3Server::seaweedfs().await;
+    let (one, other) = (server.store("").await, server.store("").await);
+    for round in 0..20 {
+        let key = published(&format!("1.0.{round}"));
+        let create = |store: &S3Store, body: String| {
+            let (store, key) = (store.clone(), key.clone());
+            tokio::spawn(async move { store.create(&key, body.into()).await.unwrap() })
+        };
+        let writers: Vec<_> = (0..4)
+            .flat_map(|n| {
+                [
+                    create(&one, format!("a{n}")),
+                    create(&other, format!("b{n}")),
+                ]
+            })
+            .collect();
+        let mut made = 0;
+        for writer in writers {
+            made += usize::from(writer.await.unwrap() == Created::Now);
+        }
+        assert_eq!(made, 1, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn server_that_was_killed_is_unavailable_and_has_everything_when_it_is_back() {
+    let mut server = S3Server::s3s_fs().await;
+    let store = server.store("").await;
+    store
+        .create(&published("1.0.0"), "kept".into())
+        .await
+        .unwrap();
+    server.kill();
+    let refusal = store.size(&published("1.0.0")).await.unwrap_err();
+    assert!(
+        matches!(refusal, BlobError::Unavailable { .. }),
+        "{refusal}"
+    );
+    server.start().await;
+    let body = store.read(&published("1.0.0"), 0, 10).await.unwrap();
+    assert_eq!(body, "kept");
+}
+
+#[tokio::test]
+async fn store_without_a_server_does_not_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = format!("http://127.0.0.1:{}", free_port());
+    let refusal = server::open(folder.path(), &endpoint, "")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refusal, BlobError::Unavailable { .. }),
+        "{refusal}"
+    );
+}
