@@ -251,6 +251,36 @@ async fn upstream_that_closes_after_each_answer_is_connected_to_again() {
     }
 }
 
+/// An upstream whose first connection answers once and dies of the second request, after reading it.
+async fn dying() -> TestWorker {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for requests in [1, 9] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            for _ in 0..requests {
+                let _ = stream.read(&mut request).await;
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                    .await;
+            }
+            let _ = stream.read(&mut request).await;
+        }
+    });
+    TestWorker::serving(everything(1, [TestApi::new("a", "/a", &url)])).await
+}
+
+#[tokio::test]
+async fn only_a_safe_request_is_sent_again_when_a_reused_connection_dies_of_it() {
+    for (method, status) in [("GET", 200), ("HEAD", 200), ("POST", 502), ("DELETE", 502)] {
+        let worker = dying().await;
+        assert_eq!(get(worker.address, "/a").await.status, 200);
+        let answer = send(worker.address, method, "/a", &[], "").await;
+        assert_eq!(answer.status, status, "{method}");
+    }
+}
+
 #[tokio::test]
 async fn client_that_leaves_takes_its_upstream_request_with_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

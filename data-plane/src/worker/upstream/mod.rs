@@ -1,15 +1,17 @@
 //! Upstream connections: HTTP/1.1, kept and reused by the runtime that made them.
 //!
-//! A request goes out once. The one exception is invisible: an idle connection that turns out to be
-//! closed before any byte of the request was written hands the request back, and a new connection takes
-//! it. Whether a request that was written was also processed nobody can know, so it is never repeated.
+//! A request goes out once, with two exceptions, both on a connection that was reused and closed by the
+//! upstream at that very moment. One that was not written yet is handed back and takes a new connection.
+//! One that was written, got no answer, is safe and has no body is sent once more (RFC 9110 section
+//! 9.2.2); whether any other was processed nobody can know, so it is never repeated.
 
 mod pool;
 mod target;
 
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -69,7 +71,35 @@ enum Attempt {
     Answered(Response<Incoming>),
     /// Nothing was written; here is the request.
     Unsent(Box<Request<RequestBody>>),
+    /// The connection ended before there was an answer.
+    Lost,
     Failed(Refusal),
+}
+
+/// What is needed to send a safe request without a body once more.
+struct Spare {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Spare {
+    fn of(request: &Request<RequestBody>) -> Option<Self> {
+        let repeatable = request.method().is_safe() && request.body().is_end_stream();
+        repeatable.then(|| Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+        })
+    }
+
+    fn request(self) -> Request<RequestBody> {
+        let mut request = Request::new(RequestBody::Empty);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
 }
 
 impl Upstream {
@@ -96,9 +126,14 @@ impl Upstream {
         let mut through = through;
         if let Some(sender) = pool::take(self.id) {
             let mut lease = self.lease(sender);
+            let spare = Spare::of(&request);
             match self.attempt(&mut lease, request, &mut through).await {
                 Attempt::Answered(response) => return Ok((response, lease)),
                 Attempt::Unsent(unsent) => request = *unsent,
+                Attempt::Lost => match spare {
+                    Some(spare) => request = spare.request(),
+                    None => return Err(self.failed(Refusal::UpstreamBroken)),
+                },
                 Attempt::Failed(refusal) => return Err(self.failed(refusal)),
             }
         }
@@ -109,7 +144,7 @@ impl Upstream {
         let mut lease = self.lease(sender);
         match self.attempt(&mut lease, request, &mut through).await {
             Attempt::Answered(response) => Ok((response, lease)),
-            Attempt::Unsent(_) => Err(self.failed(Refusal::UpstreamBroken)),
+            Attempt::Unsent(_) | Attempt::Lost => Err(self.failed(Refusal::UpstreamBroken)),
             Attempt::Failed(refusal) => Err(self.failed(refusal)),
         }
     }
@@ -155,7 +190,7 @@ impl Upstream {
             Ok(Ok(response)) => Attempt::Answered(response),
             Ok(Err(mut error)) => match error.take_message() {
                 Some(unsent) => Attempt::Unsent(Box::new(unsent)),
-                None => Attempt::Failed(blame(error.error())),
+                None => blame(error.error()),
             },
             Err(_) => Attempt::Failed(Refusal::UpstreamTimeout),
         }
@@ -182,14 +217,17 @@ impl Upstream {
     }
 }
 
-/// Whose fault it is that a request got no answer.
-fn blame(error: &hyper::Error) -> Refusal {
+/// What it means that a request got no answer.
+fn blame(error: &hyper::Error) -> Attempt {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         if error.is::<BodyError>() {
-            return Refusal::RequestBroken;
+            return Attempt::Failed(Refusal::RequestBroken);
         }
         cause = error.source();
     }
-    Refusal::UpstreamBroken
+    if error.is_parse() {
+        return Attempt::Failed(Refusal::UpstreamBroken);
+    }
+    Attempt::Lost
 }
