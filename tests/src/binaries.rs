@@ -48,8 +48,10 @@ pub fn tool(name: &str) -> Result<PathBuf> {
 }
 
 /// Lets a command run as outside of cargo: takes off what cargo told this process about the package it
-/// belongs to. A cargo that inherits it believes that other builds are stale, and makes them again.
+/// belongs to, and what lets the test harness tell times. A cargo that inherits it believes that other
+/// builds are stale, and makes them again.
 pub fn outside_cargo(command: &mut Command) {
+    command.env_remove("RUSTC_BOOTSTRAP");
     for (name, _) in std::env::vars_os() {
         let told = [
             "CARGO_PKG_",

@@ -7,6 +7,7 @@ mod demo;
 mod floors;
 mod house;
 mod run;
+mod slowest;
 mod test;
 mod tools;
 

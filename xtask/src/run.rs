@@ -1,7 +1,8 @@
 //! Running commands, and speaking.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use gantry_tests::binaries::outside_cargo;
@@ -35,6 +36,33 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("start `{line}`"))?;
+    ensure!(status.success(), "`{line}` failed ({status})");
+    Ok(())
+}
+
+/// Runs a command to its end, with its output where ours goes, and looks at each line of it.
+///
+/// # Errors
+/// It cannot be started or fails; the message holds the command line.
+#[expect(
+    clippy::print_stdout,
+    reason = "what a program prints on standard output stays there"
+)]
+pub(crate) fn follow(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
+    let line = line(command);
+    say(&format!("$ {line}"));
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start `{line}`"))?;
+    let output = child.stdout.take().context("the output is ours to read")?;
+    for printed in BufReader::new(output).split(b'\n') {
+        let printed = printed.with_context(|| format!("read what `{line}` prints"))?;
+        let printed = String::from_utf8_lossy(&printed);
+        println!("{printed}");
+        look(&printed);
+    }
+    let status = child.wait().with_context(|| format!("await `{line}`"))?;
     ensure!(status.success(), "`{line}` failed ({status})");
     Ok(())
 }

@@ -2,12 +2,36 @@
 
 use anyhow::Result;
 
-use crate::run::{cargo, run as command};
+use crate::run::{cargo, follow, run as command, say};
+use crate::slowest::Slowest;
 use crate::tools;
 
-/// Provides what the tests need, builds what they start, and runs them.
+/// How many of the slowest tests are named in the end.
+const SLOWEST: usize = 10;
+
+/// How cargo starts test programs whose tests shall say how long they took: the standard harness tells
+/// only those who ask for what is not yet stable. The variable reaches the programs and no compiler, so
+/// nothing is built differently.
+const TIMED: &str = r#"target."cfg(all())".runner = ["env", "RUSTC_BOOTSTRAP=1"]"#;
+
+/// Provides what the tests need, builds what they start, and runs them: all of them, or what the
+/// arguments of `cargo test` select.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     tools::provide()?;
     command(cargo().args(["build", "--workspace", "--quiet"]))?;
-    command(cargo().args(["test", "--workspace"]).args(arguments))
+    if !arguments.is_empty() {
+        return command(cargo().args(["test", "--workspace"]).args(arguments));
+    }
+    let mut slowest = Slowest::new(SLOWEST);
+    let all = ["test", "--workspace", "--no-fail-fast"];
+    let programs = follow(
+        cargo()
+            .args(all)
+            .args(["--lib", "--bins", "--tests", "--config", TIMED])
+            .args(["--", "-Zunstable-options", "--report-time"]),
+        |line| slowest.read(line),
+    );
+    let examples = command(cargo().args(all).arg("--doc"));
+    say(&slowest.to_string());
+    programs.and(examples)
 }
