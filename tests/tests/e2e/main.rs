@@ -1,6 +1,7 @@
 //! End-to-end tests: real control planes, gateways, plugins and upstreams, steered as users steer them.
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
+mod documents;
 mod lab;
 
 mod seed_rules;

@@ -1,109 +1,21 @@
-//! The README's commands, run in order as a newcomer would, in one shell.
+//! The README's commands, run in order as a newcomer would, and those of the page that goes on from there.
 
-use std::fs;
-use std::io::Read;
-use std::net::TcpListener;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
-
-use gantry_tests::binaries::{outside_cargo, target_dir, tool, workspace};
-use gantry_tests::process::eventually;
-
-/// The ports that the README uses.
-const PORTS: [&str; 4] = ["7400", "8080", "8081", "9000"];
-
-/// Every `sh` block, in order.
-fn commands(readme: &str) -> String {
-    let mut script = String::new();
-    for block in readme.split("\n```sh\n").skip(1) {
-        script.push_str(block.split("\n```").next().unwrap());
-        script.push('\n');
-    }
-    script
-}
-
-/// Waits for the shell, then ends the servers that it left behind: they hold its pipes open, so the
-/// pipes end only when the whole group is gone.
-fn watch(mut shell: Child) -> (Option<ExitStatus>, String, String) {
-    let group = format!("-{}", shell.id());
-    let read = |pipe: Option<Box<dyn Read + Send>>| {
-        let mut pipe = pipe.expect("the pipe was asked for");
-        std::thread::spawn(move || std::io::read_to_string(&mut pipe).unwrap_or_default())
-    };
-    let out = read(shell.stdout.take().map(|pipe| Box::new(pipe) as _));
-    let err = read(shell.stderr.take().map(|pipe| Box::new(pipe) as _));
-    let status = eventually("the script ends", || shell.try_wait().unwrap()).ok();
-    let _ = Command::new("kill")
-        .args(["-s", "TERM", "--", &group])
-        .status();
-    // Gateways drain and control planes close their files; what is left after that is killed.
-    let _ = eventually("the servers end", || {
-        (out.is_finished() && err.is_finished()).then_some(())
-    });
-    let _ = Command::new("kill")
-        .args(["-s", "KILL", "--", &group])
-        .status();
-    (status, out.join().unwrap(), err.join().unwrap())
-}
-
-/// The commands as they are, but for what is taken on a machine where more than the README runs: its
-/// ports become free ones, and products may lie outside the clone.
-fn adapted(script: &str) -> String {
-    let debug = target_dir().join("debug").display().to_string();
-    let mut script = script
-        .replace("$PWD/target/debug", &debug)
-        .replace("cp target/debug/", &format!("cp {debug}/"));
-    let listeners: Vec<_> = PORTS
-        .iter()
-        .map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()))
-        .collect();
-    for (port, listener) in &listeners {
-        assert!(script.contains(*port), "the README uses port {port}");
-        let free = listener.local_addr().unwrap().port().to_string();
-        script = script.replace(*port, &free);
-    }
-    script
-}
+use crate::documents;
 
 #[test]
-fn commands_of_the_readme_work_in_order() {
-    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
-    let script = commands(&readme);
-    assert!(
-        script.contains("gantry push") && script.contains("grpcurl"),
-        "the blocks were found"
-    );
-    let script = adapted(&script);
-    let tools = tool("grpcurl").unwrap();
-    let path = format!(
-        "{}:{}",
-        tools.parent().unwrap().display(),
-        std::env::var("PATH").unwrap()
-    );
-    let mut shell = Command::new("bash");
-    outside_cargo(&mut shell);
-    let child = shell
-        .args(["-euo", "pipefail", "-c", &script])
-        .current_dir(workspace())
-        .env("PATH", path)
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    let (status, out, err) = watch(child);
-    assert!(
-        status.is_some_and(|status| status.success()),
-        "{status:?}\n{out}\n{err}"
-    );
+fn commands_of_the_readme_and_of_the_catalog_work_in_order() {
+    let pages = ["README.md", "docs/CATALOG.md"];
+    let out = documents::run(&pages, &["7400", "7401", "8080", "8081", "9000"]);
     assert!(
         out.contains("x-gantry-plugin: example-hooks"),
-        "the answer was stamped:\n{out}\n{err}"
+        "the answer was stamped:\n{out}"
     );
     assert!(
         out.contains("gantry.v1.DeployService"),
         "reflection answered:\n{out}"
+    );
+    assert!(
+        out.contains(r#""already_published": true"#) || out.contains(r#""already_published":true"#),
+        "the zip went in by plain HTTP:\n{out}"
     );
 }

@@ -1,0 +1,103 @@
+//! The commands that pages tell people to type, run as they are: every `sh` block of one or more pages,
+//! in order, in one shell that begins in the workspace's root.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use gantry_tests::binaries::{outside_cargo, target_dir, tool, workspace};
+use gantry_tests::process::eventually;
+
+/// Runs the commands of pages and gives what they printed on standard output.
+///
+/// `ports` are those that the pages use; free ones take their place, since more than the pages may run
+/// on this machine.
+///
+/// # Panics
+/// A command fails, or the pages do not use one of the ports.
+pub(crate) fn run(pages: &[&str], ports: &[&str]) -> String {
+    let script: String = pages.iter().map(|page| commands(page)).collect();
+    let script = adapted(&script, ports);
+    let tools = tool("grpcurl").unwrap();
+    let path = format!(
+        "{}:{}",
+        tools.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let mut shell = Command::new("bash");
+    outside_cargo(&mut shell);
+    let child = shell
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(workspace())
+        .env("PATH", path)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let (status, out, err) = watch(child);
+    assert!(
+        status.is_some_and(|status| status.success()),
+        "{status:?}\n{out}\n{err}"
+    );
+    out
+}
+
+/// Every `sh` block of a page, in order.
+fn commands(page: &str) -> String {
+    let text = fs::read_to_string(workspace().join(page)).unwrap();
+    let mut script = String::new();
+    for block in text.split("\n```sh\n").skip(1) {
+        script.push_str(block.split("\n```").next().unwrap());
+        script.push('\n');
+    }
+    assert!(!script.is_empty(), "{page} has blocks of commands");
+    script
+}
+
+/// Waits for the shell, then ends the servers that it left behind: they hold its pipes open, so the
+/// pipes end only when the whole group is gone.
+fn watch(mut shell: Child) -> (Option<ExitStatus>, String, String) {
+    let group = format!("-{}", shell.id());
+    let read = |pipe: Option<Box<dyn Read + Send>>| {
+        let mut pipe = pipe.expect("the pipe was asked for");
+        std::thread::spawn(move || std::io::read_to_string(&mut pipe).unwrap_or_default())
+    };
+    let out = read(shell.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let err = read(shell.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let status = eventually("the script ends", || shell.try_wait().unwrap()).ok();
+    let _ = Command::new("kill")
+        .args(["-s", "TERM", "--", &group])
+        .status();
+    // Gateways drain and control planes close their files; what is left after that is killed.
+    let _ = eventually("the servers end", || {
+        (out.is_finished() && err.is_finished()).then_some(())
+    });
+    let _ = Command::new("kill")
+        .args(["-s", "KILL", "--", &group])
+        .status();
+    (status, out.join().unwrap(), err.join().unwrap())
+}
+
+/// The commands as they are, but for what is taken on a machine where more than the pages run: their
+/// ports become free ones, and products may lie outside the clone.
+fn adapted(script: &str, ports: &[&str]) -> String {
+    let debug = target_dir().join("debug").display().to_string();
+    let mut script = script
+        .replace("$PWD/target/debug", &debug)
+        .replace("cp target/debug/", &format!("cp {debug}/"));
+    let listeners: Vec<_> = ports
+        .iter()
+        .map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()))
+        .collect();
+    for (port, listener) in &listeners {
+        assert!(script.contains(*port), "the pages use port {port}");
+        let free = listener.local_addr().unwrap().port().to_string();
+        script = script.replace(*port, &free);
+    }
+    script
+}
