@@ -95,6 +95,23 @@ async fn configured_certificate_is_served_and_plaintext_is_not() {
             .await
             .is_err()
     );
+    let door = await_file(config.http.address_file.as_ref().unwrap()).await;
+    let port = door.rsplit_once(':').unwrap().1;
+    let certificate = config.server.tls.unwrap().certificate_file;
+    let curl = |url: String| {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--max-time", "10"]);
+        curl.args(["--resolve", &format!("localhost:{port}:127.0.0.1")]);
+        curl.arg("--cacert").arg(&certificate).arg(url);
+        tokio::task::spawn_blocking(move || curl.output().unwrap())
+    };
+    let secure = curl(format!("https://localhost:{port}/livez"));
+    let secure = secure.await.unwrap();
+    assert!(secure.status.success(), "{}", text(&secure.stderr));
+    let plain = curl(format!("http://localhost:{port}/livez"))
+        .await
+        .unwrap();
+    assert!(!plain.status.success(), "{}", text(&plain.stdout));
     drop(client);
     stop.cancel();
     serving.await.unwrap().unwrap();
