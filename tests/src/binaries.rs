@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// The root of the workspace.
 #[expect(clippy::missing_panics_doc, reason = "the crate has a parent folder")]
@@ -38,13 +38,13 @@ pub fn binary(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// It is not there: the message says which command installs it.
 pub fn tool(name: &str) -> Result<PathBuf> {
-    let path = target_dir().join("tools/bin").join(name);
-    ensure!(
-        path.is_file(),
-        "{} is missing: `cargo xtask test` installs it",
-        path.display()
-    );
-    Ok(path)
+    let tools = target_dir().join("tools");
+    let places = ["bin", "python/bin"].map(|folder| tools.join(folder).join(name));
+    let found = places.into_iter().find(|path| path.is_file());
+    found.with_context(|| {
+        let tools = tools.display();
+        format!("{name} is missing in {tools}: `cargo xtask test` installs it")
+    })
 }
 
 /// Lets a command run as outside of cargo: takes off what cargo told this process about the package it

@@ -9,11 +9,22 @@ use anyhow::{Context, Result, ensure};
 
 use crate::binaries::{binary, workspace};
 use crate::process::Process;
+use crate::storage::Bucket;
+
+/// What a control plane is started with.
+#[derive(Debug, Clone, Default)]
+pub struct ControlPlaneOptions {
+    /// Where objects are kept; in its folder unless set.
+    pub bucket: Option<Bucket>,
+    /// Further variables.
+    pub variables: Vec<(String, String)>,
+}
 
 /// A running control plane.
 #[derive(Debug)]
 pub struct ControlPlane {
     folder: PathBuf,
+    options: ControlPlaneOptions,
     process: Process,
     address: SocketAddr,
 }
@@ -24,15 +35,26 @@ impl ControlPlane {
     /// # Errors
     /// It does not come up.
     pub fn start(folder: &Path) -> Result<Self> {
-        Self::start_at(folder, "127.0.0.1:0")
+        Self::start_with(folder, &ControlPlaneOptions::default())
     }
 
-    fn start_at(folder: &Path, listen: &str) -> Result<Self> {
+    /// Starts one as [`ControlPlane::start`] does, with options that hold for its restarts too.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn start_with(folder: &Path, options: &ControlPlaneOptions) -> Result<Self> {
+        Self::start_at(folder, options, "127.0.0.1:0")
+    }
+
+    fn start_at(folder: &Path, options: &ControlPlaneOptions, listen: &str) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let address_file = folder.join("address");
         let _ = fs::remove_file(&address_file);
         let mut command = Self::command(folder)?;
+        let bucket = options.bucket.as_ref();
         command
+            .envs(bucket.map(Bucket::variables).unwrap_or_default())
+            .envs(options.variables.iter().cloned())
             .args(["serve", "--listen", listen, "--address-file"])
             .arg(&address_file);
         let mut process = Process::start(
@@ -45,6 +67,7 @@ impl ControlPlane {
         })?;
         Ok(Self {
             folder: folder.to_owned(),
+            options: options.clone(),
             process,
             address,
         })
@@ -93,11 +116,19 @@ impl ControlPlane {
         self.process.log()
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Every object in its store: paths below the store's root, sorted.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn objects(&self) -> Result<Vec<String>> {
+        if let Some(bucket) = &self.options.bucket {
+            return bucket.objects();
+        }
         let root = self.folder.join("data/objects");
         let mut found = Vec::new();
         let mut folders = vec![root.clone()];
@@ -132,7 +163,7 @@ impl ControlPlane {
     /// It does not come up.
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
-        let again = Self::start_at(&self.folder, &self.address.to_string())?;
+        let again = Self::start_at(&self.folder, &self.options, &self.address.to_string())?;
         *self = again;
         Ok(())
     }

@@ -12,6 +12,7 @@ pub mod load;
 pub mod plugins;
 pub mod process;
 pub mod stage;
+pub mod storage;
 pub mod upstream;
 pub mod web;
 
@@ -19,6 +20,7 @@ pub use cli::{Gantry, Outcome};
 pub use control_plane::ControlPlane;
 pub use gateway::{Gateway, GatewayOptions};
 pub use load::{Load, LoadReport};
-pub use stage::{Project, Stage};
+pub use stage::{Project, Stage, StageOptions};
+pub use storage::{Bucket, S3Server, Storage};
 pub use upstream::Upstream;
 pub use web::{Answer, Request};

@@ -7,8 +7,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli::Gantry;
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, ControlPlaneOptions};
 use crate::gateway::{Gateway, GatewayOptions};
+use crate::storage::{S3Server, Storage};
 
 /// A control plane in a folder of its own, and the operators' token.
 #[derive(Debug)]
@@ -17,8 +18,47 @@ pub struct Stage {
     pub control_plane: ControlPlane,
     /// The command line with the operators' token.
     pub operator: Gantry,
+    /// The S3 server of its objects, unless they are kept locally.
+    pub s3: Option<S3Server>,
     folder: PathBuf,
     _temporary: Option<TempDir>,
+}
+
+/// What a stage is started with.
+#[derive(Debug, Clone, Default)]
+pub struct StageOptions {
+    /// What objects are kept in.
+    pub storage: Storage,
+    /// Variables of the control plane beside those of its storage.
+    pub variables: Vec<(String, String)>,
+}
+
+impl StageOptions {
+    /// Objects in what the environment says.
+    ///
+    /// # Errors
+    /// It says something unknown.
+    pub fn from_environment() -> Result<Self> {
+        Ok(Self {
+            storage: Storage::from_environment()?,
+            variables: Vec::new(),
+        })
+    }
+
+    /// Objects in what is said here, whatever the environment says.
+    pub fn on(storage: Storage) -> Self {
+        Self {
+            storage,
+            variables: Vec::new(),
+        }
+    }
+
+    /// Adds a variable of the control plane, such as `GANTRY_LIMITS_FILE_BYTES_MAX`.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
 }
 
 /// A tenant with one environment.
@@ -35,16 +75,24 @@ pub struct Project {
 }
 
 impl Stage {
-    /// Starts a control plane in a temporary folder.
+    /// Starts a control plane in a temporary folder, on the storage that the environment says.
     ///
     /// # Errors
     /// It does not come up.
     pub fn start() -> Result<Self> {
+        Self::start_with(&StageOptions::from_environment()?)
+    }
+
+    /// Starts a control plane in a temporary folder.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn start_with(options: &StageOptions) -> Result<Self> {
         let temporary = tempfile::Builder::new().prefix("gantry-stage-").tempdir()?;
         let folder = temporary.path().to_owned();
         Ok(Self {
             _temporary: Some(temporary),
-            ..Self::start_in(&folder)?
+            ..Self::start_in(&folder, options)?
         })
     }
 
@@ -52,14 +100,23 @@ impl Stage {
     ///
     /// # Errors
     /// It does not come up, or the folder was used before.
-    pub fn start_in(folder: &Path) -> Result<Self> {
+    pub fn start_in(folder: &Path, options: &StageOptions) -> Result<Self> {
         let home = folder.join("control-plane");
+        let s3 = match options.storage {
+            Storage::Local => None,
+            remote => Some(S3Server::start(remote, &folder.join("s3"))?),
+        };
+        let options = ControlPlaneOptions {
+            bucket: s3.as_ref().map(|server| server.bucket().clone()),
+            variables: options.variables.clone(),
+        };
         let token = ControlPlane::bootstrap(&home).context("make the first token")?;
-        let control_plane = ControlPlane::start(&home)?;
+        let control_plane = ControlPlane::start_with(&home, &options)?;
         let operator = Gantry::new(&control_plane.endpoint(), &token, "");
         Ok(Self {
             control_plane,
             operator,
+            s3,
             folder: folder.to_owned(),
             _temporary: None,
         })

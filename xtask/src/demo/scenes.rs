@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use gantry_tests::plugins::{BundleFolder, example};
 use gantry_tests::stage::text;
-use gantry_tests::{Gateway, Load, Project, Request, Stage, Upstream};
+use gantry_tests::{Gateway, Load, Project, Request, Stage, StageOptions, Upstream};
 use serde_json::{Value, json};
 
 use super::narrator::Narrator;
@@ -27,7 +27,7 @@ impl Set {
     /// Starts a control plane with a tenant, an upstream and a gateway.
     pub(crate) fn build(folder: &Path, narrator: &mut Narrator) -> Result<Self> {
         narrator.scene("A control plane, a tenant, a gateway");
-        let stage = Stage::start_in(folder)?;
+        let stage = Stage::start_in(folder, &StageOptions::default())?;
         narrator.say(&format!(
             "The control plane listens on {} and keeps SQLite and objects in {}.",
             stage.control_plane.endpoint(),
