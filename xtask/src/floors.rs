@@ -20,16 +20,17 @@ const FLOORS: [&[&str]; 6] = [
     ],
     &[
         "gantry-client",
+        "gantry-bench-hooks",
         "gantry-example-hooks",
         "gantry-fixture-faulty",
     ],
     &["gantry-control-plane", "gantry-gateway", "gantry"],
     &["gantry-tests"],
-    &["xtask"],
+    &["gantry-benches", "xtask"],
 ];
 
 /// Heavy dependencies and the one crate that may name them.
-const OWNERS: [(&str, &str); 11] = [
+const OWNERS: [(&str, &str); 17] = [
     ("aws-config", "gantry-control-plane"),
     ("aws-sdk-s3", "gantry-control-plane"),
     ("aws-smithy-http-client", "gantry-control-plane"),
@@ -39,6 +40,12 @@ const OWNERS: [(&str, &str); 11] = [
     ("object", "gantry-bundle"),
     ("zip", "gantry-bundle"),
     ("tracing-subscriber", "gantry-telemetry"),
+    ("opentelemetry", "gantry-telemetry"),
+    ("opentelemetry-otlp", "gantry-telemetry"),
+    ("opentelemetry_sdk", "gantry-telemetry"),
+    ("tracing-opentelemetry", "gantry-telemetry"),
+    ("prometheus-client", "gantry-telemetry"),
+    ("procfs", "gantry-telemetry"),
     ("protox", "gantry-proto"),
     ("cargo_metadata", "xtask"),
 ];

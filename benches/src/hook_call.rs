@@ -1,0 +1,276 @@
+//! What one call of a plugin costs: functions in Rust, C and Go that read one header and set one, called
+//! through the plugin host on an exchange with twelve headers, beside the same work on the native header
+//! map without any plugin.
+//!
+//! All subjects run in this process and take turns, block by block, in alternating order. Allocations
+//! are counted in a second process, into which a counting library is preloaded; the clock never runs
+//! there.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use gantry_domain::Hook;
+use gantry_plugin_host::{ApiContext, Exchange, Instance, Library, StartContext, Trace, Verdict};
+use gantry_tests::binaries::target_dir;
+use gantry_tests::plugins;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::record::{Record, Samples};
+
+/// The bench's name.
+pub(crate) const NAME: &str = "hook-call";
+/// Who is measured; the first is what the others are held against.
+pub(crate) const NATIVE: &str = "native header map";
+const RUST: &str = "Rust";
+const C: &str = "C";
+const GO: &str = "Go";
+/// What tells this program to count: the variable that names the counting library's file.
+const COUNTS: &str = "ALLOCATIONS_FILE";
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    blocks: usize,
+    calls: u32,
+}
+
+const FULL: Size = Size {
+    blocks: 24,
+    calls: 200_000,
+};
+const QUICK: Size = Size {
+    blocks: 2,
+    calls: 2_000,
+};
+
+/// Measures.
+///
+/// # Errors
+/// A library cannot be built or a call fails.
+pub(crate) fn run(quick: bool) -> Result<Vec<Record>> {
+    let size = if quick { QUICK } else { FULL };
+    let libraries = Libraries::build()?;
+    let mut subjects = libraries.subjects()?;
+    let mut samples = Samples::default();
+    for block in 0..=size.blocks {
+        let mut nanoseconds = vec![0.0; subjects.len()];
+        for step in 0..subjects.len() {
+            let index = if block % 2 == 0 { step } else { subjects.len() - 1 - step };
+            nanoseconds[index] = subjects[index].time(size.calls)?;
+        }
+        // The first block warms caches and runtimes.
+        if block > 0 {
+            for (subject, nanoseconds) in subjects.iter().zip(nanoseconds) {
+                samples.add(subject.name, "time per call", "ns", nanoseconds);
+            }
+        }
+    }
+    for (name, allocations) in libraries.count()? {
+        samples.add(&name, "allocations per call", "allocations", allocations);
+    }
+    Ok(samples.records(NAME))
+}
+
+/// Calls a subject as often as the arguments say, and nothing else: the process whose allocations are
+/// counted.
+///
+/// # Errors
+/// A call fails.
+pub(crate) fn call_only(name: &str, library: Option<&Path>, calls: u32) -> Result<()> {
+    let mut subject = match library {
+        Some(library) => Subject::plugin(name.to_owned().leak(), library)?,
+        None => Subject::native(),
+    };
+    subject.time(calls).map(drop)
+}
+
+/// The three libraries, and the one that counts.
+struct Libraries {
+    plugins: [(&'static str, PathBuf); 3],
+    counter: PathBuf,
+}
+
+impl Libraries {
+    fn build() -> Result<Self> {
+        let folder = target_dir().join("stage/benches");
+        fs::create_dir_all(&folder)?;
+        let rust = target_dir().join("release/libgantry_bench_hooks.so");
+        ensure!(
+            rust.is_file(),
+            "{} is missing: `cargo xtask bench {NAME}` builds it",
+            rust.display()
+        );
+        let c = plugins::c("benches/fixtures/hooks.c", &folder, None)?;
+        let go = plugins::go("benches/fixtures/go", "1.0.0", None)?;
+        let counter = plugins::c("benches/fixtures/allocations.c", &folder, None)?;
+        Ok(Self {
+            plugins: [(RUST, rust), (C, c), (GO, go)],
+            counter,
+        })
+    }
+
+    fn subjects(&self) -> Result<Vec<Subject>> {
+        let mut subjects = vec![Subject::native()];
+        for (name, library) in &self.plugins {
+            subjects.push(Subject::plugin(name, library)?);
+        }
+        Ok(subjects)
+    }
+
+    /// Allocations per call of each subject.
+    fn count(&self) -> Result<Vec<(String, f64)>> {
+        let libraries = self.plugins.iter().map(|(name, path)| (*name, Some(path.as_path())));
+        std::iter::once((NATIVE, None))
+            .chain(libraries)
+            .map(|(name, library)| Ok((name.to_owned(), self.per_call(name, library)?)))
+            .collect()
+    }
+
+    /// What more calls allocate more: starting up cancels out.
+    fn per_call(&self, name: &str, library: Option<&Path>) -> Result<f64> {
+        const FEW: u32 = 1_000;
+        const MANY: u32 = 11_000;
+        let few = self.allocations(name, library, FEW)?;
+        let many = self.allocations(name, library, MANY)?;
+        let more = many.saturating_sub(few);
+        // Rounded: a runtime's own threads allocate now and then.
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let per_call = more as f64 / f64::from(MANY - FEW);
+        Ok((per_call * 100.0).round() / 100.0)
+    }
+
+    fn allocations(&self, name: &str, library: Option<&Path>, calls: u32) -> Result<u64> {
+        let file = tempfile::NamedTempFile::new()?;
+        fs::write(file.path(), [0; 8])?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["call-only", name, &calls.to_string()])
+            .args(library)
+            .env("LD_PRELOAD", &self.counter)
+            .env(COUNTS, file.path())
+            .stdin(Stdio::null());
+        let output = command.output().context("start the process that counts")?;
+        ensure!(
+            output.status.success(),
+            "counting allocations of {name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let count = fs::read(file.path())?;
+        let count = count.first_chunk().context("the count has eight bytes")?;
+        Ok(u64::from_ne_bytes(*count))
+    }
+}
+
+/// Who is called, and on what.
+struct Subject {
+    name: &'static str,
+    work: Work,
+    exchange: Exchange,
+}
+
+enum Work {
+    Native,
+    Plugin(Instance),
+}
+
+impl Subject {
+    fn native() -> Self {
+        Self {
+            name: NATIVE,
+            work: Work::Native,
+            exchange: exchange(),
+        }
+    }
+
+    fn plugin(name: &'static str, library: &Path) -> Result<Self> {
+        let library = Library::open(library)?;
+        let instance = library.start(&StartContext {
+            function: &"Mark".parse()?,
+            api_id: &"bench".parse()?,
+            hook: Hook::Pre,
+            config: "{}",
+        })?;
+        Ok(Self {
+            name,
+            work: Work::Plugin(instance),
+            exchange: exchange(),
+        })
+    }
+
+    /// Nanoseconds per call.
+    fn time(&mut self, calls: u32) -> Result<f64> {
+        let begin = Instant::now();
+        for _ in 0..calls {
+            match &self.work {
+                Work::Native => mark(&mut self.exchange.headers)?,
+                Work::Plugin(instance) => match instance.call(Hook::Pre, &mut self.exchange) {
+                    Verdict::Continue => {}
+                    other => bail!("{}: {other:?}", self.name),
+                },
+            }
+        }
+        let elapsed = begin.elapsed();
+        ensure!(
+            self.exchange.headers.contains_key("x-marked"),
+            "{} did not set its header",
+            self.name
+        );
+        Ok(elapsed.as_secs_f64() * 1e9 / f64::from(calls))
+    }
+}
+
+/// What the functions do, on the map itself: bytes from somewhere become a name and a value.
+fn mark(headers: &mut HeaderMap) -> Result<()> {
+    black_box(headers.get(black_box("x-request-id")));
+    let name = HeaderName::from_bytes(black_box(b"x-marked"))?;
+    let value = HeaderValue::from_bytes(black_box(b"by the gateway"))?;
+    headers.insert(name, value);
+    Ok(())
+}
+
+/// A request as a browser sends it.
+fn exchange() -> Exchange {
+    let headers = [
+        ("host", "api.example"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+        ("accept-language", "en-US,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("authorization", "Bearer 0123456789abcdef0123456789abcdef"),
+        ("cookie", "session=9c1185a5c5e9fc54612808977ee8f548b2258d31; theme=dark"),
+        ("referer", "https://shop.example/articles/4711?from=search"),
+        ("x-request-id", "6f1ed002-ab5b-4a2e-9b1c-0a6f3f0f6f7a"),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("cache-control", "no-cache"),
+        ("priority", "u=0, i"),
+    ];
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+    Exchange {
+        method: Method::GET,
+        path: "/articles/4711".to_owned(),
+        query: Some("from=search".to_owned()),
+        headers,
+        remote_addr: ([192, 0, 2, 1], 4711).into(),
+        host: "api.example".to_owned(),
+        session: None,
+        api: Arc::new(ApiContext {
+            api_id: "bench".parse().expect("the name is one"),
+            definition: Bytes::from_static(b"{}"),
+            config: Bytes::from_static(b"{}"),
+        }),
+        trace: Trace::default(),
+        response_headers: HeaderMap::new(),
+        body: None,
+        status: None,
+        answer: None,
+    }
+}
