@@ -5,12 +5,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use gantry_control_plane::app::{App, bootstrap};
 use gantry_control_plane::config::{Config, Inputs};
 use gantry_domain::SystemClock;
+use gantry_telemetry::Process;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -115,6 +117,9 @@ impl Settings {
     }
 }
 
+/// How long the last traces may take to leave when all else has ended.
+const TRACES_FINISH_MAX: Duration = Duration::from_secs(3);
+
 /// Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -166,7 +171,13 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
-    gantry_telemetry::init(config.log.format).context("start logging")?;
+    let telemetry = gantry_telemetry::init(&Process {
+        service: "gantry-control-plane",
+        version: env!("CARGO_PKG_VERSION"),
+        format: config.log.format,
+        is_command: false,
+    })
+    .context("start logging")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         "starting the control plane"
@@ -185,6 +196,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     });
     let served = app.serve(stop).await;
     watching.abort();
+    telemetry.finish(TRACES_FINISH_MAX);
     Ok(served?)
 }
 

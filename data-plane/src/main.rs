@@ -34,7 +34,13 @@ fn main() -> ExitCode {
 }
 
 fn supervise(settings: Settings) -> anyhow::Result<()> {
-    gantry_telemetry::init(settings.log_format).context("start logging")?;
+    let _telemetry = gantry_telemetry::init(&gantry_telemetry::Process {
+        service: "gantry-gateway",
+        version: env!("CARGO_PKG_VERSION"),
+        format: settings.log_format,
+        is_command: false,
+    })
+    .context("start logging")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("supervisor")
         .enable_all()
