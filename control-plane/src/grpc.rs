@@ -99,6 +99,7 @@ pub(crate) async fn routes(services: Services) -> Routes {
             deploy::DeployApi {
                 deployments: services.deployments.clone(),
                 gateways: services.gateways.clone(),
+                limits: limits.clone(),
             }
         ))
         .add_service(bounded!(

@@ -210,11 +210,12 @@ impl Gateways {
         &self,
         who: &Principal,
         environment: &EnvironmentName,
+        after: Option<&GatewayId>,
         entries_max: usize,
     ) -> Result<Vec<GatewayRow>, SyncError> {
         let rows = self
             .metadata
-            .gateways(&who.tenant, environment, None, entries_max);
+            .gateways(&who.tenant, environment, after, entries_max);
         let mut rows = rows.await?;
         for row in &mut rows {
             // What is known of a connected one by its stream is newer than its row.

@@ -5,7 +5,7 @@ use gantry_client::Repeat;
 use gantry_proto::v1;
 use serde::Serialize;
 
-use crate::context::{Context, refused};
+use crate::context::{Context, list};
 use crate::error::CliError;
 use crate::view::{Shown, View, coded, given, moment, moment_shown, short};
 
@@ -17,7 +17,11 @@ use crate::view::{Shown, View, coded, given, moment, moment_shown, short};
 
 VERSION shows `(built …)` behind it where configuration says another version than the program's own.
 REVISION is what the gateway runs / the environment's newest.")]
-pub(crate) struct Gateways {}
+pub(crate) struct Gateways {
+    /// Entries to show, at most.
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+}
 
 #[derive(Debug, Serialize)]
 struct ArtifactView {
@@ -187,21 +191,29 @@ impl View for GatewaysView {
     }
 }
 
-pub(super) async fn run(_: Gateways, context: &Context) -> Result<(), CliError> {
-    let request = v1::ListGatewaysRequest {
-        environment: context.environment()?,
-    };
-    let answer = context
-        .client()?
-        .call(Repeat::Safe, request, |client, request| async move {
-            client.deploy().list_gateways(request).await
-        })
-        .await
-        .map_err(refused)?;
-    let head_revision = answer.head_revision;
-    let gateways = answer.gateways.into_iter();
-    let gateways = gateways.map(|status| GatewayView::new(status, head_revision));
-    let view = GatewaysView(gateways.collect());
+pub(super) async fn run(arguments: Gateways, context: &Context) -> Result<(), CliError> {
+    let client = context.client()?;
+    let environment = context.environment()?;
+    let listing = list(arguments.limit, |page_size, page_token| {
+        let request = v1::ListGatewaysRequest {
+            environment: environment.clone(),
+            page_size,
+            page_token,
+        };
+        let client = client.clone();
+        async move {
+            let answer = client
+                .call(Repeat::Safe, request, |client, request| async move {
+                    client.deploy().list_gateways(request).await
+                })
+                .await?;
+            let head_revision = answer.head_revision;
+            let gateways = answer.gateways.into_iter();
+            let gateways = gateways.map(|status| GatewayView::new(status, head_revision));
+            Ok((gateways.collect(), answer.next_page_token))
+        }
+    });
+    let view = GatewaysView(listing.await?.tell(context.printer()));
     context.printer().data(&view)?;
     tell_troubles(&view, context);
     Ok(())

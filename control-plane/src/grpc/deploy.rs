@@ -1,6 +1,8 @@
 //! `DeployService`: decode, call, encode.
 
-use gantry_domain::EnvironmentName;
+use std::sync::Arc;
+
+use gantry_domain::{EnvironmentName, Limits};
 use gantry_proto::convert::{field, optional, pins_to_wire, profile_from_wire};
 use gantry_proto::v1::deploy_service_server::DeployService;
 use gantry_proto::v1::{
@@ -11,6 +13,7 @@ use gantry_proto::v1::{
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use super::page::Page;
 use super::status::{invalid, warnings};
 use super::{caller, refuse};
 use crate::deploy::{
@@ -20,15 +23,11 @@ use crate::metadata::{GatewayRow, MetadataError};
 use crate::principal::Principal;
 use crate::sync::Gateways;
 
-/// Bytes of all reports in one answer; a fleet beyond it is listed without artifacts.
-const REPORTS_BYTES_MAX: usize = 512 << 10;
-/// Gateways in one answer.
-const GATEWAYS_LISTED_MAX: usize = 1000;
-
 /// The service.
 pub(super) struct DeployApi {
     pub(super) deployments: Deployments,
     pub(super) gateways: Gateways,
+    pub(super) limits: Arc<Limits>,
 }
 
 #[tonic::async_trait]
@@ -75,15 +74,24 @@ impl DeployService for DeployApi {
         request: Request<ListGatewaysRequest>,
     ) -> Result<Response<ListGatewaysResponse>, Status> {
         let who = caller(&request)?;
-        let environment = field("environment", &request.get_ref().environment).map_err(invalid)?;
+        let request = request.into_inner();
+        let environment = field("environment", &request.environment).map_err(invalid)?;
+        let page =
+            Page::read(request.page_size, &request.page_token, &self.limits).map_err(invalid)?;
         let head = self
             .deployments
             .head(&who, &environment)
             .await
             .map_err(refuse)?;
+        let rows = self
+            .gateways
+            .list(&who, &environment, page.after.as_ref(), page.read_ahead());
+        let listed: Result<_, _> = rows.await.map_err(refuse)?.iter().map(gateway).collect();
+        let (gateways, next_page_token) = page.cut(listed.map_err(refuse)?, id);
         Ok(Response::new(ListGatewaysResponse {
-            gateways: self.list(&who, &environment).await?,
+            gateways,
             head_revision: head.number,
+            next_page_token,
         }))
     }
 
@@ -105,28 +113,6 @@ impl DeployService for DeployApi {
 }
 
 impl DeployApi {
-    async fn list(
-        &self,
-        who: &Principal,
-        environment: &EnvironmentName,
-    ) -> Result<Vec<GatewayStatus>, Status> {
-        let rows = self.gateways.list(who, environment, GATEWAYS_LISTED_MAX);
-        let mut bytes = 0;
-        let mut listed = Vec::new();
-        for row in rows.await.map_err(refuse)? {
-            let mut gateway = gateway(&row).map_err(refuse)?;
-            bytes += gateway.encoded_len();
-            if bytes > REPORTS_BYTES_MAX
-                && let Some(report) = &mut gateway.report
-            {
-                report.artifacts.clear();
-                report.apis.clear();
-            }
-            listed.push(gateway);
-        }
-        Ok(listed)
-    }
-
     async fn whom(
         &self,
         who: &Principal,
@@ -162,6 +148,14 @@ fn gateway(row: &GatewayRow) -> Result<GatewayStatus, MetadataError> {
         connected: row.connected,
         last_seen_at_ms: row.last_seen_at.as_millis(),
     })
+}
+
+fn id(status: &GatewayStatus) -> String {
+    status
+        .profile
+        .as_ref()
+        .map(|profile| profile.gateway_id.clone())
+        .unwrap_or_default()
 }
 
 fn decode<M: Message + Default>(column: &'static str, bytes: &[u8]) -> Result<M, MetadataError> {

@@ -159,6 +159,7 @@ fn attack(victim: &Victim, method: &str) -> Option<Vec<Bytes>> {
         }),
         "DeployService/ListGateways" => one(&v1::ListGatewaysRequest {
             environment: environment(),
+            ..Default::default()
         }),
         "DeployService/Explain" => one(&v1::ExplainRequest {
             environment: environment(),

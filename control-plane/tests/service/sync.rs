@@ -296,6 +296,7 @@ async fn reports_are_shown_while_connected_and_afterwards() {
     let list = || async {
         let request = v1::ListGatewaysRequest {
             environment: "prod".into(),
+            ..Default::default()
         };
         acme.deploy()
             .list_gateways(request)
@@ -320,6 +321,38 @@ async fn reports_are_shown_while_connected_and_afterwards() {
     assert_eq!(shown[0].profile, Some(profile("g1", "v5.3.0")));
     drop(gateway);
     tokio::time::timeout(PATIENCE, until(false)).await.unwrap();
+}
+
+#[tokio::test]
+async fn gateways_are_listed_page_by_page() {
+    let app = TestApp::start().await;
+    let (acme, token) = fleet(&app).await;
+    let mut connected = Vec::new();
+    for id in ["g1", "g2", "g3"] {
+        let gateway = FakeGateway::connect(&token, hello(profile(id, "v5.3.0"))).await;
+        connected.push(gateway.unwrap());
+    }
+    let page = |page_token: String| {
+        let request = v1::ListGatewaysRequest {
+            environment: "prod".into(),
+            page_size: 2,
+            page_token,
+        };
+        let mut client = acme.deploy();
+        async move {
+            let answer = client.list_gateways(request).await.unwrap().into_inner();
+            let id = |status: v1::GatewayStatus| status.profile.unwrap().gateway_id;
+            let ids: Vec<_> = answer.gateways.into_iter().map(id).collect();
+            (ids, answer.next_page_token)
+        }
+    };
+    let (first, next) = page(String::new()).await;
+    assert_eq!(
+        (first, next.as_str()),
+        (vec!["g1".into(), "g2".into()], "g2")
+    );
+    let (last, next) = page(next).await;
+    assert_eq!((last, next.as_str()), (vec!["g3".to_owned()], ""));
 }
 
 #[tokio::test]
