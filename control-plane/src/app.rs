@@ -11,6 +11,7 @@ use gantry_telemetry::Secret;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -28,7 +29,7 @@ use crate::incoming::incoming;
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::metadata::{Metadata, MetadataError};
-use crate::publish::{PublishError, Publisher, SWEEP_INTERVAL};
+use crate::publish::{PublishError, Publisher};
 use crate::refusal::chain;
 use crate::signals::{Revocations, Wakes};
 use crate::sync::Gateways;
@@ -92,6 +93,7 @@ pub struct App {
     metadata: Metadata,
     blobs: Arc<dyn BlobStore>,
     publisher: Publisher,
+    sweep_interval: Duration,
     bundles: Bundles,
     _lock: File,
 }
@@ -122,7 +124,10 @@ impl App {
         let lock = lock(config.metadata.file.with_added_extension("lock"))?;
         let metadata = Metadata::open(&config.metadata.file).await?;
         let blobs: Arc<dyn BlobStore> = match &config.storage.backend {
-            StorageBackend::Local(directory) => Arc::new(LocalStore::open(directory).await?),
+            StorageBackend::Local(directory) => {
+                let store = LocalStore::open(directory).await?;
+                Arc::new(store.with_part_bytes(config.storage.part_bytes))
+            }
             StorageBackend::S3(options) => Arc::new(S3Store::open(options.clone()).await?),
         };
         let limits = Arc::new(config.limits.clone());
@@ -144,6 +149,7 @@ impl App {
             metadata,
             blobs,
             publisher,
+            sweep_interval: config.storage.sweep_interval,
             bundles,
             _lock: lock,
         })
@@ -173,7 +179,11 @@ impl App {
             tasks.clone(),
             self.config.call_timeout,
         );
-        tasks.spawn(sweep(self.publisher.clone(), shutdown.clone()));
+        tasks.spawn(sweep(
+            self.publisher.clone(),
+            self.sweep_interval,
+            shutdown.clone(),
+        ));
         self.open_door(&authority, &tasks, &shutdown).await?;
         let routes = routes(self.services(revocations, &tasks, &shutdown)).await;
         announce(self.config.address_file.as_deref(), address, &self.config)?;
@@ -334,8 +344,9 @@ fn announce(
     Ok(())
 }
 
-async fn sweep(publisher: Publisher, shutdown: CancellationToken) {
-    let mut rounds = tokio::time::interval(SWEEP_INTERVAL);
+async fn sweep(publisher: Publisher, interval: Duration, shutdown: CancellationToken) {
+    let mut rounds = tokio::time::interval(interval);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -25,11 +25,10 @@ use crate::refusal::{Kind, Refuse};
 pub use key::{BlobKey, BlobPrefix, KeyError};
 pub use local::LocalStore;
 pub use parts::{Part, Parts, PartsError};
-pub use s3::{S3_FILE_BYTES_MAX, S3Options, S3Store};
+pub use s3::{S3_FILE_BYTES_MAX, S3_PART_BYTES_MIN, S3_PARTS_MAX, S3Options, S3Store};
 
-/// Bytes of a staged object that every backend can make durable by themselves: a caller that wants
-/// its progress kept commits at multiples of it. S3 takes parts of 5 MiB and more, and a part is in
-/// memory until it is stored; 10,000 of these are more than a file may have.
+/// Bytes of a part, unless configuration says otherwise. S3 takes parts of 5 MiB and more, and a part
+/// is in memory until it is stored; 10,000 of these are more than a file may have.
 pub const PART_BYTES: u64 = 8 << 20;
 
 /// Whether an object was made or had been there before.
@@ -150,11 +149,15 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
 /// A staged object that is being written.
 #[async_trait]
 pub trait Append: Send + Sync {
+    /// Bytes of this object that the backend can make durable by themselves: a caller that wants its
+    /// progress kept commits at multiples of it.
+    fn part_bytes(&self) -> u64;
+
     /// Adds bytes. They may be lost until [`Append::commit`].
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError>;
 
     /// Makes as much durable as the backend can and says how much that is: everything so far, or
-    /// what lies before the last multiple of [`PART_BYTES`].
+    /// what lies before the last multiple of [`Append::part_bytes`].
     async fn commit(&mut self) -> Result<Committed, BlobError>;
 
     /// Makes everything durable; nothing is written after it. From now on the object can be read.

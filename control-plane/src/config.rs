@@ -25,7 +25,7 @@ pub use server::{ServerConfig, TlsConfig};
 pub use source::{ConfigError, Setting};
 pub use storage::{StorageBackend, StorageConfig};
 
-use crate::blob::S3_FILE_BYTES_MAX;
+use crate::blob::{S3_FILE_BYTES_MAX, S3_PARTS_MAX};
 use source::Source;
 
 /// Where data lies unless configuration says otherwise.
@@ -83,6 +83,15 @@ impl Config {
                 format!(
                     "expected at most {S3_FILE_BYTES_MAX}, since storage.kind is s3, found {}",
                     limits.file_bytes_max
+                ),
+            );
+        }
+        if s3 && limits.file_bytes_max.div_ceil(storage.part_bytes.max(1)) > S3_PARTS_MAX {
+            source.conflict(
+                "storage.part_bytes",
+                format!(
+                    "expected parts of which {S3_PARTS_MAX} hold limits.file_bytes_max ({}), found {}",
+                    limits.file_bytes_max, storage.part_bytes
                 ),
             );
         }

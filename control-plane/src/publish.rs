@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_domain::{Clock, Digest, FileName, Limits, Manifest, UploadId};
+use tokio::sync::RwLock;
 
 use crate::blob::{BlobKey, BlobStore};
 use crate::metadata::{Metadata, ReleaseRow, UploadFileRow, UploadRow};
@@ -28,7 +29,6 @@ pub(crate) use admission::check_entries;
 pub use commit::Published;
 pub use error::PublishError;
 pub use receive::Receiver;
-pub use repair::SWEEP_INTERVAL;
 
 use holds::Holds;
 
@@ -41,6 +41,9 @@ pub struct Publisher {
     limits: Arc<Limits>,
     idle_max: Duration,
     holds: Holds,
+    /// Held for reading by who brings bytes to their keys and commits them, for writing by who takes
+    /// bytes away that no release names.
+    commits: Arc<RwLock<()>>,
 }
 
 /// A file as its sender declares it.
@@ -86,6 +89,7 @@ impl Publisher {
             limits,
             idle_max,
             holds: Holds::default(),
+            commits: Arc::default(),
         }
     }
 

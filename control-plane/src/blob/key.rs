@@ -72,6 +72,8 @@ pub enum BlobKey {
 pub enum BlobPrefix {
     /// Everything.
     All,
+    /// Everything of a tenant.
+    Tenant(TenantId),
     /// Every release document of a tenant.
     Published(TenantId),
     /// Every tombstone of a tenant.
@@ -127,6 +129,7 @@ impl BlobPrefix {
     pub fn path(&self) -> String {
         match self {
             Self::All => "t/".to_owned(),
+            Self::Tenant(tenant) => format!("t/{tenant}/"),
             Self::Published(tenant) => format!("t/{tenant}/published/"),
             Self::Yanked(tenant) => format!("t/{tenant}/yanked/"),
             Self::Staging(tenant) => format!("t/{tenant}/staging/"),

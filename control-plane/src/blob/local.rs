@@ -14,8 +14,8 @@ use gantry_domain::Timestamp;
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    Append, BlobError, BlobKey, BlobPrefix, BlobStore, Committed, Created, Cursor, Entry, Page,
-    Parts, Unsealed,
+    Append, BlobError, BlobKey, BlobPrefix, BlobStore, Committed, Created, Cursor, Entry,
+    PART_BYTES, Page, Parts, Presigned, Unsealed,
 };
 use crate::random;
 
@@ -26,6 +26,7 @@ const TEMPORARY: &str = "tmp";
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
+    part_bytes: u64,
 }
 
 impl LocalStore {
@@ -34,7 +35,10 @@ impl LocalStore {
     /// # Errors
     /// The directory cannot be made or read.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, BlobError> {
-        let store = Self { root: root.into() };
+        let store = Self {
+            root: root.into(),
+            part_bytes: PART_BYTES,
+        };
         let opened = store.clone();
         blocking("open", &store.root.display().to_string(), move || {
             let temporary = opened.root.join(TEMPORARY);
@@ -46,6 +50,13 @@ impl LocalStore {
         })
         .await?;
         Ok(store)
+    }
+
+    /// The same, making the progress of an upload durable after other many bytes.
+    #[must_use]
+    pub const fn with_part_bytes(mut self, part_bytes: u64) -> Self {
+        self.part_bytes = part_bytes;
+        self
     }
 
     fn path(&self, key: &BlobKey) -> PathBuf {
@@ -129,6 +140,7 @@ impl BlobStore for LocalStore {
             key: key.path(),
             file: tokio::fs::File::from_std(file),
             position: offset,
+            part_bytes: self.part_bytes,
         }))
     }
 
@@ -141,7 +153,7 @@ impl BlobStore for LocalStore {
         Ok(Vec::new())
     }
 
-    async fn presigned(&self, _key: &BlobKey) -> Result<Option<String>, BlobError> {
+    async fn presigned(&self, _key: &BlobKey) -> Result<Option<Presigned>, BlobError> {
         Ok(None)
     }
 
@@ -229,6 +241,7 @@ struct LocalAppend {
     key: String,
     file: tokio::fs::File,
     position: u64,
+    part_bytes: u64,
 }
 
 impl LocalAppend {
@@ -244,6 +257,10 @@ impl LocalAppend {
 
 #[async_trait]
 impl Append for LocalAppend {
+    fn part_bytes(&self) -> u64 {
+        self.part_bytes
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         let written = self.file.write_all(&bytes).await;
         written.map_err(self.failed("write"))?;

@@ -1,7 +1,8 @@
 //! What S3 must be told again to go on with an upload or to end it.
 //!
 //! Kept in the row of the file beside the committed offset, so that any process can go on after any
-//! crash. Invariant: part `n` holds the bytes from `n * PART_BYTES` on, and only full parts are here.
+//! crash, also when parts are made larger or smaller meanwhile. Invariant: part `n` holds the bytes from
+//! `n * part_bytes` on, and only full parts are here.
 
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -13,6 +14,8 @@ use super::PART_BYTES;
 pub struct Parts {
     /// The upload id that the store gave.
     pub upload: String,
+    /// Bytes of each part.
+    pub part_bytes: u64,
     /// In order, without gaps.
     pub parts: Vec<Part>,
 }
@@ -34,7 +37,7 @@ pub struct PartsError;
 impl Parts {
     /// Bytes in all parts.
     pub fn size_bytes(&self) -> u64 {
-        self.parts.len() as u64 * PART_BYTES
+        self.parts.len() as u64 * self.part_bytes
     }
 
     /// As text for a row.
@@ -44,7 +47,7 @@ impl Parts {
             .iter()
             .map(|part| json!([part.etag, part.sha256]))
             .collect();
-        json!({ "upload": self.upload, "parts": parts }).to_string()
+        json!({ "upload": self.upload, "part_bytes": self.part_bytes, "parts": parts }).to_string()
     }
 
     /// From a row.
@@ -61,10 +64,19 @@ impl Parts {
             })
         };
         let upload = document["upload"].as_str().ok_or(PartsError)?.to_owned();
+        // Rows of programs whose parts had one size do not name it.
+        let part_bytes = match &document["part_bytes"] {
+            Value::Null => PART_BYTES,
+            given => given.as_u64().filter(|size| *size > 0).ok_or(PartsError)?,
+        };
         let parts = document["parts"].as_array().ok_or(PartsError)?;
         let parts: Option<Vec<_>> = parts.iter().map(part).collect();
         let parts = parts.ok_or(PartsError)?;
-        Ok(Self { upload, parts })
+        Ok(Self {
+            upload,
+            part_bytes,
+            parts,
+        })
     }
 }
 
@@ -80,11 +92,20 @@ mod tests {
         };
         let parts = Parts {
             upload: "u/1".into(),
+            part_bytes: 1000,
             parts: vec![part("a"), part("b")],
         };
         assert_eq!(Parts::decode(&parts.encode()), Ok(parts.clone()));
-        assert_eq!(parts.size_bytes(), 2 * PART_BYTES);
-        for text in ["", "{}", "[]", r#"{"upload":"u","parts":[["etag"]]}"#] {
+        assert_eq!(parts.size_bytes(), 2000);
+        let older = Parts::decode(r#"{"upload":"u","parts":[]}"#).unwrap();
+        assert_eq!(older.part_bytes, PART_BYTES);
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"upload":"u","parts":[["etag"]]}"#,
+            r#"{"upload":"u","part_bytes":0,"parts":[]}"#,
+        ] {
             assert_eq!(Parts::decode(text), Err(PartsError), "{text}");
         }
     }

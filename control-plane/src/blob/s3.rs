@@ -53,6 +53,10 @@ const COLLISIONS_MAX: usize = 8;
 /// Where the region comes from neither configuration nor environment.
 const REGION_DEFAULT: &str = "us-east-1";
 
+/// Parts that a file can have.
+pub const S3_PARTS_MAX: u64 = 10_000;
+/// The smallest part that AWS takes, bytes.
+pub const S3_PART_BYTES_MIN: u64 = 5 << 20;
 /// The largest file that one copy can bring to its key.
 pub const S3_FILE_BYTES_MAX: u64 = 5 << 30;
 
@@ -69,6 +73,9 @@ pub struct S3Options {
     pub region: Option<String>,
     /// Whether the bucket is in the path rather than in the host name.
     pub path_style: bool,
+    /// Bytes of a part: what is in memory of a file that comes in, and what can be lost of it. AWS
+    /// takes 5 MiB and more.
+    pub part_bytes: u64,
     /// Where objects are spooled that are read at any place.
     pub spool_directory: PathBuf,
 }

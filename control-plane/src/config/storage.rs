@@ -6,19 +6,30 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::source::Source;
-use crate::blob::S3Options;
+use crate::blob::{PART_BYTES, S3_PART_BYTES_MIN, S3Options};
 
 /// How long an upload may rest unless configuration says otherwise.
 const UPLOAD_IDLE_DEFAULT: Duration = Duration::from_hours(24);
+/// How often is swept unless configuration says otherwise.
+const SWEEP_INTERVAL_DEFAULT: Duration = Duration::from_hours(1);
+/// The smallest part: each costs a sync and a row.
+const PART_BYTES_MIN: u64 = 64 << 10;
+/// The largest part: one is in memory for each file that comes in.
+const PART_BYTES_MAX: u64 = 64 << 20;
 
 /// Where objects lie, and for how long unfinished ones do.
 #[derive(Debug, Clone)]
 pub struct StorageConfig {
     /// The backend.
     pub backend: StorageBackend,
-    /// `upload_idle_max_s`: an upload that rests for longer is dropped, and staged bytes without one
-    /// are deleted at that age.
+    /// `part_bytes`: how much of a file that comes in is made durable at once. A crash costs its sender
+    /// as much at most.
+    pub part_bytes: u64,
+    /// `upload_idle_max_s`: an upload that rests for longer is dropped, and bytes that belong to no
+    /// upload and no version are deleted at that age.
     pub upload_idle_max: Duration,
+    /// `sweep_interval_s`: how often such uploads and bytes are looked for; at least 1.
+    pub sweep_interval: Duration,
 }
 
 /// `kind`, with what belongs to it.
@@ -64,17 +75,30 @@ impl StorageConfig {
         let kind = source.setting("storage.kind", Kind::Local);
         let directory: String = source.setting("storage.directory", folder("objects"));
         let bucket: Option<String> = source.optional("storage.bucket");
+        let part_bytes = source.setting("storage.part_bytes", PART_BYTES);
         let options = S3Options {
             bucket: bucket.clone().unwrap_or_default(),
             prefix: source.optional("storage.prefix").unwrap_or_default(),
             endpoint: source.optional("storage.endpoint"),
             region: source.optional("storage.region"),
             path_style: source.setting("storage.path_style", false),
+            part_bytes,
             spool_directory: source
                 .setting("storage.spool_directory", folder("spool"))
                 .into(),
         };
         let idle_s = source.setting("storage.upload_idle_max_s", UPLOAD_IDLE_DEFAULT.as_secs());
+        let sweep_s = source.setting("storage.sweep_interval_s", SWEEP_INTERVAL_DEFAULT.as_secs());
+        if sweep_s == 0 {
+            source.conflict("storage.sweep_interval_s", "expected at least 1, found 0");
+        }
+        if !(PART_BYTES_MIN..=PART_BYTES_MAX).contains(&part_bytes) {
+            let expected = format!("{PART_BYTES_MIN} to {PART_BYTES_MAX}");
+            source.conflict(
+                "storage.part_bytes",
+                format!("expected {expected}, found {part_bytes}"),
+            );
+        }
         if kind == Kind::S3 {
             check(source, &options);
         } else if bucket.is_some() {
@@ -88,7 +112,9 @@ impl StorageConfig {
                 Kind::Local => StorageBackend::Local(directory.into()),
                 Kind::S3 => StorageBackend::S3(options),
             },
+            part_bytes,
             upload_idle_max: Duration::from_secs(idle_s),
+            sweep_interval: Duration::from_secs(sweep_s),
         }
     }
 }
@@ -98,6 +124,15 @@ fn check(source: &mut Source, options: &S3Options) {
         source.conflict(
             "storage.bucket",
             "expected the name of a bucket, since storage.kind is s3, found none",
+        );
+    }
+    if options.endpoint.is_none() && options.part_bytes < S3_PART_BYTES_MIN {
+        source.conflict(
+            "storage.part_bytes",
+            format!(
+                "expected at least {S3_PART_BYTES_MIN}, which AWS wants, found {}",
+                options.part_bytes
+            ),
         );
     }
     let prefix = &options.prefix;

@@ -125,6 +125,7 @@ fn bucket_is_read_whole_and_refused_where_it_contradicts_itself() {
         endpoint: Some(endpoint.1.into()),
         region: None,
         path_style: true,
+        part_bytes: 8 << 20,
         spool_directory: "/data/spool".into(),
     };
     assert_eq!(config.storage.backend, StorageBackend::S3(options));
@@ -143,6 +144,16 @@ fn bucket_is_read_whole_and_refused_where_it_contradicts_itself() {
         (
             "kind = 's3'\nbucket = 'b'\n[limits]\nfile_bytes_max = 9999999999",
             "limits.file_bytes_max",
+        ),
+        (
+            "kind = 's3'\nbucket = 'b'\npart_bytes = 65536",
+            "storage.part_bytes",
+        ),
+        ("part_bytes = 1", "storage.part_bytes"),
+        ("part_bytes = 99999999999", "storage.part_bytes"),
+        (
+            "kind = 's3'\nbucket = 'b'\nendpoint = 'http://h:9'\npart_bytes = 65536",
+            "storage.part_bytes",
         ),
         ("kind = 'gcs'", "storage.kind"),
         ("buckets = 'b'", "storage.buckets"),

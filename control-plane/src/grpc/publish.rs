@@ -115,11 +115,17 @@ impl PublishService for PublishApi {
     ) -> Result<Response<PublishResponse>, Status> {
         let who = caller(&request)?;
         let upload = field("upload_id", &request.get_ref().upload_id).map_err(invalid)?;
-        let published = self
-            .publisher
-            .publish(&who, &upload)
-            .await
-            .map_err(refuse)?;
+        // A task of its own: a version whose commit has begun becomes whole, whether or not its
+        // publisher waits for it.
+        let publisher = self.publisher.clone();
+        let task = self
+            .tasks
+            .spawn(async move { publisher.publish(&who, &upload).await });
+        let published = task.await.map_err(|e| {
+            tracing::error!(error = %e, "publishing ended abnormally");
+            Status::internal("the control plane failed; its log says why")
+        })?;
+        let published = published.map_err(refuse)?;
         Ok(Response::new(PublishResponse {
             release: Some(release(&published.row)),
             warnings: warnings(published.warnings),

@@ -64,6 +64,7 @@ impl Publisher {
             self.discard(who, &upload, "upload.refuse").await?;
             return Err(refused);
         }
+        let _committing = self.commits.read().await;
         for (staged, key) in &admission.moves {
             self.blobs.promote(staged, key).await?;
         }
@@ -165,7 +166,11 @@ impl Publisher {
     }
 }
 
-fn published_key(tenant: &TenantId, bundle: &BundleName, version: &BundleVersion) -> BlobKey {
+pub(super) fn published_key(
+    tenant: &TenantId,
+    bundle: &BundleName,
+    version: &BundleVersion,
+) -> BlobKey {
     BlobKey::Published {
         tenant: tenant.clone(),
         bundle: bundle.clone(),

@@ -6,7 +6,7 @@ use gantry_domain::{FileName, UploadId};
 
 use super::holds::Hold;
 use super::{PublishError, Publisher, staged_key};
-use crate::blob::{Append, BlobError, PART_BYTES, Parts};
+use crate::blob::{Append, BlobError, Parts};
 use crate::metadata::{MetadataError, UploadFileRow, UploadRow};
 use crate::principal::Principal;
 
@@ -166,7 +166,8 @@ impl Receiver {
         }
         let mut rest = chunk;
         while !rest.is_empty() {
-            let to_boundary = PART_BYTES - self.position() % PART_BYTES;
+            let part_bytes = self.append.part_bytes();
+            let to_boundary = part_bytes - self.position() % part_bytes;
             let next = rest.split_to(
                 rest.len()
                     .min(usize::try_from(to_boundary).unwrap_or(usize::MAX)),
@@ -176,8 +177,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// Takes bytes that end at the next multiple of [`PART_BYTES`] at the latest. There they are made
-    /// durable and noted, so that no more than that is lost when this process dies.
+    /// Takes bytes that end with the part at the latest. There they are made durable and noted, so that
+    /// no more than a part is lost when this process dies.
     async fn write_within_part(&mut self, bytes: Bytes) -> Result<(), PublishError> {
         if self.hasher.update(&bytes).is_err() {
             self.too_long = true;
@@ -191,7 +192,8 @@ impl Receiver {
         self.stored(written).await?;
         // The last byte is noted by `finish` alone, which knows whether the digest is right.
         let position = self.position();
-        if position.is_multiple_of(PART_BYTES) && position < self.file.size_bytes {
+        let ends = position.is_multiple_of(self.append.part_bytes());
+        if ends && position < self.file.size_bytes {
             self.commit().await?;
         }
         Ok(())

@@ -1,17 +1,14 @@
 //! What crashes and absent-minded uploaders leave: releases without a row are rolled forward, uploads
-//! that nobody goes on with are dropped, staged bytes without an upload are deleted.
+//! that nobody goes on with are dropped, bytes that no upload and no release names are deleted.
 
-use std::time::Duration;
+use gantry_domain::{Digest, TenantId, Timestamp, UploadId};
 
-use gantry_domain::{TenantId, Timestamp, UploadId};
-
+use super::commit::published_key;
 use super::{PublishError, Publisher};
-use crate::blob::{BlobKey, BlobPrefix, Entry, Unsealed};
+use crate::blob::{BlobError, BlobKey, BlobPrefix, Entry, Unsealed};
 use crate::metadata::Deed;
 use crate::refusal::chain;
 
-/// How often is looked for such uploads.
-pub const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 /// Entries of a store that are looked at in one go.
 const PAGE_ENTRIES: usize = 500;
 
@@ -30,9 +27,7 @@ impl Publisher {
             };
             after = Some(last.tenant.clone());
             for row in &tenants {
-                let forward = self.roll_all_forward(&row.tenant).await;
-                let orphans = self.delete_orphans(&row.tenant).await;
-                for error in [forward.err(), orphans.err()].into_iter().flatten() {
+                if let Err(error) = self.repair_tenant(&row.tenant).await {
                     tracing::error!(
                         tenant.id = %row.tenant, error = %chain(&error),
                         "could not repair what tenant {} has stored", row.tenant
@@ -42,7 +37,14 @@ impl Publisher {
         }
     }
 
-    /// Drops uploads that have rested too long, and staged bytes that belong to none.
+    /// What must not wait, and takes no longer than there are releases.
+    async fn repair_tenant(&self, tenant: &TenantId) -> Result<(), PublishError> {
+        self.tidy(&BlobPrefix::Published(tenant.clone())).await?;
+        self.tidy(&BlobPrefix::Staging(tenant.clone())).await?;
+        self.abandon_parts(tenant).await
+    }
+
+    /// Drops uploads that have rested too long, and bytes that nothing names; does what [`Publisher::repair`] does.
     ///
     /// # Errors
     /// A store that fails.
@@ -62,7 +64,8 @@ impl Publisher {
             };
             after = Some(last.tenant.clone());
             for row in &tenants {
-                self.delete_orphans(&row.tenant).await?;
+                self.tidy(&BlobPrefix::Tenant(row.tenant.clone())).await?;
+                self.abandon_parts(&row.tenant).await?;
             }
         }
     }
@@ -82,24 +85,17 @@ impl Publisher {
         self.delete_staged(&deed.tenant, &row).await
     }
 
-    async fn roll_all_forward(&self, tenant: &TenantId) -> Result<(), PublishError> {
-        let prefix = BlobPrefix::Published(tenant.clone());
+    /// Looks at objects of a tenant, each once: releases without a row get one, bytes that nothing
+    /// names go.
+    async fn tidy(&self, prefix: &BlobPrefix) -> Result<(), PublishError> {
         let mut from = None;
         loop {
-            let page = self.blobs.list(&prefix, from, PAGE_ENTRIES).await?;
-            for Entry { key, .. } in &page.entries {
-                if let BlobKey::Published {
-                    bundle, version, ..
-                } = key
-                    && self
-                        .metadata
-                        .release(tenant, bundle, version)
-                        .await?
-                        .is_none()
-                    && let Err(error) = self.roll_forward(key, None).await
-                {
+            let page = self.blobs.list(prefix, from, PAGE_ENTRIES).await?;
+            for entry in &page.entries {
+                if let Err(error) = self.tidy_object(entry).await {
+                    let key = &entry.key;
                     tracing::error!(
-                        object.key = %key, error = %chain(&error), "could not roll {key} forward"
+                        object.key = %key, error = %chain(&error), "could not tidy {key}"
                     );
                 }
             }
@@ -110,33 +106,102 @@ impl Publisher {
         }
     }
 
-    /// Staged bytes that no upload here knows. Another control plane on the same bucket may know
-    /// them, so only old ones go.
-    async fn delete_orphans(&self, tenant: &TenantId) -> Result<(), PublishError> {
+    /// Drops parts that no row goes on with.
+    async fn abandon_parts(&self, tenant: &TenantId) -> Result<(), PublishError> {
         let prefix = BlobPrefix::Staging(tenant.clone());
-        let before = self.resting_since();
-        let mut from = None;
-        loop {
-            let page = self.blobs.list(&prefix, from, PAGE_ENTRIES).await?;
-            for Entry { key, modified } in &page.entries {
-                if let BlobKey::Staged { upload, .. } = key
-                    && *modified < before
-                    && self.metadata.upload(tenant, upload).await?.is_none()
-                {
-                    self.blobs.delete(key).await?;
-                }
-            }
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
-        }
         for unsealed in self.blobs.unsealed(&prefix).await? {
-            if unsealed.begun < before && !self.goes_on(tenant, &unsealed).await? {
+            if unsealed.begun < self.resting_since() && !self.goes_on(tenant, &unsealed).await? {
                 self.blobs.abandon(&unsealed.key, &unsealed.upload).await?;
             }
         }
         Ok(())
+    }
+
+    /// Another control plane on the same bucket may know staged bytes and artifacts that this one does
+    /// not, so only old ones go.
+    async fn tidy_object(&self, Entry { key, modified }: &Entry) -> Result<(), PublishError> {
+        let old = *modified < self.resting_since();
+        match key {
+            BlobKey::Published { .. } => self.give_row(key).await,
+            BlobKey::Staged { tenant, upload, .. } if old => {
+                if self.metadata.upload(tenant, upload).await?.is_none() {
+                    self.blobs.delete(key).await?;
+                }
+                Ok(())
+            }
+            BlobKey::Artifact { .. } if old => self.delete_unless_named(key).await,
+            BlobKey::Staged { .. } | BlobKey::Artifact { .. } | BlobKey::Yanked { .. } => Ok(()),
+        }
+    }
+
+    /// Rolls a release forward that has no row: its publisher died, or lost the database for a moment.
+    /// While one is being committed that would take the words out of its mouth; there is a next time.
+    async fn give_row(&self, key: &BlobKey) -> Result<(), PublishError> {
+        let BlobKey::Published {
+            tenant,
+            bundle,
+            version,
+        } = key
+        else {
+            return Ok(());
+        };
+        let release = self.metadata.release(tenant, bundle, version).await?;
+        let Ok(_alone) = self.commits.try_write() else {
+            return Ok(());
+        };
+        if release.is_none() {
+            self.roll_forward(key, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes bytes at a final key that were to become part of a release and did not. Nothing is
+    /// committed meanwhile, since a publisher that finds such bytes uses them.
+    async fn delete_unless_named(&self, key: &BlobKey) -> Result<(), PublishError> {
+        let BlobKey::Artifact {
+            tenant,
+            bundle,
+            version,
+            digest,
+            ..
+        } = key
+        else {
+            return Ok(());
+        };
+        if self.names(tenant, digest, key).await? {
+            return Ok(());
+        }
+        let Ok(_alone) = self.commits.try_write() else {
+            return Ok(());
+        };
+        // Named by a release whose row is not there: that is rolled forward, and nothing is taken away.
+        let document = published_key(tenant, bundle, version);
+        let committed = match self.metadata.release(tenant, bundle, version).await? {
+            Some(row) => {
+                let path = key.path();
+                row.release.artifacts.iter().any(|file| file.key == path)
+            }
+            None => match self.blobs.size(&document).await {
+                Ok(_) => true,
+                Err(BlobError::NotFound { .. }) => false,
+                Err(other) => return Err(other.into()),
+            },
+        };
+        if committed || self.names(tenant, digest, key).await? {
+            return Ok(());
+        }
+        tracing::info!(tenant.id = %tenant, object.key = %key, "deleting {key}, which no release names");
+        Ok(self.blobs.delete(key).await?)
+    }
+
+    async fn names(
+        &self,
+        tenant: &TenantId,
+        digest: &Digest,
+        key: &BlobKey,
+    ) -> Result<bool, PublishError> {
+        let known = self.metadata.artifact(tenant, digest).await?;
+        Ok(known.is_some_and(|known| known.key == *key))
     }
 
     /// Whether a row still wants these parts. One that was begun for a file whose row names other

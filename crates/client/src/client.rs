@@ -111,6 +111,11 @@ impl Client {
         &self.endpoint
     }
 
+    /// How long an upload or a download is tried again that gets no further.
+    pub(crate) fn patience(&self) -> Duration {
+        self.options.patience
+    }
+
     /// Makes a unary call within the deadline of the options. A call that may be repeated is, as long
     /// as the control plane cannot be reached and time and attempts are left.
     ///

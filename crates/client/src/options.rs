@@ -113,6 +113,9 @@ pub struct ClientOptions {
     pub call_timeout: Duration,
     /// Tries of a call that may be repeated.
     pub attempts_max: u32,
+    /// How long an upload or a download that gets no further is tried again: about as long as a control
+    /// plane takes to be replaced.
+    pub patience: Duration,
     /// The program, as it stands in the control plane's log.
     pub user_agent: String,
 }
@@ -125,6 +128,7 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(30),
             attempts_max: 4,
+            patience: Duration::from_mins(1),
             user_agent: concat!("gantry/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

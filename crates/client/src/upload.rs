@@ -16,6 +16,7 @@ use gantry_proto::v1;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::backoff::Backoff;
@@ -28,8 +29,12 @@ const CHUNK_BYTES: usize = 256 << 10;
 const FILES_AT_ONCE: usize = 4;
 /// Chunks that are read ahead of the network, per file.
 const CHUNKS_AHEAD: usize = 4;
-/// Attempts in a row that bring no byte further.
-const ATTEMPTS_MAX: u32 = 5;
+/// The longest first pause after a failure; it doubles from there.
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+/// The longest pause.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How long a control plane may take to publish: to read every file again, and to copy it.
+const PUBLISH_MAX: Duration = Duration::from_mins(30);
 /// The slowest line that is worth waiting for, bytes per second.
 const RATE_MIN: u64 = 64 << 10;
 /// What a file gets beside the time for its bytes: to connect, to be verified and stored.
@@ -119,20 +124,82 @@ pub async fn push(
         .await?;
 
     progress(Progress::Publishing);
-    let request = v1::PublishRequest {
-        upload_id: begun.upload_id,
-    };
-    let published = client
-        .call(Repeat::Safe, request, |client, request| async move {
-            client.publish().publish(request).await
-        })
-        .await?;
+    let (published, repeated) = publish(client, begun.upload_id).await?;
     Ok(Pushed {
         release: published.release.unwrap_or_default(),
         warnings: published.warnings,
-        already_published: published.already_published,
+        // An answer that was lost had made it so.
+        already_published: published.already_published && !repeated,
         sent_bytes: left,
     })
+}
+
+/// Publishing is the same however often it is asked for. The control plane goes on with it when the
+/// connection breaks or time is up, and says that it is busy until it is done. Returns whether it had
+/// to be asked again.
+async fn publish(
+    client: &Client,
+    upload_id: String,
+) -> Result<(v1::PublishResponse, bool), ClientError> {
+    let begun = Instant::now();
+    let mut stall = Stall::new(client.patience());
+    let mut repeated = false;
+    loop {
+        let request = v1::PublishRequest {
+            upload_id: upload_id.clone(),
+        };
+        let answer = client
+            .call(Repeat::Safe, request, |client, request| async move {
+                client.publish().publish(request).await
+            })
+            .await;
+        let error = match answer {
+            Ok(published) => return Ok((published, repeated)),
+            Err(error) if error.is_transient() && begun.elapsed() < PUBLISH_MAX => error,
+            Err(error) => return Err(error),
+        };
+        // It is at work as long as it says that it is.
+        if error.reason.is_some() || error.kind == Kind::Timeout {
+            stall.over();
+        }
+        repeated = true;
+        stall.wait(error).await?;
+    }
+}
+
+/// How long there has been nothing but failures.
+struct Stall {
+    since: Instant,
+    patience: Duration,
+    backoff: Backoff,
+}
+
+impl Stall {
+    fn new(patience: Duration) -> Self {
+        Self {
+            since: Instant::now(),
+            patience,
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
+        }
+    }
+
+    /// Something got further.
+    fn over(&mut self) {
+        self.since = Instant::now();
+        self.backoff.reset();
+    }
+
+    /// Waits before the next attempt, or gives the error back when patience is at its end.
+    async fn wait(&mut self, error: ClientError) -> Result<(), ClientError> {
+        if self.since.elapsed() >= self.patience {
+            return Err(error);
+        }
+        let wait = error
+            .retry_after
+            .unwrap_or_else(|| self.backoff.next_wait());
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
 }
 
 /// Beginning an upload that was begun before finds it again, so it is safe to repeat.
@@ -174,7 +241,8 @@ impl<P: Fn(Progress<'_>) + Sync> Upload<'_, P> {
     async fn send(&self, file: &v1::FileProgress) -> Result<(), PushError> {
         let name: FileName = file.name.parse().map_err(|_| foreign(&file.name))?;
         let mut committed = file.committed_bytes;
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut furthest = committed;
+        let mut stall = Stall::new(self.client.patience());
         loop {
             let error = match self.attempt(&name, committed, file.size_bytes).await? {
                 Ok(reached) if reached >= file.size_bytes => return Ok(()),
@@ -182,23 +250,25 @@ impl<P: Fn(Progress<'_>) + Sync> Upload<'_, P> {
                 Ok(_) => {
                     ClientError::local(Kind::Unavailable, format!("upload of {name} ended early"))
                 }
-                Err(error) if error.is_transient() => error,
+                // Another offset is meant: the object store may have lost what it had.
+                Err(error) if error.is_transient() || error.kind == Kind::Conflict => error,
                 Err(error) => return Err(error.into()),
             };
-            let reached = self.committed(&name).await?;
-            if reached > committed {
-                backoff.reset();
+            tracing::debug!(file = %name, committed_bytes = committed, error = %error, "going on");
+            match self.committed(&name).await {
+                Ok(reached) => committed = reached,
+                // Nobody is there to ask. What is sent at a wrong offset is refused.
+                Err(PushError::Client(error)) if error.is_transient() => {}
+                Err(other) => return Err(other),
             }
-            committed = reached;
             if committed >= file.size_bytes {
                 return Ok(());
             }
-            if backoff.failures() >= ATTEMPTS_MAX {
-                return Err(error.into());
+            if committed > furthest {
+                furthest = committed;
+                stall.over();
             }
-            let wait = error.retry_after.unwrap_or_else(|| backoff.next_wait());
-            tracing::debug!(file = %name, committed_bytes = committed, error = %error, "going on");
-            tokio::time::sleep(wait).await;
+            stall.wait(error).await?;
         }
     }
 

@@ -9,7 +9,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 
-use super::super::{Append, BlobError, BlobKey, Committed, PART_BYTES, Part, Parts};
+use super::super::{Append, BlobError, BlobKey, Committed, Part, Parts};
 use super::failure::Failure;
 use super::{S3Store, checksum};
 
@@ -42,13 +42,14 @@ impl S3Append {
             sealed_bytes: None,
         };
         let known = append.parts.as_ref().map_or(0, Parts::size_bytes);
-        if offset > known || !offset.is_multiple_of(PART_BYTES) {
+        let part_bytes = append.part_bytes();
+        if offset > known || !offset.is_multiple_of(part_bytes) {
             return Err(append.truncated(offset, known));
         }
         if let Some(parts) = &mut append.parts {
             parts
                 .parts
-                .truncate(usize::try_from(offset / PART_BYTES).unwrap_or(usize::MAX));
+                .truncate(usize::try_from(offset / part_bytes).unwrap_or(usize::MAX));
             if !append.parts_are_there().await? {
                 append.sealed_bytes = Some(append.find_sealed(offset).await?);
             }
@@ -119,6 +120,7 @@ impl S3Append {
             Some(parts) => parts,
             None => Parts {
                 upload: self.begin().await?,
+                part_bytes: self.part_bytes(),
                 parts: Vec::new(),
             },
         };
@@ -207,12 +209,18 @@ impl S3Append {
 
 #[async_trait]
 impl Append for S3Append {
+    /// What was begun with one size goes on with it.
+    fn part_bytes(&self) -> u64 {
+        let begun = self.parts.as_ref();
+        begun.map_or(self.store.options.part_bytes, |parts| parts.part_bytes)
+    }
+
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), BlobError> {
         self.position += bytes.len() as u64;
         if self.sealed_bytes.is_some() {
             return Ok(());
         }
-        let part = usize::try_from(PART_BYTES).expect("a part's size fits");
+        let part = usize::try_from(self.part_bytes()).expect("a part's size fits");
         while !bytes.is_empty() {
             let room = part - self.buffer.len();
             let taken = bytes.split_to(room.min(bytes.len()));

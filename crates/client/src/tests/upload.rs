@@ -1,6 +1,7 @@
 //! Pushing a bundle over connections that break.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::control_plane::{ControlPlane, Fault, client, serve};
 use crate::upload::{Progress, PushError, push};
@@ -102,8 +103,12 @@ async fn refused_file_ends_the_push_without_publishing() {
 #[tokio::test]
 async fn upload_that_never_gets_further_ends() {
     let plane = ControlPlane::default();
-    plane.0.lock().unwrap().faults = vec![Fault::BreakAfter(0); 50].into();
-    let client = client(serve(&plane, None).await, ClientOptions::default());
+    plane.0.lock().unwrap().faults = vec![Fault::BreakAfter(0); 500].into();
+    let options = ClientOptions {
+        patience: Duration::from_millis(300),
+        ..ClientOptions::default()
+    };
+    let client = client(serve(&plane, None).await, options);
     let (_folder, source) = bundle();
     let Err(PushError::Client(error)) = push(&client, &source, |_| {}).await else {
         panic!("a push without a byte succeeded");

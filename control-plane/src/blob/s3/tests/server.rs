@@ -9,6 +9,7 @@ use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::Credentials;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::super::super::PART_BYTES;
 use super::super::{BlobError, S3Options, S3Store};
 
 const BUCKET: &str = "gantry";
@@ -140,6 +141,7 @@ pub(super) async fn open(
         endpoint: Some(endpoint.into()),
         region: Some("us-east-1".into()),
         path_style: true,
+        part_bytes: PART_BYTES,
         spool_directory: folder.join("spool"),
     };
     let loader = || {
