@@ -14,6 +14,7 @@ pub struct Gantry {
     endpoint: String,
     token: String,
     environment: String,
+    variables: Vec<(String, String)>,
 }
 
 /// What a run of `gantry` gave.
@@ -34,6 +35,7 @@ impl Gantry {
             endpoint: endpoint.to_owned(),
             token: token.to_owned(),
             environment: environment.to_owned(),
+            variables: Vec::new(),
         }
     }
 
@@ -60,6 +62,14 @@ impl Gantry {
         }
     }
 
+    /// The same with further variables.
+    #[must_use]
+    pub fn with_variables(&self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut with = self.clone();
+        with.variables.extend(variables);
+        with
+    }
+
     /// Runs it, whatever comes out.
     ///
     /// # Errors
@@ -73,6 +83,7 @@ impl Gantry {
             .env("GANTRY_ENDPOINT", &self.endpoint)
             .env("GANTRY_TOKEN", &self.token)
             .env("GANTRY_ENVIRONMENT", &self.environment)
+            .envs(self.variables.iter().cloned())
             .stdin(Stdio::null());
         let output = command.output().context("start gantry")?;
         Ok(Outcome {

@@ -6,6 +6,7 @@
 
 pub mod binaries;
 pub mod cli;
+pub mod collector;
 pub mod control_plane;
 pub mod gateway;
 pub mod load;
@@ -17,6 +18,7 @@ pub mod upstream;
 pub mod web;
 
 pub use cli::{Gantry, Outcome};
+pub use collector::Collector;
 pub use control_plane::ControlPlane;
 pub use gateway::{Gateway, GatewayOptions};
 pub use load::{Load, LoadReport};

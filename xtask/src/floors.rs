@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 6] = [
 ];
 
 /// Heavy dependencies and the one crate that may name them.
-const OWNERS: [(&str, &str); 17] = [
+const OWNERS: [(&str, &str); 18] = [
     ("aws-config", "gantry-control-plane"),
     ("aws-sdk-s3", "gantry-control-plane"),
     ("aws-smithy-http-client", "gantry-control-plane"),
@@ -43,6 +43,7 @@ const OWNERS: [(&str, &str); 17] = [
     ("opentelemetry", "gantry-telemetry"),
     ("opentelemetry-otlp", "gantry-telemetry"),
     ("opentelemetry_sdk", "gantry-telemetry"),
+    ("opentelemetry-proto", "gantry-tests"),
     ("tracing-opentelemetry", "gantry-telemetry"),
     ("prometheus-client", "gantry-telemetry"),
     ("procfs", "gantry-telemetry"),
