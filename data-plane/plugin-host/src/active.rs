@@ -25,7 +25,7 @@ pub(crate) struct ActiveCall<'a> {
     wants_body: bool,
     exchange: &'a mut Exchange,
     remote_addr: OnceCell<String>,
-    scratch: Scratch,
+    scratch: &'a mut Scratch,
     answer_status: Option<StatusCode>,
     answer_body: Option<Bytes>,
     /// The response headers as they were before an answer began.
@@ -39,6 +39,7 @@ impl<'a> ActiveCall<'a> {
         function: &'a str,
         wants_body: bool,
         exchange: &'a mut Exchange,
+        scratch: &'a mut Scratch,
     ) -> Self {
         Self {
             hook,
@@ -46,7 +47,7 @@ impl<'a> ActiveCall<'a> {
             wants_body,
             exchange,
             remote_addr: OnceCell::new(),
-            scratch: Scratch::take(),
+            scratch,
             answer_status: None,
             answer_body: None,
             before_answer: None,
@@ -213,6 +214,9 @@ impl<'a> ActiveCall<'a> {
 
     /// Applies what the plugin left in the output buffer.
     pub(crate) fn apply_out(&mut self, len: usize) -> Result<(), Fault> {
+        if len == 0 {
+            return Ok(());
+        }
         let out = std::mem::take(&mut self.scratch.out);
         let applied = out
             .get(..len)

@@ -15,8 +15,8 @@ use crate::active::ActiveCall;
 use crate::callbacks::HOST;
 use crate::error::CallFailure;
 use crate::exchange::Exchange;
-use crate::handles;
 use crate::library::Library;
+use crate::{handles, scratch};
 
 /// A function started for one place in one API definition. Dropping it stops it.
 pub struct Instance {
@@ -87,14 +87,17 @@ impl Instance {
             return Verdict::Failed(CallFailure::new("HOOK_MISMATCH", message));
         }
         let name = self.function().name.as_str();
-        let mut active = ActiveCall::new(hook, name, self.wants_body, exchange);
-        let result = self.enter(&mut active).and_then(|(returned, out_len)| {
-            conclude(&mut active, returned, out_len)
-                .map_err(|(code, what)| CallFailure::new(code, format!("function {name}: {what}")))
-        });
-        result.unwrap_or_else(|failure| {
-            active.withdraw_answer();
-            Verdict::Failed(failure)
+        scratch::with(|scratch| {
+            let mut active = ActiveCall::new(hook, name, self.wants_body, exchange, scratch);
+            let result = self.enter(&mut active).and_then(|(returned, out_len)| {
+                conclude(&mut active, returned, out_len).map_err(|(code, what)| {
+                    CallFailure::new(code, format!("function {name}: {what}"))
+                })
+            });
+            result.unwrap_or_else(|failure| {
+                active.withdraw_answer();
+                Verdict::Failed(failure)
+            })
         })
     }
 
@@ -109,28 +112,32 @@ impl Instance {
         };
         let out = active.out();
         let (out, out_cap) = (out.as_mut_ptr(), out.len());
-        let Some(entered) = handles::enter(active) else {
-            let message = format!("{self:?}: too many calls are in progress");
-            return Err(CallFailure::new("HANDLES_EXHAUSTED", message));
-        };
         let mut frame = Frame {
             #[expect(clippy::cast_possible_truncation, reason = "the struct has 72 bytes")]
             size: size_of::<Frame>() as u32,
             hook: self.hook as u32,
             flags: 0,
             reserved: 0,
-            call: entered.handle(),
+            call: 0,
             host: &raw const HOST,
             snapshot,
             out,
             out_cap,
             out_len: 0,
         };
-        // SAFETY: the plugin keeps the contract of `call`; state and library live as long as `self`,
-        // frame and buffers until it returns.
-        let returned = unsafe { (functions.call)(self.state, &raw mut frame) };
-        drop(entered);
-        Ok((returned, frame.out_len))
+        let returned = handles::enter(active, |handle| {
+            frame.call = handle;
+            // SAFETY: the plugin keeps the contract of `call`; state and library live as long as `self`,
+            // frame and buffers until it returns.
+            unsafe { (functions.call)(self.state, &raw mut frame) }
+        });
+        match returned {
+            Some(returned) => Ok((returned, frame.out_len)),
+            None => {
+                let message = format!("{self:?}: too many threads are in calls");
+                Err(CallFailure::new("HANDLES_EXHAUSTED", message))
+            }
+        }
     }
 }
 

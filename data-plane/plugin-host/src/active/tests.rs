@@ -39,7 +39,12 @@ pub(crate) fn exchange() -> Exchange {
 }
 
 pub(crate) fn call_of(exchange: &mut Exchange) -> ActiveCall<'_> {
-    ActiveCall::new(Hook::Pre, "Test", false, exchange)
+    ActiveCall::new(Hook::Pre, "Test", false, exchange, scratch())
+}
+
+/// Buffers that nobody else has.
+fn scratch() -> &'static mut Scratch {
+    Box::leak(Box::default())
 }
 
 fn record(op: u32, key: &str, value: &str) -> Vec<u8> {
@@ -145,7 +150,7 @@ fn flat_mutations_apply_all_or_nothing() {
 #[test]
 fn session_must_be_a_json_object() {
     let mut exchange = exchange();
-    let mut call = ActiveCall::new(Hook::Auth, "Test", false, &mut exchange);
+    let mut call = ActiveCall::new(Hook::Auth, "Test", false, &mut exchange, scratch());
     for bad in [&b"[]"[..], b"{", b"", b"\"a\"", b"{}x", b"\xff"] {
         assert_eq!(
             call.mutate(op::SET_SESSION, b"", bad),
@@ -204,7 +209,7 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
         .unwrap();
     assert_eq!(exchange.response_headers, before);
 
-    let mut call = ActiveCall::new(Hook::Response, "Test", false, &mut exchange);
+    let mut call = ActiveCall::new(Hook::Response, "Test", false, &mut exchange, scratch());
     call.mutate(op::ANSWER_STATUS, b"", b"451").unwrap();
     let left: Vec<_> = names()
         .filter(|name| call.get(part::RESPONSE_HEADER, name.as_bytes()).is_ok())
@@ -225,7 +230,7 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
 fn body_is_read_any_number_of_times_from_any_offset() {
     let mut exchange = exchange();
     exchange.body = Some(Bytes::from_static(b"0123456789"));
-    let call = ActiveCall::new(Hook::Post, "Test", true, &mut exchange);
+    let call = ActiveCall::new(Hook::Post, "Test", true, &mut exchange, scratch());
     for _ in 0..2 {
         assert_eq!(call.get(part::REQUEST_BODY, b""), Ok(&b"0123456789"[..]));
         assert_eq!(call.body_from(part::REQUEST_BODY, 7), Ok(&b"789"[..]));
@@ -245,7 +250,7 @@ fn body_is_read_any_number_of_times_from_any_offset() {
 fn empty_body_is_there_and_has_no_piece() {
     let mut exchange = exchange();
     exchange.body = Some(Bytes::new());
-    let call = ActiveCall::new(Hook::Response, "Test", true, &mut exchange);
+    let call = ActiveCall::new(Hook::Response, "Test", true, &mut exchange, scratch());
     assert_eq!(call.get(part::RESPONSE_BODY, b""), Ok(&b""[..]));
     assert_eq!(call.body_from(part::RESPONSE_BODY, 0), Err(Fault::Absent));
 }
@@ -260,7 +265,7 @@ fn replaced_body_is_read_back_and_drops_what_held_for_the_old_bytes_once() {
         exchange.headers.insert(name, value);
     }
     let request_headers = exchange.headers.clone();
-    let mut call = ActiveCall::new(Hook::Response, "Test", true, &mut exchange);
+    let mut call = ActiveCall::new(Hook::Response, "Test", true, &mut exchange, scratch());
     call.mutate(op::SET_RESPONSE_BODY, b"", b"first").unwrap();
     assert_eq!(call.get(part::RESPONSE_BODY, b""), Ok(&b"first"[..]));
     let set = call.mutate(op::SET_RESPONSE_HEADER, b"content-encoding", b"gzip");
