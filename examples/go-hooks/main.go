@@ -1,10 +1,12 @@
-// Two functions in Go. Correlate reads headers of the request and sets others; Maintenance answers 503
-// by itself for the paths that config_data names:
+// Three functions in Go. Correlate reads headers of the request and sets others; Maintenance answers 503
+// by itself for the paths that config_data names; MaskFields replaces values of JSON answers, by the names
+// of their fields:
 //
-//	{"closed": ["/shop/checkout"]}
+//	{"closed": ["/shop/checkout"], "masked": ["card", "iban"]}
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -26,6 +28,7 @@ func init() {
 		Functions: []gantry.Function{
 			{Name: "Correlate", Hooks: []gantry.Hook{gantry.Pre, gantry.Post}, Request: correlate},
 			{Name: "Maintenance", Hooks: []gantry.Hook{gantry.Pre}, StartRequest: startMaintenance},
+			{Name: "MaskFields", WantsBody: true, StartResponse: startMaskFields},
 		},
 	})
 }
@@ -64,6 +67,65 @@ func startMaintenance(start gantry.Start) (func(*gantry.RequestCall) error, erro
 		}
 		return nil
 	}, nil
+}
+
+func startMaskFields(start gantry.Start) (func(*gantry.ResponseCall) error, error) {
+	var config struct {
+		Masked []string `json:"masked"`
+	}
+	if err := json.Unmarshal(start.Config, &config); err != nil {
+		return nil, fmt.Errorf("config_data: %w", err)
+	}
+	masked := make(map[string]bool)
+	for _, name := range config.Masked {
+		masked[name] = true
+	}
+	return func(call *gantry.ResponseCall) error {
+		kind, _, _ := strings.Cut(call.ResponseHeader("content-type"), ";")
+		if !strings.EqualFold(strings.TrimSpace(kind), "application/json") {
+			return nil
+		}
+		if encoding := call.ResponseHeader("content-encoding"); encoding != "" {
+			// What cannot be read cannot be masked, so it does not go out.
+			return fmt.Errorf("a body in %s", encoding)
+		}
+		// Numbers stay as they were written.
+		decoder := json.NewDecoder(bytes.NewReader(call.Body()))
+		decoder.UseNumber()
+		var body any
+		if err := decoder.Decode(&body); err != nil {
+			return fmt.Errorf("the body is no JSON: %w", err)
+		}
+		if mask(body, masked) == 0 {
+			return nil
+		}
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		call.SetBody(text)
+		return nil
+	}, nil
+}
+
+// mask replaces values by the names of their fields, wherever they are, and gives how many.
+func mask(value any, masked map[string]bool) (count int) {
+	switch value := value.(type) {
+	case map[string]any:
+		for name, inner := range value {
+			if masked[name] {
+				value[name] = "***"
+				count++
+			} else {
+				count += mask(inner, masked)
+			}
+		}
+	case []any:
+		for _, inner := range value {
+			count += mask(inner, masked)
+		}
+	}
+	return count
 }
 
 func main() { gantry.Main() }

@@ -31,3 +31,36 @@ func TestMaintenanceRefusesABrokenConfiguration(t *testing.T) {
 		t.Error("it started")
 	}
 }
+
+func maskFields(body string) *gantrytest.Call {
+	config := `{"masked":["card"]}`
+	return gantrytest.New(gantry.Response).Config(config).ResponseHeader("Content-Type", "application/json; charset=utf-8").
+		Body(body)
+}
+
+func TestMaskFieldsMasksWhereverTheFieldIs(t *testing.T) {
+	done := maskFields(`{"card":"4711","total":1.50,"items":[{"card":{"a":1}},2]}`).ResponseHeader("ETag", "1").
+		Run(t, "MaskFields")
+	if done.ResponseBody() != `{"card":"***","items":[{"card":"***"},2],"total":1.50}` || done.ResponseHeader("etag") != "" {
+		t.Error(done)
+	}
+}
+
+func TestMaskFieldsLeavesOtherBodiesAsTheyAre(t *testing.T) {
+	body := "{ \"total\": 1 }"
+	if done := maskFields(body).Run(t, "MaskFields"); !done.Continued() || done.ResponseBody() != body {
+		t.Error(done)
+	}
+	done := gantrytest.New(gantry.Response).ResponseHeader("Content-Type", "text/plain").Body("card").Run(t, "MaskFields")
+	if !done.Continued() || done.ResponseBody() != "card" {
+		t.Error(done)
+	}
+}
+
+func TestMaskFieldsFailsWhereItCannotRead(t *testing.T) {
+	for _, call := range []*gantrytest.Call{maskFields("{"), maskFields("{}").ResponseHeader("Content-Encoding", "br")} {
+		if done := call.Run(t, "MaskFields"); !done.Failed() {
+			t.Error(done)
+		}
+	}
+}

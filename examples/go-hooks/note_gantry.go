@@ -8,7 +8,8 @@ package main
 #define GANTRY_NOTE \
 	"{\"abi\":{\"major\":0,\"minor\":1}," \
 	"\"language\":\"go\",\"sdk\":\"0.1.0\",\"name\":\"go-hooks\",\"version\":\"1.0.0\",\"functions\":[{\"name\":\"Correlate\",\"hooks\":[\"pre\",\"post\"],\"flags\":[]}," \
-	"{\"name\":\"Maintenance\",\"hooks\":[\"pre\"],\"flags\":[]}]}"
+	"{\"name\":\"Maintenance\",\"hooks\":[\"pre\"],\"flags\":[]}," \
+	"{\"name\":\"MaskFields\",\"hooks\":[\"response\"],\"flags\":[\"wants_response_body\"]}]}"
 
 // An ELF note that says what this library is, readable without running it: readelf -n shows it.
 static const struct {

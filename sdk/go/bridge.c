@@ -58,6 +58,13 @@ int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *p
   return host->apply(call, mutations);
 }
 
+int32_t gantry_go_mutate(const gantry_host *host, gantry_call call, uint32_t op, const void *ptr,
+                         size_t len) {
+  gantry_str none = {NULL, 0};
+  gantry_str value = {ptr, len};
+  return host->mutate(call, op, none, value);
+}
+
 int32_t gantry_go_log(const gantry_host *host, gantry_call call, uint32_t level, const void *ptr,
                       size_t len) {
   gantry_str message = {ptr, len};

@@ -14,6 +14,8 @@ gantry_function *gantry_go_function(gantry_plugin *plugin, size_t index);
 int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, gantry_str *out);
 int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts, gantry_str *out);
 int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *ptr, size_t len);
+int32_t gantry_go_mutate(const gantry_host *host, gantry_call call, uint32_t op, const void *ptr,
+                         size_t len);
 int32_t gantry_go_log(const gantry_host *host, gantry_call call, uint32_t level, const void *ptr,
                       size_t len);
 

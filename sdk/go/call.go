@@ -21,6 +21,7 @@ type Call struct {
 	snapshot abi.Snapshot // the host's memory
 	holds    uint64       // parts that the snapshot holds
 	wants    uint64       // parts to ask for when a new one is needed
+	body     bool         // the function declares that it wants the body
 	out      []byte       // the host's memory
 	written  int
 	changed  uint64 // parts that changes not yet given to the gateway touch
@@ -138,6 +139,22 @@ func (c *RequestCall) RemoveHeader(name string) { c.change(abi.OpRemoveRequestHe
 // SetSession sets the session, a JSON object of at most 16 KiB. At the hooks Auth, PostAuth and Post.
 func (c *RequestCall) SetSession(session string) { c.change(abi.OpSetSession, "", session) }
 
+// Body gives the whole body of the request, as the client sent it: a compressed one is compressed, as
+// its Content-Encoding says. It is a copy, can be asked for any number of times, and is empty where
+// there is none. Needs [Function.WantsBody]; without it the call fails.
+func (c *RequestCall) Body() []byte { return c.bodyOf(abi.PartRequestBody) }
+
+// SetBody replaces the whole body, at most 16 MiB; the gateway makes the length right. The first time
+// in a call it drops the headers that held for the old bytes only (Content-Encoding, digests, ETag, ...),
+// so set headers of the new body after it. Content-Type stays. Needs [Function.WantsBody].
+func (c *RequestCall) SetBody(body []byte) { c.setBody(abi.OpSetRequestBody, body) }
+
+// Body is [RequestCall.Body] for the upstream's answer.
+func (c *ResponseCall) Body() []byte { return c.bodyOf(abi.PartResponseBody) }
+
+// SetBody is [RequestCall.SetBody] for the upstream's answer.
+func (c *ResponseCall) SetBody(body []byte) { c.setBody(abi.OpSetResponseBody, body) }
+
 // Status gives the status of the upstream's answer.
 func (c *ResponseCall) Status() int {
 	status, _ := strconv.Atoi(c.text(abi.PartStatus))
@@ -213,6 +230,47 @@ func (c *Call) change(op uint8, key, value string) {
 	}
 	abi.PutMutation(c.out[c.written:], op, key, value)
 	c.written += size
+}
+
+// mayUseBody fails the call of a function that did not declare that it wants the body: it would take
+// an unseen body for an empty one.
+func (c *Call) mayUseBody() bool {
+	if !c.body && c.err == nil {
+		c.err = refusal("use the body without Function.WantsBody", abi.ERefused)
+	}
+	return c.body
+}
+
+func (c *Call) bodyOf(part uint32) []byte {
+	if !c.mayUseBody() || c.changed&(1<<part) != 0 && !c.flush() {
+		return nil
+	}
+	body, code := c.backend.Get(part)
+	if code != abi.OK {
+		if c.err == nil {
+			c.err = refusal("read the body", code)
+		}
+		return nil
+	}
+	return append([]byte{}, body...)
+}
+
+// setBody collects a short body with other changes, and gives a long one to the host as it lies.
+func (c *Call) setBody(op uint8, body []byte) {
+	if !c.mayUseBody() {
+		return
+	}
+	if abi.MutationHead+len(body) <= len(c.out)-c.written {
+		c.change(op, "", string(body))
+		return
+	}
+	if !c.flush() {
+		return
+	}
+	c.snapshot, c.holds, c.changed = nil, 0, 0
+	if code := c.backend.Mutate(op, body); code != abi.OK {
+		c.err = refusal(fmt.Sprintf("set the body to %d bytes", len(body)), code)
+	}
 }
 
 // flush gives collected changes to the host; false if the call is bound to fail.
@@ -314,6 +372,7 @@ type ended struct{ backend abi.Backend }
 func (ended) Get(uint32) ([]byte, int32)      { return nil, abi.EDeadHandle }
 func (ended) Snapshot(uint64) ([]byte, int32) { return nil, abi.EDeadHandle }
 func (ended) Apply([]byte) int32              { return abi.EDeadHandle }
+func (ended) Mutate(uint8, []byte) int32      { return abi.EDeadHandle }
 
 // Log still writes the line; the host leaves out what it no longer knows.
 func (e ended) Log(level uint32, message string) { e.backend.Log(level, message) }

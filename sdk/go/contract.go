@@ -32,6 +32,8 @@ var (
 	_ = same[C.GANTRY_PART_HOOK-abi.PartHook]
 	_ = same[C.GANTRY_PART_STATUS-abi.PartStatus]
 	_ = same[C.GANTRY_PART_RESPONSE_HEADER-abi.PartResponseHeader]
+	_ = same[C.GANTRY_PART_REQUEST_BODY-abi.PartRequestBody]
+	_ = same[C.GANTRY_PART_RESPONSE_BODY-abi.PartResponseBody]
 
 	_ = same[C.GANTRY_OP_SET_METHOD-abi.OpSetMethod]
 	_ = same[C.GANTRY_OP_SET_PATH-abi.OpSetPath]
@@ -46,6 +48,8 @@ var (
 	_ = same[C.GANTRY_OP_SET_SESSION-abi.OpSetSession]
 	_ = same[C.GANTRY_OP_ANSWER_STATUS-abi.OpAnswerStatus]
 	_ = same[C.GANTRY_OP_ANSWER_BODY-abi.OpAnswerBody]
+	_ = same[C.GANTRY_OP_SET_REQUEST_BODY-abi.OpSetRequestBody]
+	_ = same[C.GANTRY_OP_SET_RESPONSE_BODY-abi.OpSetResponseBody]
 
 	_ = same[C.GANTRY_E_ABSENT-abi.EAbsent]
 	_ = same[C.GANTRY_E_DEAD_HANDLE-abi.EDeadHandle]
@@ -62,6 +66,8 @@ var (
 	_ = same[C.GANTRY_PANICKED-abi.Panicked]
 
 	_ = same[C.GANTRY_FLAG_MAY_BLOCK-abi.FlagMayBlock]
+	_ = same[C.GANTRY_FLAG_WANTS_REQUEST_BODY-abi.FlagWantsRequestBody]
+	_ = same[C.GANTRY_FLAG_WANTS_RESPONSE_BODY-abi.FlagWantsResponseBody]
 	_ = same[C.GANTRY_LOG_ERROR-abi.LogError]
 	_ = same[C.GANTRY_LOG_TRACE-abi.LogTrace]
 )

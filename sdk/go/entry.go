@@ -49,9 +49,7 @@ func newTable() *C.gantry_plugin {
 		entry.name = cStr(function.Name)
 		entry.hooks = C.uint32_t(function.hookBits())
 		entry.want_parts = C.uint64_t(function.wantParts())
-		if function.MayBlock {
-			entry.flags = C.GANTRY_FLAG_MAY_BLOCK
-		}
+		entry.flags = C.uint32_t(function.flagBits())
 	}
 	return table
 }
@@ -115,6 +113,10 @@ func (n *native) Snapshot(parts uint64) ([]byte, int32) {
 
 func (n *native) Apply(mutations []byte) int32 {
 	return int32(C.gantry_go_apply(n.host, n.call, unsafe.Pointer(unsafe.SliceData(mutations)), C.size_t(len(mutations))))
+}
+
+func (n *native) Mutate(op uint8, value []byte) int32 {
+	return int32(C.gantry_go_mutate(n.host, n.call, C.uint32_t(op), unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value))))
 }
 
 func (n *native) Log(level uint32, message string) { logLine(n.host, n.call, level, message) }

@@ -77,6 +77,10 @@ type Function struct {
 	// MayBlock says that it may wait for network, disk or locks; it then runs where it holds up no
 	// other request.
 	MayBlock bool
+	// WantsBody says that it reads or replaces the body: at request hooks the request's, at the hook
+	// Response the response's. The gateway then has the body whole before the function runs, and
+	// refuses one beyond its limit (1 MiB unless configured).
+	WantsBody bool
 	// Request runs on a request. An error fails the call.
 	Request func(*RequestCall) error
 	// Response runs on the upstream's answer. An error fails the call.
@@ -207,6 +211,33 @@ func (f Function) hookBits() (bits uint32) {
 		bits |= 1 << hook
 	}
 	return bits
+}
+
+// flags gives the properties of the function in the contract's order: bits, and names in notes.
+func (f Function) flags() (bits []uint32, names []string) {
+	body, bodyName := uint32(abi.FlagWantsRequestBody), "wants_request_body"
+	if f.isResponse() {
+		body, bodyName = abi.FlagWantsResponseBody, "wants_response_body"
+	}
+	names = []string{}
+	for _, flag := range []struct {
+		set  bool
+		bit  uint32
+		name string
+	}{{f.MayBlock, abi.FlagMayBlock, "may_block"}, {f.WantsBody, body, bodyName}} {
+		if flag.set {
+			bits, names = append(bits, flag.bit), append(names, flag.name)
+		}
+	}
+	return bits, names
+}
+
+func (f Function) flagBits() (all uint32) {
+	bits, _ := f.flags()
+	for _, bit := range bits {
+		all |= bit
+	}
+	return all
 }
 
 // wantParts gives what comes with every call without being asked for. The rest is asked for when it is

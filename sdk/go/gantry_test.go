@@ -36,9 +36,9 @@ func TestPluginThatBreaksARuleIsRefusedByName(t *testing.T) {
 
 func TestNoteNamesWhatWasRegistered(t *testing.T) {
 	blocking := request("Wait", Pre, Post)
-	blocking.MayBlock = true
+	blocking.MayBlock, blocking.WantsBody = true, true
 	plugin := Plugin{Name: `odd */ "name"`, Version: "1.0.0", Functions: []Function{
-		blocking, {Name: "Stamp", Response: nothingAfter},
+		blocking, {Name: "Stamp", Response: nothingAfter}, {Name: "Mask", WantsBody: true, Response: nothingAfter},
 	}}
 	source, err := plugin.noteSource("v5.3.0")
 	if err != nil {
@@ -46,7 +46,8 @@ func TestNoteNamesWhatWasRegistered(t *testing.T) {
 	}
 	text := string(source)
 	for _, want := range []string{
-		`\"name\":\"Wait\",\"hooks\":[\"pre\",\"post\"],\"flags\":[\"may_block\"]`,
+		`\"name\":\"Wait\",\"hooks\":[\"pre\",\"post\"],\"flags\":[\"may_block\",\"wants_request_body\"]`,
+		`\"name\":\"Mask\",\"hooks\":[\"response\"],\"flags\":[\"wants_response_body\"]`,
 		`\"name\":\"Stamp\",\"hooks\":[\"response\"],\"flags\":[]`,
 		`\"gateway_version\":\"5.3.0\"`, `\"language\":\"go\"`,
 	} {

@@ -11,6 +11,7 @@ import (
 type instance struct {
 	hook     Hook
 	wants    uint64
+	body     bool
 	request  func(*RequestCall) error
 	response func(*ResponseCall) error
 }
@@ -27,7 +28,7 @@ func start(name string, context Start) (made *instance, err error) {
 			continue
 		}
 		made = &instance{
-			hook: context.Hook, wants: function.wantParts(),
+			hook: context.Hook, wants: function.wantParts(), body: function.WantsBody,
 			request: function.Request, response: function.Response,
 		}
 		switch {
@@ -46,7 +47,7 @@ func start(name string, context Start) (made *instance, err error) {
 
 // call runs the function once. It gives the verdict and how much of out holds changes.
 func (i *instance) call(backend abi.Backend, snapshot, out []byte) (verdict int32, written int) {
-	call := Call{backend: backend, hook: i.hook, snapshot: snapshot, wants: i.wants, out: out}
+	call := Call{backend: backend, hook: i.hook, snapshot: snapshot, wants: i.wants, body: i.body, out: out}
 	if len(snapshot) > 0 {
 		call.holds = i.wants
 	}

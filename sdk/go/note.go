@@ -48,12 +48,10 @@ func (p Plugin) noteSource(forGateway string) ([]byte, error) {
 		Name: p.Name, Version: p.Version, GatewayVersion: strings.TrimPrefix(forGateway, "v"),
 	}
 	for _, function := range p.Functions {
-		noted := noteFunction{Name: function.Name, Flags: []string{}}
+		_, flags := function.flags()
+		noted := noteFunction{Name: function.Name, Flags: flags}
 		for _, hook := range function.hooks() {
 			noted.Hooks = append(noted.Hooks, hook.String())
-		}
-		if function.MayBlock {
-			noted.Flags = append(noted.Flags, "may_block")
 		}
 		facts.Functions = append(facts.Functions, noted)
 	}

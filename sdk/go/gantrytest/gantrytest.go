@@ -31,12 +31,19 @@ type Call struct {
 	after  Finished
 }
 
+// ofOldBytes are the headers that go with the first replacement of a body.
+var ofOldBytes = []string{
+	"accept-ranges", "content-digest", "content-encoding", "content-length", "content-md5",
+	"content-range", "digest", "etag", "last-modified", "repr-digest", "trailer",
+}
+
 // Finished is what a function made of a call.
 type Finished struct {
 	verdict           int32
 	parts             map[uint32]string
 	request, response []abi.Field
-	body              string
+	answer            string
+	replaced          bool // a body was replaced
 	log               []string
 }
 
@@ -48,7 +55,9 @@ func New(hook gantry.Hook) *Call {
 		abi.PartTraceID: strings.Repeat("0af76519", 4), abi.PartHook: hook.String(),
 	}
 	if hook == gantry.Response {
-		parts[abi.PartStatus] = "200"
+		parts[abi.PartStatus], parts[abi.PartResponseBody] = "200", ""
+	} else {
+		parts[abi.PartRequestBody] = ""
 	}
 	return &Call{hook: hook, config: "{}", after: Finished{parts: parts}}
 }
@@ -67,6 +76,14 @@ func (c *Call) Session(session string) *Call { return c.part(abi.PartSession, se
 
 // Status sets the status of the upstream's answer.
 func (c *Call) Status(status int) *Call { return c.part(abi.PartStatus, fmt.Sprint(status)) }
+
+// Body sets the body: at request hooks the request's, at the hook Response that of the upstream's answer.
+func (c *Call) Body(body string) *Call {
+	if c.hook == gantry.Response {
+		return c.part(abi.PartResponseBody, body)
+	}
+	return c.part(abi.PartRequestBody, body)
+}
 
 // Config sets config_data, JSON.
 func (c *Call) Config(config string) *Call {
@@ -156,15 +173,21 @@ func (f *Finished) Header(name string) string { return join(f.request, name) }
 func (f *Finished) ResponseHeader(name string) string { return join(f.response, name) }
 
 // Body gives the body of the answer.
-func (f *Finished) Body() string { return f.body }
+func (f *Finished) Body() string { return f.answer }
+
+// RequestBody gives the request's body.
+func (f *Finished) RequestBody() string { return f.parts[abi.PartRequestBody] }
+
+// ResponseBody gives the body of the upstream's answer.
+func (f *Finished) ResponseBody() string { return f.parts[abi.PartResponseBody] }
 
 // Log gives what the function logged, line by line.
 func (f *Finished) Log() []string { return f.log }
 
 // String tells everything, for failures of tests.
 func (f *Finished) String() string {
-	return fmt.Sprintf("verdict %d, parts %v, request headers %v, response headers %v, body %q, log %q",
-		f.verdict, f.parts, f.request, f.response, f.body, f.log)
+	return fmt.Sprintf("verdict %d, parts %v, request headers %v, response headers %v, answer %q, log %q",
+		f.verdict, f.parts, f.request, f.response, f.answer, f.log)
 }
 
 func join(fields []abi.Field, name string) string {
@@ -203,7 +226,13 @@ func (f *Finished) change(change abi.Mutation) {
 	case abi.OpSetStatus, abi.OpAnswerStatus:
 		f.parts[abi.PartStatus] = change.Value
 	case abi.OpAnswerBody:
-		f.body = change.Value
+		f.answer = change.Value
+	case abi.OpSetRequestBody:
+		f.parts[abi.PartRequestBody] = change.Value
+		f.request = f.withoutOld(f.request)
+	case abi.OpSetResponseBody:
+		f.parts[abi.PartResponseBody] = change.Value
+		f.response = f.withoutOld(f.response)
 	case abi.OpSetRequestHeader:
 		f.request = append(without(f.request, name), field)
 	case abi.OpAddRequestHeader:
@@ -217,6 +246,18 @@ func (f *Finished) change(change abi.Mutation) {
 	case abi.OpRemoveResponseHeader:
 		f.response = without(f.response, name)
 	}
+}
+
+// withoutOld takes off what held for the old bytes, the first time.
+func (f *Finished) withoutOld(fields []abi.Field) []abi.Field {
+	if f.replaced {
+		return fields
+	}
+	f.replaced = true
+	for _, name := range ofOldBytes {
+		fields = without(fields, name)
+	}
+	return fields
 }
 
 func without(fields []abi.Field, name string) (kept []abi.Field) {
@@ -257,5 +298,10 @@ func (m memory) Snapshot(wanted uint64) ([]byte, int32) {
 }
 
 func (m memory) Apply(mutations []byte) int32 { return m.call.apply(mutations) }
+
+func (m memory) Mutate(op uint8, value []byte) int32 {
+	m.call.change(abi.Mutation{Op: op, Value: string(value)})
+	return abi.OK
+}
 
 func (m memory) Log(_ uint32, message string) { m.call.log = append(m.call.log, message) }

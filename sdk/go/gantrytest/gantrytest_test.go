@@ -2,6 +2,7 @@ package gantrytest_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +29,18 @@ func init() {
 			var nothing *gantry.Answer
 			nothing.Status = 1
 			return nil
+		}},
+		{Name: "Wrap", Hooks: pre, WantsBody: true, Request: wrap},
+		{Name: "Grow", WantsBody: true, Response: func(call *gantry.ResponseCall) error {
+			call.SetBody(make([]byte, 3<<20))
+			call.SetResponseHeader("x-length", strconv.Itoa(len(call.Body())))
+			return nil
+		}},
+		{Name: "Undeclared", Hooks: pre, Request: func(call *gantry.RequestCall) error {
+			if len(call.Body()) == 0 {
+				return nil
+			}
+			return errors.New("it saw the body")
 		}},
 		{Name: "Keep", Hooks: pre, Request: func(call *gantry.RequestCall) error {
 			kept = call
@@ -137,5 +150,46 @@ func TestFunctionIsStartedWithItsConfiguration(t *testing.T) {
 	}
 	if err := gantrytest.New(gantry.Pre).StartError("Nobody"); err == nil {
 		t.Error("a function that is not registered was started")
+	}
+}
+
+// wrap reads the body twice, replaces it, and reads back what it left.
+func wrap(call *gantry.RequestCall) error {
+	wrapped := "[" + string(call.Body()) + string(call.Body()) + "]"
+	call.SetHeader("x-before", "yes")
+	call.SetBody([]byte(wrapped))
+	call.SetHeader("x-back", string(call.Body()))
+	call.SetHeader("content-language", "en")
+	return nil
+}
+
+func TestBodyIsReadAgainAndReplaced(t *testing.T) {
+	done := gantrytest.New(gantry.Pre).Header("Content-Encoding", "br").Header("Content-Type", "text/plain").
+		Body("ab").Run(t, "Wrap")
+	if !done.Continued() || done.RequestBody() != "[abab]" || done.Header("x-back") != "[abab]" {
+		t.Error(done)
+	}
+	if done.Header("content-encoding") != "" || done.Header("content-type") != "text/plain" ||
+		done.Header("x-before") != "yes" || done.Header("content-language") != "en" {
+		t.Error("headers of the old body go, others stay:", done)
+	}
+	empty := gantrytest.New(gantry.Pre).Run(t, "Wrap")
+	if empty.RequestBody() != "[]" {
+		t.Error(empty)
+	}
+}
+
+func TestBodyBeyondTheOutputOfACallIsReplacedToo(t *testing.T) {
+	done := gantrytest.New(gantry.Response).Body("x").ResponseHeader("ETag", "1").Run(t, "Grow")
+	if !done.Continued() || len(done.ResponseBody()) != 3<<20 || done.ResponseHeader("etag") != "" ||
+		done.ResponseHeader("x-length") != "3145728" {
+		t.Error(len(done.ResponseBody()), done.Log())
+	}
+}
+
+func TestBodyWithoutItsDeclarationFailsTheCall(t *testing.T) {
+	done := gantrytest.New(gantry.Pre).Body("ab").Run(t, "Undeclared")
+	if !done.Failed() || len(done.Log()) != 1 || !strings.Contains(done.Log()[0], "WantsBody") {
+		t.Error(done)
 	}
 }

@@ -49,6 +49,8 @@ const (
 	PartHook           = 13
 	PartStatus         = 14
 	PartResponseHeader = 15
+	PartRequestBody    = 24
+	PartResponseBody   = 25
 )
 
 // Operations.
@@ -66,6 +68,8 @@ const (
 	OpSetSession           = 11
 	OpAnswerStatus         = 12
 	OpAnswerBody           = 13
+	OpSetRequestBody       = 14
+	OpSetResponseBody      = 15
 )
 
 // Touches gives the parts, as bits, that an operation may change.
@@ -79,6 +83,10 @@ func Touches(op uint8) uint64 {
 		return 1 << PartQuery
 	case OpSetRequestHeader, OpAddRequestHeader, OpRemoveRequestHeader:
 		return 1 << PartRequestHeader
+	case OpSetRequestBody:
+		return 1<<PartRequestBody | 1<<PartRequestHeader
+	case OpSetResponseBody:
+		return 1<<PartResponseBody | 1<<PartResponseHeader
 	case OpSetStatus:
 		return 1 << PartStatus
 	case OpSetSession:
@@ -110,7 +118,11 @@ const (
 )
 
 // Properties of a function.
-const FlagMayBlock = 1
+const (
+	FlagMayBlock          = 1
+	FlagWantsRequestBody  = 2
+	FlagWantsResponseBody = 4
+)
 
 // Levels of log lines.
 const (
@@ -130,6 +142,8 @@ type Backend interface {
 	Snapshot(parts uint64) ([]byte, int32)
 	// Apply applies flat mutations: all of them, or none.
 	Apply(mutations []byte) int32
+	// Mutate applies one change whose operation has no key.
+	Mutate(op uint8, value []byte) int32
 	// Log writes a log line about the call.
 	Log(level uint32, message string)
 }
