@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use gantry_gateway::config::{Arguments, Command, ConfigCommand, Settings};
+use gantry_gateway::config::{Arguments, Command, ConfigCommand, Settings, Source};
+use gantry_gateway::source::folder::check::check;
 use gantry_gateway::{probe, supervisor, worker};
 
 /// What a configuration that is refused ends with, as usage errors do.
@@ -13,12 +14,11 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let role = match arguments.command {
+    match arguments.command {
         Some(Command::Worker) => return exit(worker::run()),
         Some(Command::Probe) => return exit(probe::run()),
-        Some(Command::Config(command)) => Some(command),
-        None => None,
-    };
+        _ => {}
+    }
     let settings = match Settings::load(&arguments) {
         Ok(settings) => settings,
         Err(e) => {
@@ -26,11 +26,23 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    exit(match role {
-        Some(ConfigCommand::Check) => say("the configuration is right\n"),
-        Some(ConfigCommand::Show) => say(&settings.redacted()),
-        None => supervise(settings),
+    exit(match arguments.command {
+        Some(Command::Config(ConfigCommand::Check)) => say("the configuration is right\n"),
+        Some(Command::Config(ConfigCommand::Show)) => say(&settings.redacted()),
+        Some(Command::Check) => check_folder(&settings),
+        _ => supervise(settings),
     })
+}
+
+fn check_folder(settings: &Settings) -> anyhow::Result<()> {
+    let Source::Folder(folder) = &settings.source else {
+        anyhow::bail!("check looks at a folder: name one with --folder");
+    };
+    let profile = supervisor::profile(settings).map_err(anyhow::Error::msg)?;
+    let findings = check(folder, &profile, &std::env::temp_dir());
+    say(&findings.to_string())?;
+    anyhow::ensure!(findings.complaints.is_empty(), "the folder is not right");
+    Ok(())
 }
 
 fn supervise(settings: Settings) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Runs a gateway: an endpoint and a token are all it needs.
+/// Runs a gateway: an endpoint and a token, or a folder, are all it needs.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "gantry-gateway", version, about, max_term_width = 100)]
 pub struct Arguments {
@@ -25,6 +25,9 @@ pub struct Arguments {
     /// File that holds the access token.
     #[arg(long, env = "GANTRY_TOKEN_FILE", global = true, value_name = "PATH")]
     pub token_file: Option<String>,
+    /// Folder with API definitions and libraries, instead of a control plane (docs/STANDALONE.md).
+    #[arg(long, env = "GANTRY_FOLDER", global = true, value_name = "PATH")]
+    pub folder: Option<String>,
     /// Certificates (PEM) of the authorities that vouch for the control plane.
     #[arg(long, env = "GANTRY_CA_FILE", global = true, value_name = "PATH")]
     pub ca_file: Option<String>,
@@ -70,6 +73,9 @@ pub enum Command {
     /// Looks at the configuration without running.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Looks at the folder without running: says everything that is wrong with its definitions,
+    /// libraries and keys, and ends with 1 if something is.
+    Check,
     /// The role of a worker; started by the supervisor only.
     #[command(hide = true)]
     Worker,

@@ -56,6 +56,7 @@ impl Document {
             a.ca_file.as_ref(),
             Kind::Text,
         );
+        document.lay("source.folder", "--folder", a.folder.as_ref(), Kind::Text);
         document.lay("http.listen", "--listen", a.listen.as_ref(), Kind::Text);
         document.lay(
             "admin.listen",

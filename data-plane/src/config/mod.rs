@@ -7,6 +7,7 @@
 
 mod cli;
 mod document;
+mod folder;
 mod read;
 mod show;
 mod token;
@@ -16,7 +17,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use gantry_domain::{FieldError, GatewayId, GatewayVersion};
+use gantry_domain::resolution::Lookup;
+use gantry_domain::{EnvironmentName, FieldError, GatewayId, GatewayVersion, TenantId};
 use gantry_telemetry::Format;
 use thiserror::Error;
 
@@ -32,7 +34,7 @@ pub const BUILT_VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where revisions come from.
-    pub control_plane: ControlPlane,
+    pub source: Source,
     /// Who this gateway is.
     pub gateway: Gateway,
     /// The door for clients.
@@ -49,6 +51,40 @@ pub struct Settings {
     pub log_format: Format,
     /// Where the bound addresses are written, once, as JSON.
     pub address_file: Option<PathBuf>,
+}
+
+/// Where revisions come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// From a control plane.
+    ControlPlane(ControlPlane),
+    /// From a folder: there is no control plane.
+    Folder(Folder),
+}
+
+impl Source {
+    /// The control plane's URL or the folder's path.
+    pub fn place(&self) -> String {
+        match self {
+            Self::ControlPlane(control_plane) => control_plane.endpoint.clone(),
+            Self::Folder(folder) => folder.path.display().to_string(),
+        }
+    }
+}
+
+/// `[source]`: a folder that says what runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// The folder.
+    pub path: PathBuf,
+    /// The tenant by which state, logs and metrics are kept apart.
+    pub tenant: TenantId,
+    /// The environment, likewise.
+    pub environment: EnvironmentName,
+    /// The order in which file names are tried.
+    pub lookup: Lookup,
+    /// Time between two looks at the folder, milliseconds. A change counts once two looks agree.
+    pub poll_interval_ms: u64,
 }
 
 /// `[control_plane]`.
@@ -103,6 +139,17 @@ pub struct Upstream {
     pub idle_max: usize,
     /// Bytes of a response's body that a function gets, at most; as in `[http]`.
     pub response_body_bytes_max: usize,
+    /// Authorities that upstreams may be certified by, beside the system's.
+    pub ca: Option<CaFile>,
+}
+
+/// A file of certificates, as it was when configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What was in it: PEM.
+    pub pem: String,
 }
 
 /// `[worker]`.
@@ -177,6 +224,7 @@ impl Settings {
             upstream_connect_timeout_ms: self.upstream.connect_timeout_ms,
             upstream_response_timeout_ms: self.upstream.response_timeout_ms,
             upstream_idle_max: self.upstream.idle_max,
+            upstream_ca_pem: self.upstream.ca.as_ref().map(|ca| ca.pem.clone()),
             header_read_timeout_ms: self.http.header_read_timeout_ms,
             connections_max: self.http.connections_max,
             request_body_bytes_max: self.http.request_body_bytes_max,

@@ -11,7 +11,11 @@ use gantry_telemetry::Format;
 use serde_json::{Map, Value};
 
 use super::document::{Document, name_origins};
-use super::{Arguments, ControlPlane, Gateway, Http, Probe, Settings, Token, Upstream, Worker};
+use super::folder::{forbid_control_plane, read_folder};
+use super::{
+    Arguments, CaFile, ControlPlane, Gateway, Http, Probe, Settings, Source, Token, Upstream,
+    Worker,
+};
 
 /// Worker processes, at most: each has its own listening socket and shared memory.
 const WORKERS_MAX: u64 = 256;
@@ -35,7 +39,8 @@ pub(super) fn settings(
     let mut findings = Findings::default();
     let mut sections = Fields::new("", document.map, &mut findings);
     let mut section = |name: &str| sections.object(name).unwrap_or_default();
-    let tables: [Map<String, Value>; 8] = [
+    let tables: [Map<String, Value>; 9] = [
+        "source",
         "control_plane",
         "gateway",
         "http",
@@ -48,6 +53,7 @@ pub(super) fn settings(
     .map(&mut section);
     sections.finish();
     let [
+        source,
         control_plane,
         gateway,
         http,
@@ -57,7 +63,15 @@ pub(super) fn settings(
         probe,
         log,
     ] = tables;
-    let control_plane = read_control_plane(control_plane, arguments, &mut findings);
+    let source = match read_folder(source, &mut findings) {
+        Some(folder) => {
+            forbid_control_plane(&control_plane, arguments, &mut findings);
+            Some(Source::Folder(folder))
+        }
+        None => {
+            read_control_plane(control_plane, arguments, &mut findings).map(Source::ControlPlane)
+        }
+    };
     let gateway = read_gateway(gateway, &mut findings);
     let http = read_http(http, &mut findings);
     let admin_listen = read_admin(admin, &mut findings);
@@ -65,9 +79,9 @@ pub(super) fn settings(
     let worker = read_worker(worker, &mut findings);
     let probe = read_probe(probe, &mut findings);
     let log_format = read_log(log, &mut findings);
-    match control_plane {
-        Some(control_plane) if findings.errors.is_empty() => Ok(Settings {
-            control_plane,
+    match source {
+        Some(source) if findings.errors.is_empty() => Ok(Settings {
+            source,
             gateway,
             http,
             admin_listen,
@@ -95,7 +109,7 @@ fn read_control_plane(
         fields.error(
             "endpoint",
             "FIELD_MISSING",
-            "the control plane's URL (--endpoint)",
+            "the control plane's URL (--endpoint), or a folder instead of one (--folder)",
             "nothing",
         );
     }
@@ -252,9 +266,29 @@ fn read_upstream(map: Map<String, Value>, findings: &mut Findings) -> Upstream {
         response_timeout_ms: timeout(&mut fields, "response_timeout_ms", 30_000),
         idle_max: count(&mut fields, "idle_max", 64, 100_000),
         response_body_bytes_max: body(&mut fields, "response_body_bytes_max"),
+        ca: read_ca(&mut fields),
     };
     fields.finish();
     upstream
+}
+
+/// Read here and not when a worker starts, so that a wrong file is found before anything runs.
+fn read_ca(fields: &mut Fields<'_>) -> Option<CaFile> {
+    let path = PathBuf::from(fields.text("ca_file")?);
+    let expected = "a file of PEM certificates";
+    match std::fs::read_to_string(&path) {
+        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Some(CaFile { path, pem }),
+        Ok(_) => {
+            let found = format!("{} without a certificate", path.display());
+            fields.error("ca_file", "FIELD_INVALID", expected, found);
+            None
+        }
+        Err(error) => {
+            let found = format!("{}: {error}", path.display());
+            fields.error("ca_file", "FILE_UNREADABLE", expected, found);
+            None
+        }
+    }
 }
 
 fn read_worker(map: Map<String, Value>, findings: &mut Findings) -> Worker {
@@ -316,7 +350,13 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn bounded(fields: &mut Fields<'_>, name: &str, default: u64, min: u64, max: u64) -> u64 {
+pub(super) fn bounded(
+    fields: &mut Fields<'_>,
+    name: &str,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> u64 {
     let value = fields.unsigned(name).unwrap_or(default);
     if !(min..=max).contains(&value) {
         fields.error(

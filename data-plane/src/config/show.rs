@@ -4,12 +4,12 @@ use std::fmt::Display;
 
 use toml::{Table, Value};
 
-use super::Settings;
+use super::{ControlPlane, Folder, Settings, Source};
 
 /// The document.
 pub(super) fn document(settings: &Settings) -> String {
     let Settings {
-        control_plane,
+        source,
         gateway,
         http,
         admin_listen,
@@ -27,22 +27,10 @@ pub(super) fn document(settings: &Settings) -> String {
             .collect();
         document.insert(name.to_owned(), Value::Table(table));
     };
-    let ca_file = control_plane
-        .ca_file
-        .as_ref()
-        .map(|path| text(&path.display()));
-    section(
-        "control_plane",
-        vec![
-            ("endpoint", Some(text(&control_plane.endpoint))),
-            ("token", Some(text(&control_plane.token))),
-            ("ca_file", ca_file),
-            (
-                "allow_plaintext",
-                Some(control_plane.allow_plaintext.into()),
-            ),
-        ],
-    );
+    match source {
+        Source::ControlPlane(control_plane) => section("control_plane", link(control_plane)),
+        Source::Folder(folder) => section("source", watched(folder)),
+    }
     section(
         "gateway",
         vec![
@@ -85,6 +73,10 @@ pub(super) fn document(settings: &Settings) -> String {
                 "response_body_bytes_max",
                 Some(number(upstream.response_body_bytes_max)),
             ),
+            (
+                "ca_file",
+                upstream.ca.as_ref().map(|ca| text(&ca.path.display())),
+            ),
         ],
     );
     let env: Table = worker
@@ -105,6 +97,29 @@ pub(super) fn document(settings: &Settings) -> String {
     );
     section("log", vec![("format", Some(text(log_format)))]);
     document.to_string()
+}
+
+fn link(control_plane: &ControlPlane) -> Vec<(&'static str, Option<Value>)> {
+    let ca_file = control_plane.ca_file.as_ref();
+    vec![
+        ("endpoint", Some(text(&control_plane.endpoint))),
+        ("token", Some(text(&control_plane.token))),
+        ("ca_file", ca_file.map(|path| text(&path.display()))),
+        (
+            "allow_plaintext",
+            Some(control_plane.allow_plaintext.into()),
+        ),
+    ]
+}
+
+fn watched(folder: &Folder) -> Vec<(&'static str, Option<Value>)> {
+    vec![
+        ("folder", Some(text(&folder.path.display()))),
+        ("tenant", Some(text(&folder.tenant))),
+        ("environment", Some(text(&folder.environment))),
+        ("lookup", Some(text(&folder.lookup.as_str()))),
+        ("poll_interval_ms", Some(number(folder.poll_interval_ms))),
+    ]
 }
 
 fn text(value: &dyn Display) -> Value {

@@ -84,7 +84,7 @@ fn flags_win_over_the_file() {
         ..minimal()
     };
     let settings = Settings::load(&arguments).unwrap();
-    assert_eq!(settings.control_plane.endpoint, "http://127.0.0.1:7400");
+    assert_eq!(settings.source.place(), "http://127.0.0.1:7400");
     assert_eq!(settings.gateway.workers, 4);
     assert_eq!(settings.gateway.version, Some(GatewayVersion::new(5, 3, 0)));
     assert_eq!(settings.admin_listen, None);
@@ -116,7 +116,10 @@ fn token_comes_from_a_file_and_an_unreadable_one_is_named() {
     assert_eq!(mistakes(&arguments)[0].1, "TOKEN_UNREADABLE");
     fs::write(&path, format!("{TOKEN}\n")).unwrap();
     let settings = Settings::load(&arguments).unwrap();
-    assert_eq!(settings.control_plane.token.expose(), TOKEN);
+    let Source::ControlPlane(control_plane) = settings.source else {
+        panic!("an endpoint was given");
+    };
+    assert_eq!(control_plane.token.expose(), TOKEN);
 }
 
 #[test]
@@ -153,4 +156,43 @@ fn shown_settings_hide_the_token_and_read_back_the_same() {
     })
     .unwrap();
     assert_eq!(again, settings);
+}
+
+#[test]
+fn folder_takes_the_place_of_endpoint_and_token() {
+    let (_folder, file) = with_file(
+        "[source]\ntenant = 'acme'\nlookup = 'versioned_first'\npoll_interval_ms = 100\n",
+    );
+    let arguments = Arguments {
+        folder: Some("/etc/gantry/folder".into()),
+        ..file.clone()
+    };
+    let settings = Settings::load(&arguments).unwrap();
+    let Source::Folder(folder) = &settings.source else {
+        panic!("a folder was given");
+    };
+    assert_eq!(folder.path, std::path::Path::new("/etc/gantry/folder"));
+    assert_eq!(
+        (folder.tenant.as_str(), folder.environment.as_str()),
+        ("acme", "local")
+    );
+    let (_shown, shown) = with_file(&settings.redacted());
+    assert_eq!(Settings::load(&shown).unwrap(), settings);
+
+    let both = Arguments {
+        folder: Some("/f".into()),
+        ..minimal()
+    };
+    let conflicts = mistakes(&both);
+    assert!(
+        conflicts.iter().all(|(_, code)| *code == "FIELD_CONFLICT"),
+        "{conflicts:?}"
+    );
+    assert_eq!(conflicts.len(), 2);
+    // What only a folder needs means nothing beside a control plane.
+    let lone = Arguments {
+        config: file.config,
+        ..minimal()
+    };
+    assert_eq!(mistakes(&lone).len(), 3);
 }

@@ -5,6 +5,7 @@
 //! snapshot and says so beside it.
 
 mod error;
+pub mod folder;
 pub mod keys;
 pub mod link;
 mod session;
@@ -14,8 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gantry_domain::{Digest, Revision};
+use gantry_domain::{ApiId, Digest, Revision};
 
+pub use folder::FolderFiles;
 pub use link::Link;
 
 use crate::supervisor::state::Identity;
@@ -56,6 +58,28 @@ pub struct Trouble {
     pub message: String,
 }
 
+/// Something that a source was given and does not take. What it took before stays.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Complaint {
+    /// The file, as the source calls it.
+    pub file: String,
+    /// Stable code.
+    pub code: &'static str,
+    /// Every reason.
+    pub message: String,
+    /// The APIs that do not run as they would without it.
+    pub apis: BTreeSet<ApiId>,
+}
+
+/// Where libraries come from that the store lacks.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// From the control plane.
+    ControlPlane(Link),
+    /// From a folder.
+    Folder(Arc<FolderFiles>),
+}
+
 /// Whom the gateway works for, with the directory that keeps their state.
 #[derive(Debug, Clone)]
 pub struct Tenancy {
@@ -74,8 +98,10 @@ pub struct SourceState {
     pub snapshot: Option<Arc<Snapshot>>,
     /// The newest index of consumer keys.
     pub keys: Option<KeyIndex>,
-    /// The connection, while there is one.
-    pub link: Option<Link>,
+    /// Where missing libraries can be had, while they can.
+    pub origin: Option<Origin>,
     /// What is wrong, if something is.
     pub trouble: Option<Trouble>,
+    /// What was not taken.
+    pub complaints: Arc<[Complaint]>,
 }

@@ -21,7 +21,7 @@ use super::error::SessionError;
 use super::keys::KeyLedger;
 use super::link::{self, LinkError};
 use super::sync::Sync;
-use super::{Snapshot, Tenancy, Trouble};
+use super::{Origin, Snapshot, Tenancy, Trouble};
 use crate::supervisor::state::{Identity, PEPPER_BYTES_MAX};
 use crate::supervisor::store::Store;
 
@@ -166,7 +166,7 @@ impl Session {
         let link = self.task.link.clone();
         self.task.output.send_modify(|state| {
             state.tenancy = Some(tenancy);
-            state.link = Some(link);
+            state.origin = Some(Origin::ControlPlane(link));
             state.trouble = None;
         });
         Ok(())

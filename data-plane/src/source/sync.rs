@@ -101,7 +101,7 @@ fn lost(
         message: ended.to_string(),
     };
     output.send_modify(|state| {
-        state.link = None;
+        state.origin = None;
         state.trouble = Some(trouble);
     });
 }

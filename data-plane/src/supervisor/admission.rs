@@ -20,7 +20,7 @@ use super::progress::{Phase, ProgressSender};
 use super::verdict::{Trial, Verdicts};
 use crate::config::Settings;
 use crate::protocol::{ProbeLibrary, ProbeRequest, ProbeUse};
-use crate::source::{Link, Tenancy};
+use crate::source::{Origin, Tenancy};
 
 /// Libraries fetched at once.
 const FETCHES_MAX: usize = 4;
@@ -118,13 +118,13 @@ impl Admitter {
     pub async fn admit(
         &mut self,
         needs: &Needs,
-        link: Option<&Link>,
+        origin: Option<&Origin>,
         progress: &ProgressSender,
     ) -> (Admission, bool) {
         self.proven.retain(|digest| needs.0.contains_key(digest));
         self.verdicts.retain(&needs.trials());
         let mut admission = Admission::default();
-        let mut retry = self.obtain(needs, link, progress, &mut admission).await;
+        let mut retry = self.obtain(needs, origin, progress, &mut admission).await;
         self.try_out(needs, &admission).await;
         for (digest, need) in &needs.0 {
             if let Some(failure) = self.verdicts.failure(&Trial::Library(*digest)) {
@@ -160,7 +160,7 @@ impl Admitter {
     async fn obtain(
         &mut self,
         needs: &Needs,
-        link: Option<&Link>,
+        origin: Option<&Origin>,
         progress: &ProgressSender,
         admission: &mut Admission,
     ) -> bool {
@@ -175,7 +175,7 @@ impl Admitter {
                 running.spawn(obtain(
                     self.libraries.clone(),
                     need.artifact.clone(),
-                    link.cloned(),
+                    origin.cloned(),
                 ));
             }
             // A task that panicked leaves its library unproven, which fails its APIs.
@@ -272,19 +272,25 @@ fn probe_use(each: &FunctionUse, config: &str) -> ProbeUse {
     }
 }
 
-/// A library from the store, or else from the control plane.
+/// A library from the store, or else from where it comes from.
 async fn obtain(
     libraries: Libraries,
     artifact: Artifact,
-    link: Option<Link>,
+    origin: Option<Origin>,
 ) -> (Digest, Result<PathBuf, Failure>) {
     let (store, digest) = (libraries.clone(), artifact.digest);
     let here = tokio::task::spawn_blocking(move || store.verified(&digest)).await;
     let obtained = match here {
         Ok(Ok(Some(path))) => Ok(path),
-        Ok(Ok(None)) => fetch(link.as_ref(), &libraries, &artifact)
-            .await
-            .map_err(|e| e.failure()),
+        Ok(Ok(None)) => match origin {
+            Some(Origin::Folder(files)) => files.copy(libraries, artifact).await,
+            Some(Origin::ControlPlane(link)) => fetch(Some(&link), &libraries, &artifact)
+                .await
+                .map_err(|e| e.failure()),
+            None => fetch(None, &libraries, &artifact)
+                .await
+                .map_err(|e| e.failure()),
+        },
         Ok(Err(e)) => Err(Failure::new("STATE_UNUSABLE", e.to_string())),
         Err(e) => Err(Failure::new("STATE_UNUSABLE", e.to_string())),
     };

@@ -21,9 +21,9 @@ use super::plan::{Wanted, plan};
 use super::pool::{Desired, SlotStatus};
 use super::progress::ProgressSender;
 use super::state::StateError;
-use crate::config::{BUILT_VERSION, Settings};
+use crate::config::{BUILT_VERSION, Settings, Source};
 use crate::protocol::Service;
-use crate::source::{Link, Snapshot, SourceState, Tenancy};
+use crate::source::{Origin, Snapshot, SourceState, Tenancy};
 
 /// Waits before what failed for want of something is tried again.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ struct State {
     unsettled: Option<Unsettled>,
     retry_at: Option<Instant>,
     backoff: Backoff,
-    had_link: bool,
+    had_origin: bool,
     /// Workers are told again even if nothing changed.
     retell: bool,
 }
@@ -111,7 +111,7 @@ impl Conductor {
             unsettled: None,
             retry_at: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
-            had_link: false,
+            had_origin: false,
             retell: false,
         };
         loop {
@@ -152,8 +152,8 @@ impl Conductor {
                 .is_none_or(|done| !Arc::ptr_eq(done, snapshot));
             let due = state.retry_at.is_some_and(|at| at <= Instant::now());
             // What could not be fetched for want of a control plane can be now.
-            let linked = state.retry_at.is_some() && source.link.is_some() && !state.had_link;
-            state.had_link = source.link.is_some();
+            let linked = state.retry_at.is_some() && source.origin.is_some() && !state.had_origin;
+            state.had_origin = source.origin.is_some();
             if is_new || due || linked {
                 if is_new {
                     state.backoff.reset();
@@ -187,13 +187,15 @@ impl Conductor {
         let wanted = self.plan(snapshot, tenancy).await;
         let needs = Needs::of(&wanted);
         self.progress.begin(&needs.labels());
-        let link = source.link.as_ref();
-        let (mut admission, mut retry) = admitter.admit(&needs, link, &self.progress).await;
-        if state.serial == 0 && retry && link.is_none() {
+        let origin = source.origin.as_ref();
+        let (mut admission, mut retry) = admitter.admit(&needs, origin, &self.progress).await;
+        if state.serial == 0 && retry && origin.is_none() {
             // Upgraded, most likely: what the new version needs is not on disk. If the control plane is
             // there, waiting for it costs less than an API that answers 500 for a moment.
-            let link = first_link(&mut self.source).await;
-            (admission, retry) = admitter.admit(&needs, link.as_ref(), &self.progress).await;
+            let origin = first_origin(&mut self.source).await;
+            (admission, retry) = admitter
+                .admit(&needs, origin.as_ref(), &self.progress)
+                .await;
         }
         let effective = compose(&wanted, &admission, &state.effective, &mut state.numbers);
         announce(tenancy, &state.effective, &effective);
@@ -210,13 +212,20 @@ impl Conductor {
         let (snapshot, profile) = (snapshot.clone(), self.profile.clone());
         let tenant = tenancy.identity.tenant.clone();
         let number = snapshot.revision.number;
-        let work = move || plan(&snapshot, &profile, &tenant);
+        // A control plane refuses what cannot run before it becomes a revision; of a folder that is known
+        // only here.
+        let hold_refused = matches!(self.settings.source, Source::Folder(_));
+        let work = move || Wanted {
+            hold_refused,
+            ..plan(&snapshot, &profile, &tenant)
+        };
         match tokio::task::spawn_blocking(work).await {
             Ok(wanted) => wanted,
             // Only at shutdown, when nothing is made of it any more.
             Err(_) => Wanted {
                 revision: number,
                 apis: BTreeMap::new(),
+                hold_refused: true,
             },
         }
     }
@@ -290,11 +299,11 @@ impl Conductor {
     }
 }
 
-/// The connection, if it comes about before it is known to fail.
-async fn first_link(source: &mut watch::Receiver<SourceState>) -> Option<Link> {
-    let decided = source.wait_for(|source| source.link.is_some() || source.trouble.is_some());
+/// Where libraries come from, if that is found before it is known to fail.
+async fn first_origin(source: &mut watch::Receiver<SourceState>) -> Option<Origin> {
+    let decided = source.wait_for(|source| source.origin.is_some() || source.trouble.is_some());
     let source = timeout(FIRST_LINK_TIMEOUT, decided).await.ok()?.ok()?;
-    source.link.clone()
+    source.origin.clone()
 }
 
 /// Waits until a moment, or for ever.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
+use gantry_domain::api_definition::Route;
 use gantry_domain::plan::{ApiPlan, PlannedFunction};
 use gantry_domain::{Authentication, Digest, FunctionFlag};
 use serde::{Deserialize, Serialize};
@@ -243,25 +244,23 @@ pub fn functions(order: &ApiOrder) -> &[FunctionOrder] {
 
 /// Puts a generation together.
 pub fn compose(
-    wanted: &Wanted,
+    wanted_all: &Wanted,
     admission: &Admission,
     previous: &Effective,
     numbers: &mut Numbers,
 ) -> Effective {
     let mut apis = BTreeMap::new();
-    for (id, wanted) in &wanted.apis {
+    for (id, wanted) in &wanted_all.apis {
         let composed = match wanted {
             WantedApi::Run(plan) => match order(plan, admission) {
                 Ok(order) => Some(serving(plan, order)),
                 Err(failure) => Some(held_or_refused(plan, previous, failure)),
             },
-            WantedApi::Refuse { route, failure } => route.as_ref().map(|route| {
-                refused(
-                    id.as_str(),
-                    (route.domain.clone(), route.prefix.clone()),
-                    failure.clone(),
-                )
-            }),
+            WantedApi::Refuse { route, failure } => wanted_all
+                .hold_refused
+                .then(|| held(id.as_str(), previous, failure))
+                .flatten()
+                .or_else(|| Some(refused(id.as_str(), pair(route.clone()?), failure.clone()))),
         };
         if let Some(api) = composed {
             apis.insert(id.to_string(), api);
@@ -272,9 +271,9 @@ pub fn compose(
             );
         }
     }
-    release_taken_routes(wanted, &mut apis);
+    release_taken_routes(wanted_all, &mut apis);
     let mut effective = Effective {
-        revision: wanted.revision,
+        revision: wanted_all.revision,
         apis,
     };
     for (id, api) in &mut effective.apis {
@@ -300,18 +299,24 @@ fn serving(plan: &ApiPlan, order: ApiOrder) -> EffectiveApi {
 
 fn held_or_refused(plan: &ApiPlan, previous: &Effective, failure: Failure) -> EffectiveApi {
     let id = plan.definition.api_id.as_str();
-    match previous.apis.get(id).filter(|api| api.serves()) {
-        Some(before) => EffectiveApi {
-            trouble: Some(failure),
-            ..before.clone()
-        },
-        None => refused(id, route_of(plan), failure),
-    }
+    held(id, previous, &failure).unwrap_or_else(|| refused(id, route_of(plan), failure))
+}
+
+/// The API as it served before, if it did.
+fn held(id: &str, previous: &Effective, failure: &Failure) -> Option<EffectiveApi> {
+    let before = previous.apis.get(id).filter(|api| api.serves())?;
+    Some(EffectiveApi {
+        trouble: Some(failure.clone()),
+        ..before.clone()
+    })
+}
+
+fn pair(route: Route) -> (Option<String>, String) {
+    (route.domain, route.prefix)
 }
 
 fn route_of(plan: &ApiPlan) -> (Option<String>, String) {
-    let route = plan.definition.route();
-    (route.domain, route.prefix)
+    pair(plan.definition.route())
 }
 
 fn refused(id: &str, (domain, prefix): (Option<String>, String), failure: Failure) -> EffectiveApi {
@@ -338,17 +343,16 @@ fn release_taken_routes(wanted: &Wanted, apis: &mut BTreeMap<String, EffectiveAp
         .map(EffectiveApi::route)
         .collect();
     for (id, wanted) in &wanted.apis {
-        let WantedApi::Run(plan) = wanted else {
-            continue;
-        };
         let Some(api) = apis.get_mut(id.as_str()) else {
             continue;
         };
-        if api.is_held()
-            && taken.contains(&api.route())
-            && let Some(failure) = api.trouble.clone()
-        {
-            *api = refused(id.as_str(), route_of(plan), failure);
+        if !api.is_held() || !taken.contains(&api.route()) {
+            continue;
+        }
+        let failure = api.trouble.clone();
+        match (wanted.route(), failure) {
+            (Some(route), Some(failure)) => *api = refused(id.as_str(), pair(route), failure),
+            _ => drop(apis.remove(id.as_str())),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! The tasks and what flows between them, every arrow a value that is replaced whole:
 //!
 //! ```text
-//! sync ── SourceState ──> conductor ── Desired ──> slots (one task each) ──> workers
+//! source ── SourceState ──> conductor ── Desired ──> slots (one task each) ──> workers
 //!   ^                         │                      │
 //!   └── GatewayReport ── report <── Progress, SlotStatus ──> admin
 //! ```
@@ -59,12 +59,13 @@ use self::generation::EffectiveApi;
 use self::pool::{Desired, Pool, SlotStatus};
 use self::progress::ProgressSender;
 use self::report::View;
-use self::start::{last_known_good, listen_admin, profile, wire_profile, write_addresses};
+pub use self::start::profile;
+use self::start::{begin, listen_admin, wire_profile, write_addresses};
 use self::state::{StateDir, StateError};
-use crate::config::{BUILT_VERSION, Settings};
+use crate::config::{BUILT_VERSION, Settings, Source};
 use crate::source::link::LinkError;
 use crate::source::sync::Sync;
-use crate::source::{Link, SourceState};
+use crate::source::{Link, SourceState, folder};
 use crate::sys::process;
 
 /// Why the supervisor does not run.
@@ -123,7 +124,10 @@ pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
         .map_err(|e| system("read this machine's libc version")(io::Error::other(e)))?;
     let wire_profile = wire_profile(&id, &profile, settings.gateway.version)
         .map_err(system("read random bytes"))?;
-    let link = Link::new(&settings.control_plane)?;
+    let link = match &settings.source {
+        Source::ControlPlane(control_plane) => Some(Link::new(control_plane)?),
+        Source::Folder(_) => None,
+    };
 
     let pool = Pool::bind(settings.http.listen, settings.gateway.workers).map_err(|source| {
         SupervisorError::Listen {
@@ -139,11 +143,11 @@ pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
     }
     tracing::info!(
         gateway.id = %id, gateway.version = %profile.version, built_version = BUILT_VERSION, listen = %pool.address(),
-        admin = admin_address.map(|address| address.to_string()), endpoint = settings.control_plane.endpoint,
+        admin = admin_address.map(|address| address.to_string()), source = settings.source.place(),
         "gateway {id} listens at {}", pool.address()
     );
 
-    let (initial, held) = last_known_good(&state, &settings);
+    let (initial, held) = begin(&state, &settings)?;
     let tasks = Tasks {
         settings,
         state,
@@ -163,7 +167,7 @@ struct Tasks {
     state: Arc<StateDir>,
     profile: GatewayProfile,
     wire_profile: v1::GatewayProfile,
-    link: Link,
+    link: Option<Link>,
     stop: CancellationToken,
 }
 
@@ -192,7 +196,7 @@ impl Tasks {
         let damaged = Arc::new(Notify::new());
         let view = View {
             profile: wire_profile.clone(),
-            endpoint: settings.control_plane.endpoint.clone(),
+            place: settings.source.clone(),
             source: source_reader.clone(),
             progress: progress_reader,
             statuses: status_reader.clone(),
@@ -217,16 +221,23 @@ impl Tasks {
             desired.clone(),
             stop.clone(),
         ));
-        let token = settings.control_plane.token.clone();
-        let sync = Sync {
-            link,
-            token,
-            profile: wire_profile,
-            state,
-            output: source,
-            reports: report_reader,
-        };
-        first.spawn(sync.run(stop.clone()));
+        match (&settings.source, link) {
+            (Source::ControlPlane(control_plane), Some(link)) => {
+                let sync = Sync {
+                    link,
+                    token: control_plane.token.clone(),
+                    profile: wire_profile,
+                    state,
+                    output: source,
+                    reports: report_reader,
+                };
+                first.spawn(sync.run(stop.clone()));
+            }
+            (Source::ControlPlane(_), None) => {}
+            (Source::Folder(folder), _) => {
+                first.spawn(folder::watch::run(folder.clone(), source, stop.clone()));
+            }
+        }
         let statuses = status_reader;
         let conductor = Conductor {
             settings,

@@ -50,7 +50,8 @@ pub enum WantedApi {
 }
 
 impl WantedApi {
-    fn route(&self) -> Option<Route> {
+    /// Where it wants to answer; none when that cannot be read.
+    pub(super) fn route(&self) -> Option<Route> {
         match self {
             Self::Run(plan) => Some(plan.definition.route()),
             Self::Refuse { route, .. } => route.clone(),
@@ -65,6 +66,9 @@ pub struct Wanted {
     pub revision: u64,
     /// Active APIs.
     pub apis: BTreeMap<ApiId, WantedApi>,
+    /// Whether an API that is to be refused, and served before, goes on as before: nobody has checked
+    /// this revision before it came here.
+    pub hold_refused: bool,
 }
 
 /// Plans a snapshot for a gateway of a tenant.
@@ -85,6 +89,7 @@ pub fn plan(snapshot: &Snapshot, profile: &GatewayProfile, tenant: &TenantId) ->
     Wanted {
         revision: revision.number,
         apis,
+        hold_refused: false,
     }
 }
 

@@ -16,7 +16,8 @@ use super::generation::ArtifactLabel;
 use super::pool::{Counters, SlotStatus};
 use super::progress::{ArtifactProgress, Progress};
 use super::report_json;
-use crate::source::{SourceState, Trouble};
+use crate::config::Source;
+use crate::source::{Complaint, SourceState, Trouble};
 use crate::sys::slot::Counter;
 
 /// Changes that come together are reported together.
@@ -37,8 +38,8 @@ const MESSAGE_CHARS_MAX: usize = 300;
 pub struct View {
     /// Who this gateway is.
     pub profile: v1::GatewayProfile,
-    /// The control plane's address.
-    pub endpoint: String,
+    /// Where revisions come from, as configured.
+    pub place: Source,
     /// The source.
     pub source: watch::Receiver<SourceState>,
     /// The conductor.
@@ -57,23 +58,30 @@ impl View {
 
     /// The report.
     pub fn report(&self) -> v1::GatewayReport {
-        let trouble = self.source.borrow().trouble.clone();
+        let source = self.source.borrow().clone();
         // In this order: what is in effect by the first is running by the second.
         let progress = self.progress.borrow().clone();
         let slots = self.statuses.borrow().clone();
-        self.report_of(trouble.as_ref(), &progress, &slots)
+        self.report_of(&source, &progress, &slots)
     }
 
     fn report_of(
         &self,
-        trouble: Option<&Trouble>,
+        source: &SourceState,
         progress: &Progress,
         slots: &[SlotStatus],
     ) -> v1::GatewayReport {
-        let apis = apis(progress, slots);
+        let serving = |id: &str| {
+            let effective = progress.effective.as_ref();
+            effective.is_some_and(|effective| effective.apis.contains_key(id))
+        };
+        let apis = with_complaints(apis(progress, slots), &source.complaints, serving);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let live = slots.iter().filter(|slot| slot.pid.is_some()).count();
-        let degraded = !apis.is_empty() || live < slots.len() || trouble.is_some_and(is_grave);
+        let degraded = !apis.is_empty()
+            || !source.complaints.is_empty()
+            || live < slots.len()
+            || source.trouble.as_ref().is_some_and(is_grave);
         let state = match (&progress.in_effect, degraded) {
             (None, _) => "starting",
             (Some(_), true) => "degraded",
@@ -100,7 +108,7 @@ impl View {
         let source = self.source.borrow().clone();
         let progress = self.progress.borrow().clone();
         let slots = self.statuses.borrow().clone();
-        let report = self.report_of(source.trouble.as_ref(), &progress, &slots);
+        let report = self.report_of(&source, &progress, &slots);
         let identity = source.tenancy.as_ref().map(|tenancy| &tenancy.identity);
         let counters: serde_json::Map<_, _> = Counter::ALL
             .into_iter()
@@ -115,11 +123,8 @@ impl View {
             "profile": report_json::profile(&self.profile),
             "tenant": identity.map(|identity| identity.tenant.to_string()),
             "environment": identity.map(|identity| identity.environment.to_string()),
-            "control_plane": {
-                "endpoint": self.endpoint,
-                "connected": source.link.is_some(),
-                "trouble": source.trouble.map(|trouble| json!({"code": trouble.code, "message": trouble.message})),
-            },
+            "control_plane": report_json::control_plane(&self.place, &source),
+            "folder": report_json::folder(&self.place, &source),
             "revision_received": source.snapshot.as_ref().map(|snapshot| snapshot.revision.number),
             "keys_epoch": source.keys.as_ref().map(|keys| keys.epoch),
             "report": report_json::report(&report),
@@ -255,6 +260,32 @@ fn apis(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ApiStatus> {
         let state = if failure.held { "held" } else { "failed" };
         let status = api_status(&failure.api_id, state, &failure.code, &failure.message);
         all.entry(failure.api_id.clone()).or_insert(status);
+    }
+    all.into_values().take(APIS_MAX).collect()
+}
+
+/// Adds what a source does not take: an API that is not in trouble otherwise is held by it, and one that
+/// is gets the better reason.
+fn with_complaints(
+    apis: Vec<v1::ApiStatus>,
+    complaints: &[Complaint],
+    serving: impl Fn(&str) -> bool,
+) -> Vec<v1::ApiStatus> {
+    let mut all: BTreeMap<String, v1::ApiStatus> = apis
+        .into_iter()
+        .map(|api| (api.api_id.clone(), api))
+        .collect();
+    for complaint in complaints {
+        let reason = format!("{}: {}", complaint.file, complaint.message);
+        for id in complaint.apis.iter().map(ToString::to_string) {
+            let state = if serving(&id) { "held" } else { "failed" };
+            let status = all
+                .entry(id.clone())
+                .or_insert_with(|| api_status(&id, state, complaint.code, ""));
+            let parts = [&*reason, &*status.message];
+            let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            status.message = cut(&parts.join("; "));
+        }
     }
     all.into_values().take(APIS_MAX).collect()
 }

@@ -4,6 +4,11 @@ use gantry_proto::v1;
 use serde_json::{Value, json};
 
 use super::pool::SlotStatus;
+use crate::config::Source;
+use crate::source::{SourceState, Trouble};
+
+/// Complaints on the page, at most.
+const COMPLAINTS_MAX: usize = 200;
 
 /// Who the gateway is.
 pub(super) fn profile(profile: &v1::GatewayProfile) -> Value {
@@ -18,6 +23,41 @@ pub(super) fn profile(profile: &v1::GatewayProfile) -> Value {
         "abi": profile.abi,
         "features": profile.features,
     })
+}
+
+/// The control plane, where there is one.
+pub(super) fn control_plane(place: &Source, source: &SourceState) -> Value {
+    match place {
+        Source::ControlPlane(control_plane) => json!({
+            "endpoint": control_plane.endpoint,
+            "connected": source.origin.is_some(),
+            "trouble": source.trouble.as_ref().map(trouble),
+        }),
+        Source::Folder(_) => Value::Null,
+    }
+}
+
+/// The folder, where that is the source.
+pub(super) fn folder(place: &Source, source: &SourceState) -> Value {
+    let Source::Folder(folder) = place else {
+        return Value::Null;
+    };
+    let complaints = source.complaints.iter().take(COMPLAINTS_MAX);
+    let complaints = complaints.map(|complaint| {
+        let apis: Vec<_> = complaint.apis.iter().map(ToString::to_string).collect();
+        json!({
+            "file": complaint.file, "code": complaint.code, "message": complaint.message, "apis": apis,
+        })
+    });
+    json!({
+        "path": folder.path.display().to_string(),
+        "trouble": source.trouble.as_ref().map(trouble),
+        "complaints": complaints.collect::<Vec<_>>(),
+    })
+}
+
+fn trouble(trouble: &Trouble) -> Value {
+    json!({"code": trouble.code, "message": trouble.message})
 }
 
 /// What it says to the control plane.

@@ -13,57 +13,41 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::generation::EffectiveApi;
-use super::state::{StateDir, StateError};
+use super::state::{Identity, StateDir, StateError};
 use super::store::Store;
 use super::{SupervisorError, files};
-use crate::config::{BUILT_VERSION, Settings};
+use crate::config::{BUILT_VERSION, ControlPlane, Settings, Source};
 use crate::source::keys::KeyLedger;
-use crate::source::{SourceState, Tenancy};
+use crate::source::{SourceState, Tenancy, folder};
 use crate::sys::process;
 
-/// What an earlier process served for the same token, so that this one serves it at once. Damaged
-/// state is said and left alone: the control plane brings what is needed.
-pub(super) fn last_known_good(
-    state: &StateDir,
-    settings: &Settings,
-) -> (SourceState, BTreeMap<String, EffectiveApi>) {
+/// What an earlier process left, and the APIs that it held.
+type Beginning = (SourceState, BTreeMap<String, EffectiveApi>);
+
+/// What an earlier process served from the same source, so that this one serves it at once.
+///
+/// # Errors
+/// The state of a folder cannot be used: there is nobody else to bring what is needed.
+pub(super) fn begin(state: &StateDir, settings: &Settings) -> Result<Beginning, StateError> {
+    match &settings.source {
+        Source::ControlPlane(control_plane) => Ok(last_known_good(state, control_plane)),
+        Source::Folder(folder) => {
+            let store = Store::open(state.standalone(folder))?;
+            let identity = folder::identity(&store, folder)?;
+            last_served(identity, store)
+        }
+    }
+}
+
+/// What an earlier process served for the same token. Damaged state is said and left alone: the
+/// control plane brings what is needed.
+fn last_known_good(state: &StateDir, control_plane: &ControlPlane) -> Beginning {
     let read = || -> Result<_, StateError> {
-        let Some(identity) = state.identity(&settings.control_plane.token)? else {
+        let Some(identity) = state.identity(&control_plane.token)? else {
             return Ok((SourceState::default(), BTreeMap::new()));
         };
         let store = Store::open(state.environment(&identity))?;
-        let keys = KeyLedger::last_known(&store)?;
-        let tenancy = Some(Arc::new(Tenancy {
-            identity,
-            store: store.clone(),
-        }));
-        let initial = SourceState {
-            tenancy,
-            keys,
-            ..SourceState::default()
-        };
-        Ok(match store.last_known_good() {
-            Ok(Some(last)) => {
-                let number = last.snapshot.revision.number;
-                tracing::info!(
-                    revision = number,
-                    "starting from revision {number}, which served last"
-                );
-                let snapshot = Some(Arc::new(last.snapshot));
-                (
-                    SourceState {
-                        snapshot,
-                        ..initial
-                    },
-                    last.held,
-                )
-            }
-            Ok(None) => (initial, BTreeMap::new()),
-            Err(e) => {
-                tracing::error!(code = "STATE_CORRUPT", "start without last-known-good: {e}");
-                (initial, BTreeMap::new())
-            }
-        })
+        last_served(identity, store)
     };
     read().unwrap_or_else(|e| {
         tracing::error!(code = "STATE_CORRUPT", "start without last-known-good: {e}");
@@ -71,8 +55,41 @@ pub(super) fn last_known_good(
     })
 }
 
-/// What this gateway offers to libraries.
-pub(super) fn profile(settings: &Settings) -> Result<GatewayProfile, String> {
+/// What served last from a store. A damaged revision is said and left alone.
+fn last_served(identity: Identity, store: Store) -> Result<Beginning, StateError> {
+    let keys = KeyLedger::last_known(&store)?;
+    let last = store.last_known_good();
+    let initial = SourceState {
+        tenancy: Some(Arc::new(Tenancy { identity, store })),
+        keys,
+        ..SourceState::default()
+    };
+    Ok(match last {
+        Ok(Some(last)) => {
+            let number = last.snapshot.revision.number;
+            tracing::info!(
+                revision = number,
+                "starting from revision {number}, which served last"
+            );
+            let initial = SourceState {
+                snapshot: Some(Arc::new(last.snapshot)),
+                ..initial
+            };
+            (initial, last.held)
+        }
+        Ok(None) => (initial, BTreeMap::new()),
+        Err(e) => {
+            tracing::error!(code = "STATE_CORRUPT", "start without last-known-good: {e}");
+            (initial, BTreeMap::new())
+        }
+    })
+}
+
+/// What a gateway with these settings offers to libraries.
+///
+/// # Errors
+/// The machine's libc has no version that can be read.
+pub fn profile(settings: &Settings) -> Result<GatewayProfile, String> {
     let built: GatewayVersion = BUILT_VERSION.parse().map_err(|e| format!("{e}"))?;
     Ok(GatewayProfile {
         version: settings.gateway.version.unwrap_or(built),

@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::files;
-use crate::config::Token;
+use crate::config::{Folder, Token};
 
 /// Bytes of the small files at the top, at most.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
+/// Characters of the digest of a folder's path that name its state.
+const FOLDER_NAME_CHARS: usize = 16;
 /// Bytes of the pepper, at most.
 pub const PEPPER_BYTES_MAX: usize = 256;
 
@@ -130,6 +132,18 @@ impl StateDir {
             .join("t")
             .join(identity.tenant.as_str())
             .join(identity.environment.as_str())
+    }
+
+    /// Where what comes from a folder is kept: tenant first, and apart for each folder, so that state
+    /// that was made from one is never served for another, nor for a control plane.
+    pub fn standalone(&self, folder: &Folder) -> PathBuf {
+        let path = std::path::absolute(&folder.path).unwrap_or_else(|_| folder.path.clone());
+        let place = Digest::of(path.as_os_str().as_encoded_bytes()).to_string();
+        self.root
+            .join("standalone")
+            .join(folder.tenant.as_str())
+            .join(folder.environment.as_str())
+            .join(&place[..FOLDER_NAME_CHARS])
     }
 
     /// The identifier that this gateway has had since its first start, made from the host's name.
