@@ -8,6 +8,7 @@
 mod key;
 mod local;
 mod parts;
+mod presigned;
 mod s3;
 
 #[cfg(test)]
@@ -25,7 +26,10 @@ use crate::refusal::{Kind, Refuse};
 pub use key::{BlobKey, BlobPrefix, KeyError};
 pub use local::LocalStore;
 pub use parts::{Part, Parts, PartsError};
-pub use s3::{S3_FILE_BYTES_MAX, S3_PART_BYTES_MIN, S3_PARTS_MAX, S3Options, S3Store};
+pub use presigned::{PRESIGNED_FOR_MAX, Presigned};
+pub use s3::{
+    PresignOptions, S3_FILE_BYTES_MAX, S3_PART_BYTES_MIN, S3_PARTS_MAX, S3Options, S3Store,
+};
 
 /// Bytes of a part, unless configuration says otherwise. S3 takes parts of 5 MiB and more, and a part
 /// is in memory until it is stored; 10,000 of these are more than a file may have.
@@ -120,8 +124,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     async fn unsealed(&self, prefix: &BlobPrefix) -> Result<Vec<Unsealed>, BlobError>;
 
     /// A URL from which the object can be fetched for a while without credentials; none where
-    /// the store is not reached by URL.
-    async fn presigned(&self, key: &BlobKey) -> Result<Option<String>, BlobError>;
+    /// the store is not reached by URL, or shall not be.
+    async fn presigned(&self, key: &BlobKey) -> Result<Option<Presigned>, BlobError>;
 
     /// The object as a file that can be read at any place. A remote backend spools it.
     async fn open(&self, key: &BlobKey) -> Result<std::fs::File, BlobError>;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::blob::{BlobKey, BlobStore};
+use crate::blob::{BlobKey, BlobStore, Presigned};
 use crate::links::{Link, LinkRefused, LinkState, Links};
 use crate::metadata::{GatewayRow, Metadata};
 use crate::principal::Principal;
@@ -260,6 +260,19 @@ impl Gateways {
             });
         }
         Ok((row.key, row.size_bytes))
+    }
+
+    /// Where a library of the caller's tenant can be fetched without us; none where it cannot.
+    ///
+    /// # Errors
+    /// The tenant has none of this digest.
+    pub async fn locate(
+        &self,
+        who: &Principal,
+        digest: &Digest,
+    ) -> Result<Option<Presigned>, SyncError> {
+        let (key, _) = self.artifact(who, digest, 0).await?;
+        Ok(self.blobs.presigned(&key).await?)
     }
 
     /// Bytes of a library.

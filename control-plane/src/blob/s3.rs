@@ -10,7 +10,9 @@
 mod append;
 mod download;
 mod failure;
+mod presign;
 mod probe;
+mod uploads;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -22,7 +24,6 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
-use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_types::base64;
@@ -31,9 +32,11 @@ use gantry_domain::{Digest, Timestamp};
 
 use self::append::S3Append;
 use self::failure::Failure;
+use self::presign::Presigner;
+use self::uploads::UPLOADS_PAGE;
 use super::{
     Append, BlobError, BlobKey, BlobPrefix, BlobStore, Created, Cursor, Entry, Page, Parts,
-    Unsealed,
+    Presigned, Unsealed,
 };
 
 /// How long a connection may take.
@@ -46,8 +49,6 @@ const ATTEMPTS_MAX: u32 = 6;
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// The longest pause between attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// How long a presigned URL lets its bearer in: a gateway begins to fetch at once.
-const PRESIGNED_FOR: Duration = Duration::from_mins(15);
 /// How often a condition is tried again that collided with another writer (409).
 const COLLISIONS_MAX: usize = 8;
 /// Where the region comes from neither configuration nor environment.
@@ -59,6 +60,8 @@ pub const S3_PARTS_MAX: u64 = 10_000;
 pub const S3_PART_BYTES_MIN: u64 = 5 << 20;
 /// The largest file that one copy can bring to its key.
 pub const S3_FILE_BYTES_MAX: u64 = 5 << 30;
+
+pub use presign::PresignOptions;
 
 /// Where a bucket is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +81,15 @@ pub struct S3Options {
     pub part_bytes: u64,
     /// Where objects are spooled that are read at any place.
     pub spool_directory: PathBuf,
+    /// How gateways fetch without us; they do not where it is unset.
+    pub presign: Option<PresignOptions>,
 }
 
 /// A bucket of objects.
 #[derive(Debug, Clone)]
 pub struct S3Store {
     client: Client,
+    presigner: Option<Presigner>,
     options: std::sync::Arc<S3Options>,
 }
 
@@ -104,8 +110,11 @@ impl S3Store {
             key: spool.display().to_string(),
             source,
         })?;
+        let client = client(&options, loader).await;
+        let presign = options.presign.as_ref();
         let store = Self {
-            client: client(&options, loader).await,
+            presigner: presign.map(|presign| Presigner::new(&client, presign)),
+            client,
             options: std::sync::Arc::new(options),
         };
         store.probe().await?;
@@ -257,43 +266,11 @@ impl BlobStore for S3Store {
     }
 
     async fn unsealed(&self, prefix: &BlobPrefix) -> Result<Vec<Unsealed>, BlobError> {
-        let listed = self
-            .client
-            .list_multipart_uploads()
-            .bucket(&self.options.bucket)
-            .prefix(self.name(&prefix.path()))
-            .send();
-        let listed = match listed.await.map_err(Failure::from) {
-            Ok(listed) => listed,
-            Err(Failure::Unsupported) => {
-                tracing::debug!("the S3 server does not list multipart uploads");
-                return Ok(Vec::new());
-            }
-            Err(other) => return Err(other.at("list the uploads of", &prefix.path())),
-        };
-        let unsealed = listed.uploads().iter().filter_map(|upload| {
-            Some(Unsealed {
-                key: self.key(upload.key()?)?,
-                upload: upload.upload_id()?.to_owned(),
-                begun: timestamp(upload.initiated()),
-            })
-        });
-        Ok(unsealed.collect())
+        self.uploads(prefix, UPLOADS_PAGE).await
     }
 
-    async fn presigned(&self, key: &BlobKey) -> Result<Option<String>, BlobError> {
-        let config = PresigningConfig::expires_in(PRESIGNED_FOR)
-            .map_err(|error| Failure::Other(error.to_string()).of("presign", key))?;
-        let request = self
-            .client
-            .get_object()
-            .bucket(&self.options.bucket)
-            .key(self.name(&key.path()))
-            .presigned(config);
-        let request = request
-            .await
-            .map_err(|error| Failure::from(error).of("presign", key))?;
-        Ok(Some(request.uri().to_owned()))
+    async fn presigned(&self, key: &BlobKey) -> Result<Option<Presigned>, BlobError> {
+        self.presign(key).await
     }
 
     async fn open(&self, key: &BlobKey) -> Result<std::fs::File, BlobError> {

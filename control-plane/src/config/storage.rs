@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::source::Source;
-use crate::blob::{PART_BYTES, S3_PART_BYTES_MIN, S3Options};
+use crate::blob::{PART_BYTES, PRESIGNED_FOR_MAX, PresignOptions, S3_PART_BYTES_MIN, S3Options};
 
 /// How long an upload may rest unless configuration says otherwise.
 const UPLOAD_IDLE_DEFAULT: Duration = Duration::from_hours(24);
@@ -16,6 +16,9 @@ const SWEEP_INTERVAL_DEFAULT: Duration = Duration::from_hours(1);
 const PART_BYTES_MIN: u64 = 64 << 10;
 /// The largest part: one is in memory for each file that comes in.
 const PART_BYTES_MAX: u64 = 64 << 20;
+
+/// How long a URL lets a gateway in unless configuration says otherwise: it is used at once.
+const PRESIGNED_FOR_DEFAULT: Duration = Duration::from_mins(5);
 
 /// Where objects lie, and for how long unfinished ones do.
 #[derive(Debug, Clone)]
@@ -37,7 +40,8 @@ pub struct StorageConfig {
 pub enum StorageBackend {
     /// `local`, with `directory`: on one file system; `objects` in the data directory unless set.
     Local(PathBuf),
-    /// `s3`, with `bucket`, `prefix`, `endpoint`, `region`, `path_style` and `spool_directory`.
+    /// `s3`, with `bucket`, `prefix`, `endpoint`, `region`, `path_style`, `spool_directory` and
+    /// `presigned_downloads`, `presigned_endpoint`, `presigned_for_s`.
     /// Credentials are no settings: they come from the environment, as AWS's tools take them.
     S3(S3Options),
 }
@@ -86,6 +90,7 @@ impl StorageConfig {
             spool_directory: source
                 .setting("storage.spool_directory", folder("spool"))
                 .into(),
+            presign: read_presign(source),
         };
         let idle_s = source.setting("storage.upload_idle_max_s", UPLOAD_IDLE_DEFAULT.as_secs());
         let sweep_s = source.setting("storage.sweep_interval_s", SWEEP_INTERVAL_DEFAULT.as_secs());
@@ -147,13 +152,42 @@ fn check(source: &mut Source, options: &S3Options) {
             format!("expected nothing, or names that each end at a slash, found {prefix:?}"),
         );
     }
-    if let Some(endpoint) = &options.endpoint
-        && !endpoint.starts_with("https://")
-        && !endpoint.starts_with("http://")
-    {
+    let gateways = options.presign.as_ref();
+    let gateways = gateways.and_then(|presign| presign.endpoint.as_ref());
+    for (path, endpoint) in [
+        ("storage.endpoint", options.endpoint.as_ref()),
+        ("storage.presigned_endpoint", gateways),
+    ] {
+        if let Some(endpoint) = endpoint
+            && !endpoint.starts_with("https://")
+            && !endpoint.starts_with("http://")
+        {
+            source.conflict(
+                path,
+                format!("expected a URL that begins with https:// or http://, found {endpoint:?}"),
+            );
+        }
+    }
+}
+
+/// `presigned_downloads`, `presigned_endpoint` and `presigned_for_s`.
+fn read_presign(source: &mut Source) -> Option<PresignOptions> {
+    let wanted = source.setting("storage.presigned_downloads", true);
+    let endpoint = source.optional("storage.presigned_endpoint");
+    let default_s = PRESIGNED_FOR_DEFAULT.as_secs();
+    let valid_for = Duration::from_secs(source.setting("storage.presigned_for_s", default_s));
+    if valid_for.is_zero() || valid_for > PRESIGNED_FOR_MAX {
         source.conflict(
-            "storage.endpoint",
-            format!("expected a URL that begins with https:// or http://, found {endpoint:?}"),
+            "storage.presigned_for_s",
+            format!(
+                "expected 1 to {}, found {}",
+                PRESIGNED_FOR_MAX.as_secs(),
+                valid_for.as_secs()
+            ),
         );
     }
+    wanted.then_some(PresignOptions {
+        endpoint,
+        valid_for,
+    })
 }

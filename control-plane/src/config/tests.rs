@@ -1,7 +1,9 @@
 //! Reading configuration: precedence, refusals, and that the shipped example holds the defaults.
 
+use std::time::Duration;
+
 use super::*;
-use crate::blob::S3Options;
+use crate::blob::{PresignOptions, S3Options};
 
 fn read(
     file: &str,
@@ -127,6 +129,10 @@ fn bucket_is_read_whole_and_refused_where_it_contradicts_itself() {
         path_style: true,
         part_bytes: 8 << 20,
         spool_directory: "/data/spool".into(),
+        presign: Some(PresignOptions {
+            endpoint: None,
+            valid_for: Duration::from_mins(5),
+        }),
     };
     assert_eq!(config.storage.backend, StorageBackend::S3(options));
     for (file, subject) in [
@@ -155,6 +161,12 @@ fn bucket_is_read_whole_and_refused_where_it_contradicts_itself() {
             "kind = 's3'\nbucket = 'b'\nendpoint = 'http://h:9'\npart_bytes = 65536",
             "storage.part_bytes",
         ),
+        (
+            "kind = 's3'\nbucket = 'b'\npresigned_endpoint = 'host:9'",
+            "storage.presigned_endpoint",
+        ),
+        ("presigned_for_s = 0", "storage.presigned_for_s"),
+        ("presigned_for_s = 3601", "storage.presigned_for_s"),
         ("kind = 'gcs'", "storage.kind"),
         ("buckets = 'b'", "storage.buckets"),
     ] {

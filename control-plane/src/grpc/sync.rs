@@ -12,7 +12,8 @@ use gantry_proto::v1::sync_response::Message as ToGateway;
 use gantry_proto::v1::sync_service_server::SyncService;
 use gantry_proto::v1::{
     ArtifactChunk, Document, FetchArtifactRequest, GetDocumentsRequest, HashedKey,
-    Hello as WireHello, KeyDelta, SyncRequest, SyncResponse, Welcome as WireWelcome,
+    Hello as WireHello, KeyDelta, LocateArtifactRequest, LocateArtifactResponse, SyncRequest,
+    SyncResponse, Welcome as WireWelcome,
 };
 use prost::Message;
 use tokio::sync::mpsc;
@@ -99,6 +100,20 @@ impl SyncService for SyncApi {
             }
         });
         Ok(Response::new(Box::pin(documents)))
+    }
+
+    async fn locate_artifact(
+        &self,
+        request: Request<LocateArtifactRequest>,
+    ) -> Result<Response<LocateArtifactResponse>, Status> {
+        let (who, _) = gateway(&request)?;
+        let digest = field("sha256", &request.into_inner().sha256).map_err(invalid)?;
+        let presigned = self.gateways.locate(&who, &digest).await.map_err(refuse)?;
+        let response = presigned.map(|presigned| LocateArtifactResponse {
+            url: presigned.url.into_exposed(),
+            valid_for_s: u32::try_from(presigned.valid_for.as_secs()).unwrap_or(u32::MAX),
+        });
+        Ok(Response::new(response.unwrap_or_default()))
     }
 
     async fn fetch_artifact(

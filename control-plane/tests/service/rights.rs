@@ -207,6 +207,9 @@ fn attack(victim: &Victim, method: &str) -> Option<Vec<Bytes>> {
         "SyncService/GetDocuments" => one(&v1::GetDocumentsRequest {
             digests: vec![victim.definition.clone(), victim.release.clone()],
         }),
+        "SyncService/LocateArtifact" => one(&v1::LocateArtifactRequest {
+            sha256: victim.artifact.clone(),
+        }),
         "SyncService/FetchArtifact" => one(&v1::FetchArtifactRequest {
             sha256: victim.artifact.clone(),
             offset: 0,

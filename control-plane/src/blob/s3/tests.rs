@@ -25,7 +25,7 @@ async fn presigned_url_gives_the_object_without_credentials(store: &S3Store) {
     let key = published("7.0.0");
     store.create(&key, "presigned".into()).await.unwrap();
     let url = store.presigned(&key).await.unwrap().unwrap();
-    let body = server::get(&url).await;
+    let body = server::get(url.url.expose()).await;
     assert!(body.ends_with("presigned"), "{body}");
 }
 
@@ -43,6 +43,35 @@ async fn s3s_fs_keeps_the_promises_of_a_store() {
 #[tokio::test]
 async fn seaweedfs_keeps_the_promises_of_a_store() {
     check(S3Server::seaweedfs().await).await;
+}
+
+/// `SeaweedFS` alone: s3s-fs does not list uploads.
+#[tokio::test]
+async fn unsealed_objects_are_listed_over_every_page_of_the_server() {
+    let server = S3Server::seaweedfs().await;
+    let store = server.store("plugins/").await;
+    let mut expected = Vec::new();
+    for number in 0..5 {
+        let key = BlobKey::Staged {
+            tenant: "acme".parse().unwrap(),
+            upload: format!("u{number}").parse().unwrap(),
+            file: "hooks.so".parse().unwrap(),
+        };
+        let mut append = store.append(&key, 0, None).await.unwrap();
+        let part = vec![0; usize::try_from(append.part_bytes()).unwrap()];
+        append.write(part.into()).await.unwrap();
+        let upload = append.commit().await.unwrap().parts.unwrap().upload;
+        expected.push((key, upload));
+    }
+    for page_entries in [1, 2, 5, 1000] {
+        let prefix = BlobPrefix::Staging("acme".parse().unwrap());
+        let listed = store.uploads(&prefix, page_entries).await.unwrap();
+        let mut found: Vec<_> = listed.into_iter().map(|u| (u.key, u.upload)).collect();
+        found.sort();
+        assert_eq!(found, expected, "{page_entries} on a page");
+    }
+    let nobody = BlobPrefix::Staging("nobody".parse().unwrap());
+    assert_eq!(store.unsealed(&nobody).await.unwrap(), []);
 }
 
 /// `SeaweedFS` alone: s3s-fs looks and writes in two steps.

@@ -10,7 +10,7 @@ use aws_sdk_s3::config::Credentials;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::super::PART_BYTES;
-use super::super::{BlobError, S3Options, S3Store};
+use super::super::{BlobError, PresignOptions, S3Options, S3Store};
 
 const BUCKET: &str = "gantry";
 const ACCESS_KEY: &str = "test-access-key";
@@ -143,6 +143,10 @@ pub(super) async fn open(
         path_style: true,
         part_bytes: PART_BYTES,
         spool_directory: folder.join("spool"),
+        presign: Some(PresignOptions {
+            endpoint: None,
+            valid_for: Duration::from_mins(1),
+        }),
     };
     let loader = || {
         let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
