@@ -72,6 +72,32 @@ pub(crate) enum Command {
     Whoami(whoami::Whoami),
 }
 
+impl Command {
+    /// What follows `gantry` on the command line.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Bundle(_) => "bundle",
+            Self::Push(_) => "push",
+            Self::List(_) => "list",
+            Self::Versions(_) => "versions",
+            Self::Get(_) => "get",
+            Self::Pull(_) => "pull",
+            Self::Yank(_) => "yank",
+            Self::Unyank(_) => "unyank",
+            Self::Deploy(_) => "deploy",
+            Self::Pins(_) => "pins",
+            Self::Api(_) => "api",
+            Self::Key(_) => "key",
+            Self::Gateways(_) => "gateways",
+            Self::Explain(_) => "explain",
+            Self::Env(_) => "env",
+            Self::Token(_) => "token",
+            Self::Tenant(_) => "tenant",
+            Self::Whoami(_) => "whoami",
+        }
+    }
+}
+
 /// Runs a command to its end.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {

@@ -15,15 +15,15 @@ use gantry_proto::v1::sync_service_client::SyncServiceClient;
 use tokio::time::Instant;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::backoff::Backoff;
 use crate::error::ClientError;
 use crate::options::{AccessToken, ClientOptions, ConnectError, endpoint};
+use crate::traced::Traced;
 
-/// What generated clients speak through: the channel, with the token on every request.
-pub type Service = InterceptedService<Channel, Authorize>;
+/// What generated clients speak through: the channel, with the token and the trace on every request.
+pub type Service = Traced;
 
 /// Puts the token on a request.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl Client {
     ) -> Result<Self, ConnectError> {
         let channel = endpoint(endpoint_given, &options)?.connect_lazy();
         Ok(Self {
-            service: InterceptedService::new(channel, Authorize(token)),
+            service: Traced::new(InterceptedService::new(channel, Authorize(token))),
             options: Arc::new(options),
             endpoint: endpoint_given.into(),
         })

@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use tracing::Instrument as _;
 
 use crate::backoff::Backoff;
 use crate::client::{Client, Repeat};
@@ -118,7 +119,12 @@ pub async fn push(
         progress: &progress,
     };
     let incomplete = begun.files.iter().filter(|file| missing_bytes(file) > 0);
-    stream::iter(incomplete.map(|file| upload.send(file)))
+    let sending = |file| {
+        let file: &v1::FileProgress = file;
+        let span = tracing::info_span!("send_file", file.name = %file.name);
+        upload.send(file).instrument(span)
+    };
+    stream::iter(incomplete.map(sending))
         .buffer_unordered(FILES_AT_ONCE)
         .try_collect::<()>()
         .await?;
