@@ -12,7 +12,8 @@ pub enum Side {
     Response,
 }
 
-/// A change that passed the rules. Header names have the case in which the plugin wrote them.
+/// A change that passed the rules. Header names are tokens, so ASCII, in the case in which the plugin
+/// wrote them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation<'a> {
     /// Request method.
@@ -22,11 +23,11 @@ pub enum Mutation<'a> {
     /// Query without `?`, or none.
     SetQuery(Option<&'a str>),
     /// Replaces all values of a header.
-    SetHeader(Side, &'a str, &'a [u8]),
+    SetHeader(Side, &'a [u8], &'a [u8]),
     /// Adds a value to a header.
-    AddHeader(Side, &'a str, &'a [u8]),
+    AddHeader(Side, &'a [u8], &'a [u8]),
     /// Removes a header.
-    RemoveHeader(Side, &'a str),
+    RemoveHeader(Side, &'a [u8]),
     /// Status of the answer.
     SetStatus(u16),
     /// Session; that it is a JSON object is still to be proved.

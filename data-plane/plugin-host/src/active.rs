@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::exchange::{Answer, Exchange};
 use crate::logging::LogOrigin;
+use crate::proved;
 use crate::scratch::Scratch;
 use crate::snapshot;
 
@@ -157,7 +158,7 @@ impl<'a> ActiveCall<'a> {
         let Some(headers) = self.headers(part) else {
             return Err(self.value(part).err().unwrap_or(Fault::Invalid));
         };
-        let name = str_of(key)?;
+        let name = proved::text(key)?;
         let index = usize::try_from(index).map_err(|_| Fault::Absent)?;
         let (name, value) = headers
             .iter()
@@ -295,7 +296,7 @@ impl<'a> ActiveCall<'a> {
                     .map_err(|_| Fault::TooLarge)?;
             }
             Mutation::RemoveHeader(side, name) => {
-                side_of(exchange, side).remove(name);
+                side_of(exchange, side).remove(proved::text(name)?);
             }
             Mutation::SetStatus(status) => exchange.status = Some(status_code(status)?),
             Mutation::SetSession(session) => {
@@ -343,7 +344,7 @@ fn side_of(exchange: &mut Exchange, side: Side) -> &mut HeaderMap {
 
 /// A header's name as a key to look up.
 fn header_key(key: &[u8]) -> Result<&str, Fault> {
-    let key = str_of(key)?;
+    let key = proved::text(key)?;
     if key.is_empty() {
         Err(Fault::Invalid)
     } else {
@@ -351,14 +352,10 @@ fn header_key(key: &[u8]) -> Result<&str, Fault> {
     }
 }
 
-fn str_of(bytes: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(bytes).map_err(|_| Fault::Invalid)
-}
-
-fn header(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), Fault> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::Invalid)?;
-    let value = HeaderValue::from_bytes(value).map_err(|_| Fault::Invalid)?;
-    Ok((name, value))
+/// Name and value that passed the rules, copied.
+fn header(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Fault> {
+    let name = HeaderName::from_bytes(name).map_err(|_| Fault::Invalid)?;
+    Ok((name, proved::value(value)))
 }
 
 fn status_code(status: u16) -> Result<StatusCode, Fault> {

@@ -100,9 +100,7 @@ pub(crate) fn change<T>(
 }
 
 /// Takes the call out of `CURRENT`, so that it cannot be reached twice at once.
-fn borrow(
-    handle: gantry_abi::Call,
-) -> Result<(NonNull<ActiveCall<'static>>, Restored), Fault> {
+fn borrow(handle: gantry_abi::Call) -> Result<(NonNull<ActiveCall<'static>>, Restored), Fault> {
     let current = CURRENT.get();
     match current.active {
         Some(active) if current.handle == handle => {
@@ -230,7 +228,10 @@ mod tests {
         let (mut outer_exchange, mut inner_exchange) = (exchange(), exchange());
         let (mut outer, mut inner) = (call_of(&mut outer_exchange), call_of(&mut inner_exchange));
         enter(&mut outer, |outside| {
-            enter(&mut inner, |inside| assert!(!alive(outside) && alive(inside))).unwrap();
+            enter(&mut inner, |inside| {
+                assert!(!alive(outside) && alive(inside))
+            })
+            .unwrap();
             assert!(alive(outside));
         })
         .unwrap();

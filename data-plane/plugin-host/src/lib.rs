@@ -35,6 +35,7 @@ mod snapshot;
 
 mod callbacks;
 mod foreign;
+mod proved;
 
 pub use descriptor::Descriptor;
 pub use error::{CallFailure, LoadError, StartError};

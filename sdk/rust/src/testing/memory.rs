@@ -116,13 +116,13 @@ impl Exchange {
             Mutation::SetQuery(query) => self.query = query.map(str::to_owned),
             Mutation::SetHeader(side, name, value) => {
                 self.headers_of(side)
-                    .retain(|(each, _)| !each.eq_ignore_ascii_case(name));
+                    .retain(|(each, _)| !each.as_bytes().eq_ignore_ascii_case(name));
                 self.add_header(side, name, value)?;
             }
             Mutation::AddHeader(side, name, value) => self.add_header(side, name, value)?,
             Mutation::RemoveHeader(side, name) => {
                 self.headers_of(side)
-                    .retain(|(each, _)| !each.eq_ignore_ascii_case(name));
+                    .retain(|(each, _)| !each.as_bytes().eq_ignore_ascii_case(name));
             }
             Mutation::SetStatus(status) => self.status = Some(status.to_string()),
             Mutation::SetSession(session) => {
@@ -171,7 +171,8 @@ impl Exchange {
         }
     }
 
-    fn add_header(&mut self, side: Side, name: &str, value: &[u8]) -> Result<(), Fault> {
+    fn add_header(&mut self, side: Side, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let name = std::str::from_utf8(name).map_err(|_| Fault::Invalid)?;
         let headers = self.headers_of(side);
         if headers.len() >= limits::HEADERS_MAX {
             return Err(Fault::TooLarge);
