@@ -229,7 +229,7 @@ mod tests {
         let (mut outer, mut inner) = (call_of(&mut outer_exchange), call_of(&mut inner_exchange));
         enter(&mut outer, |outside| {
             enter(&mut inner, |inside| {
-                assert!(!alive(outside) && alive(inside))
+                assert!(!alive(outside) && alive(inside));
             })
             .unwrap();
             assert!(alive(outside));

@@ -131,13 +131,11 @@ impl Instance {
             // frame and buffers until it returns.
             unsafe { (functions.call)(self.state, &raw mut frame) }
         });
-        match returned {
-            Some(returned) => Ok((returned, frame.out_len)),
-            None => {
-                let message = format!("{self:?}: too many threads are in calls");
-                Err(CallFailure::new("HANDLES_EXHAUSTED", message))
-            }
-        }
+        let Some(returned) = returned else {
+            let message = format!("{self:?}: too many threads are in calls");
+            return Err(CallFailure::new("HANDLES_EXHAUSTED", message));
+        };
+        Ok((returned, frame.out_len))
     }
 }
 
