@@ -50,6 +50,8 @@ pub struct WorkerSettings {
     pub upstream_response_timeout_ms: u64,
     /// Idle upstream connections kept per upstream.
     pub upstream_idle_max: usize,
+    /// Authorities that TLS upstreams may be certified by, beside the system's: PEM.
+    pub upstream_ca_pem: Option<String>,
     /// Time for a client to send a request's head, milliseconds.
     pub header_read_timeout_ms: u64,
     /// Client connections at once.

@@ -456,7 +456,7 @@ fn read_proxy(map: Map<String, Value>, findings: &mut Findings) -> Option<(Strin
     if let Some(url) = &target_url
         && !is_target_url(url)
     {
-        let expected = "http://host[:port][/path] without user, query or fragment";
+        let expected = "http[s]://host[:port][/path] without user, query or fragment";
         fields.error("target_url", "FIELD_INVALID", expected, format!("{url:?}"));
     }
     fields.finish();
@@ -483,7 +483,10 @@ fn is_listen_path(path: &str) -> bool {
 }
 
 fn is_target_url(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else {
+    let Some(rest) = ["http://", "https://"]
+        .into_iter()
+        .find_map(|scheme| url.strip_prefix(scheme))
+    else {
         return false;
     };
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));

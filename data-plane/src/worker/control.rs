@@ -21,7 +21,7 @@ use super::keys::Keys;
 use super::loader::{Loader, Routes};
 use super::reports::{self, Reporter};
 use super::server::{self, ServerSettings};
-use super::upstream::{self, UpstreamSettings};
+use super::upstream::{self, Trust, UpstreamSettings};
 use super::whole::BodyLimits;
 use crate::frames::{FrameError, FrameReader, FrameWriter};
 use crate::key_index::KeyIndex;
@@ -221,11 +221,12 @@ fn apply_in_order(
     ready
 }
 
-const fn upstream_settings(settings: &WorkerSettings) -> UpstreamSettings {
+fn upstream_settings(settings: &WorkerSettings) -> UpstreamSettings {
     UpstreamSettings {
         connect_timeout: Duration::from_millis(settings.upstream_connect_timeout_ms),
         response_timeout: Duration::from_millis(settings.upstream_response_timeout_ms),
         idle_max: settings.upstream_idle_max,
+        trust: Trust::new(settings.upstream_ca_pem.as_deref()),
     }
 }
 

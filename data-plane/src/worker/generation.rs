@@ -74,7 +74,7 @@ pub struct Assembly {
     entries: BTreeMap<String, Entry>,
     libraries: HashMap<Digest, Arc<Library>>,
     instances: HashMap<InstanceKey, Weak<Running>>,
-    upstreams: HashMap<(String, u16), Weak<Upstream>>,
+    upstreams: HashMap<(String, u16, bool), Weak<Upstream>>,
 }
 
 impl Assembly {
@@ -257,7 +257,7 @@ impl Assembly {
         };
         Ok(Serving {
             context: Arc::new(context),
-            upstream: self.upstream(&target),
+            upstream: self.upstream(&target)?,
             target,
             strip_listen_path: runtime.strip_listen_path,
             authentication,
@@ -265,16 +265,19 @@ impl Assembly {
         })
     }
 
-    fn upstream(&mut self, target: &Target) -> Arc<Upstream> {
+    fn upstream(&mut self, target: &Target) -> Result<Arc<Upstream>, Failure> {
         let place = self
             .upstreams
-            .entry((target.host.clone(), target.port))
+            .entry((target.host.clone(), target.port, target.tls))
             .or_default();
-        place.upgrade().unwrap_or_else(|| {
-            let upstream = Arc::new(Upstream::new(target, self.settings, self.memory));
-            *place = Arc::downgrade(&upstream);
-            upstream
-        })
+        if let Some(upstream) = place.upgrade() {
+            return Ok(upstream);
+        }
+        let upstream = Upstream::new(target, self.settings.clone(), self.memory)
+            .map_err(|error| Failure::of_order(error.code(), &error))?;
+        let upstream = Arc::new(upstream);
+        *place = Arc::downgrade(&upstream);
+        Ok(upstream)
     }
 
     /// The function of an order: an instance that runs already, or a new one.

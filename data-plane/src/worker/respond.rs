@@ -44,6 +44,8 @@ pub enum Refusal {
     ResponseBodyTooLarge,
     /// The upstream cannot be connected to.
     UpstreamUnreachable,
+    /// The upstream's certificate is not valid for it, or it speaks no TLS.
+    UpstreamUntrusted,
     /// The upstream did not answer in time.
     UpstreamTimeout,
     /// The upstream answered nonsense or hung up.
@@ -135,6 +137,11 @@ impl Refusal {
                 S::BAD_GATEWAY,
                 "UPSTREAM_UNREACHABLE",
                 "The service behind this API cannot be reached",
+            ),
+            Self::UpstreamUntrusted => Row(
+                S::BAD_GATEWAY,
+                "UPSTREAM_UNTRUSTED",
+                "The service behind this API cannot be trusted",
             ),
             Self::UpstreamTimeout => Row(
                 S::GATEWAY_TIMEOUT,

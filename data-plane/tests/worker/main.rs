@@ -14,3 +14,4 @@ mod generations;
 mod hooks;
 mod http;
 mod probe;
+mod tls;

@@ -12,7 +12,9 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// A running upstream.
 #[derive(Debug, Clone)]
@@ -24,6 +26,24 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
+        Self::serve(|stream| async { Some(stream) }).await
+    }
+
+    /// One that speaks TLS with this certificate.
+    pub(crate) async fn start_tls(acceptor: TlsAcceptor) -> Self {
+        Self::serve(move |stream| {
+            let acceptor = acceptor.clone();
+            async move { acceptor.accept(stream).await.ok() }
+        })
+        .await
+    }
+
+    /// `enter` makes of a connection what requests come over, if it comes to that.
+    async fn serve<S, F>(enter: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = Option<S>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Self {
             address: listener.local_addr().unwrap(),
@@ -36,7 +56,9 @@ impl Upstream {
                 let (stream, _) = listener.accept().await.unwrap();
                 running.connections.fetch_add(1, SeqCst);
                 let counting = running.clone();
+                let entering = enter(stream);
                 tokio::spawn(async move {
+                    let Some(stream) = entering.await else { return };
                     let service = service_fn(|request| tell(counting.clone(), request));
                     let _ = http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)

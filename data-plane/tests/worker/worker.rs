@@ -45,6 +45,7 @@ pub(crate) fn settings() -> WorkerSettings {
         upstream_connect_timeout_ms: 5_000,
         upstream_response_timeout_ms: 10_000,
         upstream_idle_max: 8,
+        upstream_ca_pem: None,
         header_read_timeout_ms: 10_000,
         connections_max: 64,
         request_body_bytes_max: 1 << 20,

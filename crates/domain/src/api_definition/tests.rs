@@ -202,7 +202,7 @@ fn malformed_routes_and_upstreams_are_refused() {
     for url in [
         "",
         "ftp://x",
-        "https://x",
+        "https://",
         "http://",
         "http://u:p@x",
         "http://x:99999",
@@ -213,7 +213,12 @@ fn malformed_routes_and_upstreams_are_refused() {
         document["proxy"]["target_url"] = json!(url);
         check_refused(&document, "proxy.target_url", "FIELD_INVALID");
     }
-    for url in ["http://x", "http://[::1]:80/a", "http://a.b:8080/base/"] {
+    for url in [
+        "http://x",
+        "https://x",
+        "http://[::1]:80/a",
+        "https://a.b:8443/base/",
+    ] {
         let mut document = base();
         document["proxy"]["target_url"] = json!(url);
         assert!(put(&document).is_ok(), "{url}");

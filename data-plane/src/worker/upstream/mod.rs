@@ -1,4 +1,5 @@
-//! Upstream connections: HTTP/1.1, kept and reused by the runtime that made them.
+//! Upstream connections: HTTP/1.1, over TLS where the target says so, kept and reused by the runtime
+//! that made them.
 //!
 //! A request goes out once, with two exceptions, both on a connection that was reused and closed by the
 //! upstream at that very moment. One that was not written yet is handed back and takes a new connection.
@@ -7,6 +8,7 @@
 
 mod pool;
 mod target;
+mod tls;
 
 use std::time::Duration;
 
@@ -15,23 +17,26 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub use pool::sweep;
 pub use target::{Target, TargetError};
+pub use tls::{Trust, TrustError};
 
 use super::body::{BodyError, RequestBody};
 use super::respond::Refusal;
 use crate::sys::slot::{Counter, SlotMemory};
 use pool::UpstreamId;
+use tls::Entrance;
 
 /// Bytes of an answer's head, at most; what is larger counts as broken.
 const HEAD_BYTES_MAX: usize = 128 << 10;
 
 /// How connections are made and kept, for all upstreams of a worker.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct UpstreamSettings {
     /// Time to connect.
     pub connect_timeout: Duration,
@@ -39,6 +44,8 @@ pub struct UpstreamSettings {
     pub response_timeout: Duration,
     /// Idle connections kept per upstream and runtime.
     pub idle_max: usize,
+    /// Whom TLS upstreams must be certified by.
+    pub trust: Trust,
 }
 
 /// A server that requests go to, whatever the path.
@@ -47,6 +54,8 @@ pub struct Upstream {
     id: UpstreamId,
     host: String,
     port: u16,
+    /// Where the upstream speaks TLS.
+    entrance: Option<Entrance>,
     settings: UpstreamSettings,
     memory: &'static SlotMemory,
 }
@@ -104,14 +113,26 @@ impl Spare {
 
 impl Upstream {
     /// The upstream of a target.
-    pub fn new(target: &Target, settings: UpstreamSettings, memory: &'static SlotMemory) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// It speaks TLS and nobody could certify it.
+    pub fn new(
+        target: &Target,
+        settings: UpstreamSettings,
+        memory: &'static SlotMemory,
+    ) -> Result<Self, TrustError> {
+        let entrance = target
+            .tls
+            .then(|| settings.trust.entrance(&target.host))
+            .transpose()?;
+        Ok(Self {
             id: UpstreamId::next(),
             host: target.host.clone(),
             port: target.port,
+            entrance,
             settings,
             memory,
-        }
+        })
     }
 
     /// Sends a request. `through` resolves when its body is out; a request without one has none.
@@ -198,23 +219,39 @@ impl Upstream {
 
     async fn connect(&self) -> Result<SendRequest<RequestBody>, Refusal> {
         self.memory.add(Counter::UpstreamConnects, 1);
-        let connecting = TcpStream::connect((self.host.as_str(), self.port));
-        let stream = match timeout(self.settings.connect_timeout, connecting).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return Err(Refusal::UpstreamUnreachable),
-            Err(_) => return Err(Refusal::UpstreamTimeout),
-        };
-        // Without it small messages wait for acknowledgements; a socket that refuses still works.
-        let _ = stream.set_nodelay(true);
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(stream))
+        let connecting = timeout(self.settings.connect_timeout, self.reach());
+        connecting.await.unwrap_or(Err(Refusal::UpstreamTimeout))
+    }
+
+    async fn reach(&self) -> Result<SendRequest<RequestBody>, Refusal> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|_| Refusal::UpstreamUnreachable)?;
-        // Ends when the sender is dropped or the upstream closes. Its error is the request's as well.
-        tokio::spawn(connection);
-        Ok(sender)
+        // Without it small messages wait for acknowledgements; a socket that refuses still works.
+        let _ = stream.set_nodelay(true);
+        match &self.entrance {
+            None => converse(stream).await,
+            Some(entrance) => {
+                let secured = entrance.enter(stream).await;
+                converse(secured.map_err(|_| Refusal::UpstreamUntrusted)?).await
+            }
+        }
     }
+}
+
+/// Begins HTTP on a connection.
+async fn converse<S>(stream: S) -> Result<SendRequest<RequestBody>, Refusal>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| Refusal::UpstreamUnreachable)?;
+    // Ends when the sender is dropped or the upstream closes. Its error is the request's as well.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// What it means that a request got no answer.

@@ -1,4 +1,4 @@
-//! Where an API's requests go: `http://host[:port][/path]`, taken apart once.
+//! Where an API's requests go: `http[s]://host[:port][/path]`, taken apart once.
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
@@ -11,6 +11,8 @@ pub struct Target {
     pub host: String,
     /// The port.
     pub port: u16,
+    /// Whether the upstream speaks TLS.
+    pub tls: bool,
     /// What stands in `Host`, as it was written.
     pub authority: HeaderValue,
     /// The path before every request's, without a slash at its end.
@@ -19,7 +21,7 @@ pub struct Target {
 
 /// A target that is none.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("target_url {0:?} is not http://host[:port][/path]")]
+#[error("target_url {0:?} is not http[s]://host[:port][/path]")]
 pub struct TargetError(String);
 
 impl TargetError {
@@ -33,7 +35,7 @@ impl Target {
     /// Takes a target apart.
     ///
     /// # Errors
-    /// It is none, or asks for what is not served: TLS, user information, a query.
+    /// It is none, or asks for what is not served: user information, a query.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
         Self::read(url).ok_or_else(|| TargetError(url.to_owned()))
     }
@@ -41,8 +43,12 @@ impl Target {
     fn read(url: &str) -> Option<Self> {
         let uri: Uri = url.parse().ok()?;
         let authority: &Authority = uri.authority()?;
-        let plain = uri.scheme() == Some(&Scheme::HTTP)
-            && uri.query().is_none()
+        let tls = match uri.scheme()? {
+            scheme if *scheme == Scheme::HTTP => false,
+            scheme if *scheme == Scheme::HTTPS => true,
+            _ => return None,
+        };
+        let plain = uri.query().is_none()
             && !authority.as_str().contains('@')
             && !authority.host().is_empty();
         let host = authority.host();
@@ -51,6 +57,7 @@ impl Target {
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(host);
         let port = match authority.as_str().strip_prefix(host)? {
+            "" if tls => 443,
             "" => 80,
             port => port.strip_prefix(':')?.parse().ok()?,
         };
@@ -58,6 +65,7 @@ impl Target {
         plain.then(|| Self {
             host: bare.to_owned(),
             port,
+            tls,
             authority: value,
             base_path: uri.path().trim_end_matches('/').to_owned(),
         })
@@ -108,9 +116,17 @@ mod tests {
     }
 
     #[test]
+    fn scheme_decides_about_tls_and_the_port() {
+        let target = |url: &str| Target::parse(url).map(|target| (target.tls, target.port));
+        assert_eq!(target("http://up"), Ok((false, 80)));
+        assert_eq!(target("https://up"), Ok((true, 443)));
+        assert_eq!(target("HTTPS://up:8443/base"), Ok((true, 8443)));
+    }
+
+    #[test]
     fn what_is_not_served_is_refused() {
         for url in [
-            "https://up",
+            "ftp://up",
             "up:80",
             "http://",
             "http://u@up",
