@@ -11,6 +11,7 @@ pub mod supervisor;
 pub mod frames;
 pub mod key_index;
 pub mod protocol;
+pub mod record;
 
 pub mod probe;
 pub mod worker;

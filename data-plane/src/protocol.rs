@@ -2,6 +2,7 @@
 //! before them, over sockets that only the two ends hold. Both ends are always the same build of one
 //! binary, so these shapes may change freely.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,10 @@ pub struct WorkerSettings {
     pub response_body_bytes_max: usize,
     /// Time that open connections get when draining, milliseconds.
     pub drain_timeout_ms: u64,
+    /// Whether each request is a line of the access log.
+    pub access_log: bool,
+    /// Whether the line holds the query.
+    pub access_log_query: bool,
 }
 
 /// What changes from the generation a worker runs to another.
@@ -75,6 +80,8 @@ pub struct Generation {
     pub apis: Vec<ApiOrder>,
     /// APIs that go.
     pub removed: Vec<String>,
+    /// The numbers of `apis` in records and tables. One without a number counts as unknown.
+    pub numbers: BTreeMap<String, u32>,
 }
 
 /// One API as a worker runs it.

@@ -5,6 +5,7 @@
 //! Invariant: every mistake of all sources is reported together, with its path and where it came
 //! from; unknown keys are mistakes; a token never appears in output.
 
+mod access_log;
 mod cli;
 mod document;
 mod folder;
@@ -24,6 +25,7 @@ use thiserror::Error;
 
 use crate::protocol::WorkerSettings;
 
+pub use access_log::{AccessLog, AccessLogFormat, AccessLogOutput};
 pub use cli::{Arguments, Command, ConfigCommand};
 pub use token::Token;
 
@@ -49,6 +51,8 @@ pub struct Settings {
     pub probe: Probe,
     /// How log lines are written. Which of them is `GANTRY_LOG`'s: a filter, `info` where unset.
     pub log_format: Format,
+    /// One line for every request.
+    pub access_log: AccessLog,
     /// Where the bound addresses are written, once, as JSON.
     pub address_file: Option<PathBuf>,
 }
@@ -230,6 +234,8 @@ impl Settings {
             request_body_bytes_max: self.http.request_body_bytes_max,
             response_body_bytes_max: self.upstream.response_body_bytes_max,
             drain_timeout_ms: self.worker.drain_timeout_ms,
+            access_log: self.access_log.output != AccessLogOutput::Off,
+            access_log_query: self.access_log.query,
         }
     }
 }

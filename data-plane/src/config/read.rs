@@ -10,6 +10,7 @@ use gantry_domain::json::{Fields, Findings, describe};
 use gantry_telemetry::Format;
 use serde_json::{Map, Value};
 
+use super::access_log::read_access_log;
 use super::document::{Document, name_origins};
 use super::folder::{forbid_control_plane, read_folder};
 use super::{
@@ -39,7 +40,7 @@ pub(super) fn settings(
     let mut findings = Findings::default();
     let mut sections = Fields::new("", document.map, &mut findings);
     let mut section = |name: &str| sections.object(name).unwrap_or_default();
-    let tables: [Map<String, Value>; 9] = [
+    let tables: [Map<String, Value>; 10] = [
         "source",
         "control_plane",
         "gateway",
@@ -49,6 +50,7 @@ pub(super) fn settings(
         "worker",
         "probe",
         "log",
+        "access_log",
     ]
     .map(&mut section);
     sections.finish();
@@ -62,6 +64,7 @@ pub(super) fn settings(
         worker,
         probe,
         log,
+        access_log,
     ] = tables;
     let source = match read_folder(source, &mut findings) {
         Some(folder) => {
@@ -79,6 +82,7 @@ pub(super) fn settings(
     let worker = read_worker(worker, &mut findings);
     let probe = read_probe(probe, &mut findings);
     let log_format = read_log(log, &mut findings);
+    let access_log = read_access_log(access_log, &mut findings);
     match source {
         Some(source) if findings.errors.is_empty() => Ok(Settings {
             source,
@@ -89,6 +93,7 @@ pub(super) fn settings(
             worker,
             probe,
             log_format,
+            access_log,
             address_file: arguments.address_file.as_ref().map(PathBuf::from),
         }),
         _ => {

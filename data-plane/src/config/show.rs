@@ -17,6 +17,7 @@ pub(super) fn document(settings: &Settings) -> String {
         worker,
         probe,
         log_format,
+        access_log,
         ..
     } = settings;
     let mut document = Table::new();
@@ -96,6 +97,14 @@ pub(super) fn document(settings: &Settings) -> String {
         vec![("step_timeout_ms", Some(number(probe.step_timeout_ms)))],
     );
     section("log", vec![("format", Some(text(log_format)))]);
+    section(
+        "access_log",
+        vec![
+            ("output", Some(text(&access_log.output))),
+            ("format", Some(text(&access_log.format.as_str()))),
+            ("query", Some(access_log.query.into())),
+        ],
+    );
     document.to_string()
 }
 

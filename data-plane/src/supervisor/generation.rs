@@ -118,6 +118,7 @@ impl Effective {
                 .filter(|id| !self.apis.contains_key(*id))
                 .cloned()
                 .collect(),
+            numbers: BTreeMap::new(),
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod pool;
 mod role;
 pub mod slot;
 mod start;
+pub mod telemetry;
 mod worker;
 
 pub mod admin;
@@ -49,7 +50,7 @@ use gantry_domain::GatewayProfile;
 use gantry_proto::v1;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +63,8 @@ use self::report::View;
 pub use self::start::profile;
 use self::start::{begin, listen_admin, wire_profile, write_addresses};
 use self::state::{StateDir, StateError};
-use crate::config::{BUILT_VERSION, Settings, Source};
+use self::telemetry::{Directory, Telemetry};
+use crate::config::{AccessLogOutput, BUILT_VERSION, Settings, Source};
 use crate::source::link::LinkError;
 use crate::source::sync::Sync;
 use crate::source::{Link, SourceState, folder};
@@ -95,6 +97,14 @@ pub enum SupervisorError {
         /// What the system said.
         source: io::Error,
     },
+    /// The access log cannot be written.
+    #[error("open the access log {output}: {source} (ACCESS_LOG_UNUSABLE)")]
+    AccessLog {
+        /// Where it goes.
+        output: AccessLogOutput,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The machine lacks something that a gateway needs.
     #[error("{what}: {source} (SYSTEM_UNFIT)")]
     System {
@@ -112,6 +122,7 @@ pub enum SupervisorError {
 pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
     let system = |what| move |source| SupervisorError::System { what, source };
     let stop = stop_on_signals().map_err(system("watch for signals"))?;
+    let reopen = signal(SignalKind::user_defined1()).map_err(system("watch for signals"))?;
     process::forbid_inspection().map_err(system("keep credentials from other processes"))?;
     let settings = Arc::new(settings);
     let state = Arc::new(StateDir::open(&settings.gateway.state_dir)?);
@@ -136,6 +147,12 @@ pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
             source,
         }
     })?;
+    let directory = Arc::<Directory>::default();
+    let telemetry = Telemetry::start(&settings.access_log, pool.memories(), directory.clone());
+    let telemetry = telemetry.map_err(|source| SupervisorError::AccessLog {
+        output: settings.access_log.output.clone(),
+        source,
+    })?;
     let admin = listen_admin(&settings).await?;
     let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
     if let Some(path) = &settings.address_file {
@@ -154,6 +171,9 @@ pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
         profile,
         wire_profile,
         link,
+        directory,
+        telemetry: Arc::new(telemetry),
+        reopen,
         stop,
     };
     tasks.run(pool, admin, initial, held).await;
@@ -168,6 +188,10 @@ struct Tasks {
     profile: GatewayProfile,
     wire_profile: v1::GatewayProfile,
     link: Option<Link>,
+    directory: Arc<Directory>,
+    telemetry: Arc<Telemetry>,
+    /// Rings when the access log is to be reopened.
+    reopen: Signal,
     stop: CancellationToken,
 }
 
@@ -185,6 +209,9 @@ impl Tasks {
             profile,
             wire_profile,
             link,
+            directory,
+            telemetry,
+            reopen,
             stop,
         } = self;
         let slots = vec![SlotStatus::default(); settings.gateway.workers as usize];
@@ -208,6 +235,7 @@ impl Tasks {
             &desired_reader,
             &statuses,
             &damaged,
+            &directory,
             &workers_stop,
         );
         let mut last = JoinSet::new();
@@ -215,6 +243,11 @@ impl Tasks {
         if let Some(admin) = admin {
             last.spawn(admin::run(admin, view, last_stop.clone()));
         }
+        last.spawn(reopen_on_signal(
+            reopen,
+            telemetry.clone(),
+            last_stop.clone(),
+        ));
         let mut first = JoinSet::new();
         first.spawn(forward_keys(
             source_reader.clone(),
@@ -258,6 +291,7 @@ impl Tasks {
         drain(&mut workers).await;
         last_stop.cancel();
         drain(&mut last).await;
+        telemetry.finish().await;
     }
 }
 
@@ -290,6 +324,23 @@ async fn forward_keys(
         });
         tokio::select! {
             changed = source.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// The access log's file is opened anew after each SIGUSR1: the old one was moved away.
+async fn reopen_on_signal(
+    mut arrivals: Signal,
+    telemetry: Arc<Telemetry>,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            arrived = arrivals.recv() => match arrived {
+                Some(()) => telemetry.reopen(),
+                None => return,
+            },
             () = stop.cancelled() => return,
         }
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::generation::Effective;
 use super::slot::Slot;
+use super::telemetry::Directory;
 use crate::config::Settings;
 use crate::protocol::ApiFailure;
 use crate::source::{KeyIndex, Tenancy};
@@ -95,6 +96,11 @@ impl Pool {
         self.address
     }
 
+    /// The slots' memory, for telemetry.
+    pub fn memories(&self) -> Vec<Arc<SlotMemory>> {
+        self.memories.clone()
+    }
+
     /// The counters, for reports.
     pub fn counters(&self) -> Counters {
         Counters {
@@ -109,6 +115,7 @@ impl Pool {
         desired: &watch::Receiver<Desired>,
         statuses: &watch::Sender<Vec<SlotStatus>>,
         damaged: &Arc<Notify>,
+        directory: &Arc<Directory>,
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -122,6 +129,7 @@ impl Pool {
                 desired: desired.clone(),
                 statuses: statuses.clone(),
                 damaged: damaged.clone(),
+                directory: directory.clone(),
             };
             tasks.spawn(slot.run(stop.clone()));
         }

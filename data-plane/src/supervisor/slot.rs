@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::plugin_log;
 use super::pool::{Desired, SlotStatus};
 use super::probe::{describe, signal_name};
+use super::telemetry::Directory;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::frames::FrameError;
@@ -59,6 +60,8 @@ pub struct Slot {
     pub statuses: watch::Sender<Vec<SlotStatus>>,
     /// Rung when a library on disk turned out damaged.
     pub damaged: Arc<Notify>,
+    /// What the numbers in the slot's memory mean.
+    pub directory: Arc<Directory>,
 }
 
 /// How a worker's time ended.

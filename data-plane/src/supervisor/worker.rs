@@ -20,6 +20,7 @@ use super::output::{self, Printed, Rate};
 use super::pool::Desired;
 use super::role;
 use super::slot::Slot;
+use super::telemetry::Directory;
 use crate::frames::{FrameReader, FrameWriter};
 use crate::protocol::{CONTROL_FD, LISTENER_FD, Order, SHARED_FD};
 use crate::source::{KeyIndex, Tenancy};
@@ -48,6 +49,7 @@ pub(super) struct Worker {
     pub(super) applying: Option<(u64, Arc<Effective>)>,
     pub(super) serial: u64,
     keys_told: Option<KeyIndex>,
+    directory: Arc<Directory>,
 }
 
 impl Worker {
@@ -87,6 +89,7 @@ impl Worker {
             applying: None,
             serial: 0,
             keys_told: None,
+            directory: slot.directory.clone(),
         })
     }
 
@@ -110,8 +113,10 @@ impl Worker {
         if self.applying.is_some() || self.serial == serial {
             return true;
         }
-        let difference = effective.difference(self.running.as_deref(), &self.failed);
+        let mut difference = effective.difference(self.running.as_deref(), &self.failed);
         self.meanings.learn(&effective);
+        let identity = &self.tenancy.identity;
+        self.directory.enter(identity, &effective, &mut difference);
         if self.orders.try_send(Order::Apply(difference)).is_err() {
             return false;
         }

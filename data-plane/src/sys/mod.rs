@@ -3,6 +3,9 @@
 //! Each file is one mechanism behind a small safe API; policy (when to start what, what a fault means)
 //! is with the callers. Only Linux is served.
 
+pub mod clock;
+pub mod counters;
+pub mod ring;
 pub mod slot;
 
 pub mod fault;

@@ -1,4 +1,5 @@
-//! Shared memory of a worker slot: counters, and hints about what the worker is doing.
+//! Shared memory of a worker slot: counters, a ring of records, and hints about what the worker is
+//! doing.
 //!
 //! The supervisor makes one per slot and keeps it, so that what a worker counted and did last survives
 //! the worker. The memory is a sealed memfd: its size cannot change, so a worker cannot make the
@@ -15,95 +16,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+pub use super::counters::{ApiOutcome, Counter, HookError, Timing};
+use super::counters::{Histogram, Tables};
+use super::ring::{Consumer, Drained, Producer, Ring};
+
 /// Threads of a worker that can call plugins: one runtime, the loader and the pool for blocking calls.
 pub const LANES: usize = 64;
-
-/// What a worker counts. Numbers only grow, except for the two gauges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Counter {
-    /// Requests whose head was read.
-    Requests,
-    /// Answers with a status of 2xx.
-    Responses2xx,
-    /// Answers with a status of 3xx.
-    Responses3xx,
-    /// Answers with a status of 4xx.
-    Responses4xx,
-    /// Answers with a status of 5xx.
-    Responses5xx,
-    /// Requests that no API answers to.
-    RouteMisses,
-    /// Requests refused for want of valid credentials.
-    AuthRefusals,
-    /// Calls of functions.
-    PluginCalls,
-    /// Calls of functions that failed.
-    PluginFailures,
-    /// Requests that found the pool for blocking functions full.
-    PluginPoolFull,
-    /// Requests that the upstream did not answer properly.
-    UpstreamErrors,
-    /// Connections made to upstreams.
-    UpstreamConnects,
-    /// Lines of plugins that were dropped because the supervisor did not keep up.
-    PluginLogsDropped,
-    /// Client connections that were accepted.
-    ConnectionsAccepted,
-    /// Gauge: client connections that are open.
-    ConnectionsOpen,
-    /// Gauge: requests whose answer has not begun.
-    RequestsActive,
-}
-
-impl Counter {
-    /// All counters, in the order of the record.
-    pub const ALL: [Self; 16] = [
-        Self::Requests,
-        Self::Responses2xx,
-        Self::Responses3xx,
-        Self::Responses4xx,
-        Self::Responses5xx,
-        Self::RouteMisses,
-        Self::AuthRefusals,
-        Self::PluginCalls,
-        Self::PluginFailures,
-        Self::PluginPoolFull,
-        Self::UpstreamErrors,
-        Self::UpstreamConnects,
-        Self::PluginLogsDropped,
-        Self::ConnectionsAccepted,
-        Self::ConnectionsOpen,
-        Self::RequestsActive,
-    ];
-
-    /// The name in metrics and status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Responses2xx => "responses_2xx",
-            Self::Responses3xx => "responses_3xx",
-            Self::Responses4xx => "responses_4xx",
-            Self::Responses5xx => "responses_5xx",
-            Self::RouteMisses => "route_misses",
-            Self::AuthRefusals => "auth_refusals",
-            Self::PluginCalls => "plugin_calls",
-            Self::PluginFailures => "plugin_failures",
-            Self::PluginPoolFull => "plugin_pool_full",
-            Self::UpstreamErrors => "upstream_errors",
-            Self::UpstreamConnects => "upstream_connects",
-            Self::PluginLogsDropped => "plugin_logs_dropped",
-            Self::ConnectionsAccepted => "connections_accepted",
-            Self::ConnectionsOpen => "connections_open",
-            Self::RequestsActive => "requests_active",
-        }
-    }
-
-    /// Whether it goes up and down; the others only grow.
-    pub const fn is_gauge(self) -> bool {
-        matches!(self, Self::ConnectionsOpen | Self::RequestsActive)
-    }
-}
 
 /// What a lane is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +66,8 @@ struct Record {
     fault_instruction: AtomicU64,
     lanes: [LaneRecord; LANES],
     counters: [AtomicU64; Counter::ALL.len()],
+    tables: Tables,
+    ring: Ring,
 }
 
 /// A slot's memory, mapped into this process.
@@ -317,6 +237,36 @@ impl SlotMemory {
     /// A counter's value.
     pub fn read(&self, counter: Counter) -> u64 {
         self.record().counters[counter as usize].load(Relaxed)
+    }
+
+    /// What is counted by API, hook and time.
+    pub fn tables(&self) -> &Tables {
+        &self.record().tables
+    }
+
+    /// Notes how long something took.
+    pub fn observe(&self, timing: Timing, nanos: u64) {
+        self.tables().observe(timing, nanos);
+    }
+
+    /// How long something took so far.
+    pub fn timing(&self, timing: Timing) -> Histogram {
+        self.tables().timing(timing)
+    }
+
+    /// The writing end of the ring. One in a process, on one thread.
+    pub fn producer(&'static self) -> Producer {
+        Producer::new(&self.record().ring)
+    }
+
+    /// Gives every record of the ring that is whole.
+    pub fn drain(&self, consumer: &mut Consumer, each: impl FnMut(&[u8])) -> Drained {
+        consumer.drain(&self.record().ring, each)
+    }
+
+    #[cfg(test)]
+    pub(super) fn ring(&'static self) -> &'static Ring {
+        &self.record().ring
     }
 
     fn record(&self) -> &Record {

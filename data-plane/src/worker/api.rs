@@ -14,6 +14,8 @@ use super::upstream::{Target, Upstream};
 /// An API.
 #[derive(Debug)]
 pub struct Api {
+    /// Its number in records and tables.
+    pub number: u32,
     /// The host it answers to; any when absent.
     pub domain: Option<String>,
     /// Its path prefix, without a slash at its end.

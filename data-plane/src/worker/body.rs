@@ -6,6 +6,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::account::Account;
 use super::upstream::Lease;
 
 /// How long a client may send nothing in the middle of a body.
@@ -50,6 +53,8 @@ pub enum RequestBody {
 pub struct Streamed {
     source: Incoming,
     patience: Patience,
+    /// Counts bytes, where nobody said before how many there are.
+    arriving: Option<Arc<AtomicU64>>,
     /// Dropped at the end, which the other side notices.
     _through: oneshot::Sender<()>,
 }
@@ -57,16 +62,24 @@ pub struct Streamed {
 impl RequestBody {
     /// The body that a client sends. The receiver, where there is one, resolves once nothing more of
     /// it goes upstream.
-    pub fn of(source: Incoming) -> (Self, Option<oneshot::Receiver<()>>) {
+    pub fn of(source: Incoming, account: &mut Account) -> (Self, Option<oneshot::Receiver<()>>) {
         if source.is_end_stream() {
             return (Self::Empty, None);
         }
+        let arriving = match source.size_hint().exact() {
+            Some(bytes) => {
+                account.body_declared(bytes);
+                None
+            }
+            None => Some(account.body_arriving()),
+        };
         let (sender, receiver) = oneshot::channel();
         let patience = Patience::new(CLIENT_STALL_MAX);
         (
             Self::Streamed(Streamed {
                 source,
                 patience,
+                arriving,
                 _through: sender,
             }),
             Some(receiver),
@@ -84,7 +97,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Streamed(streamed) => streamed.patience.poll(&mut streamed.source, cx),
+            Self::Streamed(streamed) => streamed.poll(cx),
             Self::Whole(bytes) => poll_whole(bytes),
         }
     }
@@ -103,6 +116,19 @@ impl Body for RequestBody {
             Self::Streamed(streamed) => streamed.source.size_hint(),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
+    }
+}
+
+impl Streamed {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.patience.poll(&mut self.source, cx);
+        if let Some(arriving) = &self.arriving
+            && let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(piece) = frame.data_ref()
+        {
+            arriving.fetch_add(piece.len() as u64, Relaxed);
+        }
+        polled
     }
 }
 
@@ -179,6 +205,58 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(body) => body.source.size_hint(),
+        }
+    }
+}
+
+/// An answer's body that is accounted for while it is sent.
+#[derive(Debug)]
+pub struct AccountedBody {
+    body: AnswerBody,
+    account: Account,
+}
+
+impl AccountedBody {
+    /// The account is settled when the body is through, or dropped before.
+    pub const fn new(body: AnswerBody, account: Account) -> Self {
+        Self { body, account }
+    }
+}
+
+impl Body for AccountedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.account.sent(frame.data_ref().map_or(0, Bytes::len));
+            }
+            Poll::Ready(None) => this.account.completed(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for AccountedBody {
+    fn drop(&mut self) {
+        // The server side does not ask for the end of a body whose length it knew.
+        if self.body.is_end_stream() {
+            self.account.completed();
         }
     }
 }

@@ -23,6 +23,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
+use super::account::Account;
 use super::api::{Api, Authentication, Function, Service, Serving};
 use super::body::{AnswerBody, RequestBody};
 use super::context::Worker;
@@ -31,15 +32,16 @@ use super::inbound::Inbound;
 use super::path::strip;
 use super::respond::Refusal;
 use super::server::Client;
-use super::trace;
 use super::whole::{self, Direction, Held};
-use crate::sys::slot::Counter;
+use crate::record::CallOutcome;
+use crate::sys::clock::monotonic_nanos;
+use crate::sys::slot::{Counter, HookError};
 
 /// How a chain ended before the upstream was asked.
 #[derive(Debug)]
 enum End {
-    /// A function answered.
-    Answered(Box<Exchange>),
+    /// A function answered, whose number this is.
+    Answered(Box<Exchange>, u32),
     /// The gateway answers, with the headers that functions put on the response so far.
     Refused(Refusal, HeaderMap),
 }
@@ -49,10 +51,16 @@ impl End {
         Self::Refused(refusal, exchange.response_headers)
     }
 
-    fn response(self) -> Response<AnswerBody> {
+    fn response(self, account: &mut Account) -> Response<AnswerBody> {
         match self {
-            Self::Answered(exchange) => function_answer(*exchange),
-            Self::Refused(refusal, early) => refusal.response_with(early),
+            Self::Answered(exchange, function) => {
+                account.function_answers(function);
+                function_answer(*exchange)
+            }
+            Self::Refused(refusal, early) => {
+                account.refused(refusal);
+                refusal.response_with(early)
+            }
         }
     }
 }
@@ -65,20 +73,22 @@ pub async fn answer(
     worker: &'static Worker,
     client: Client,
     request: Request<Incoming>,
+    account: &mut Account,
 ) -> Result<Response<AnswerBody>, Refusal> {
     let (head, body) = request.into_parts();
     let inbound = Inbound::check(&head)?;
-    let api = worker.route(&inbound)?;
+    let (api, revision) = worker.route(&inbound)?;
+    account.routed(&api, revision);
     let Service::Serve(serving) = &api.service else {
         return Err(Refusal::ApiUnavailable);
     };
     if serving.functions.is_empty() {
         let path = direct_path(&api, serving, &inbound, &head)?;
-        return pass(worker, serving, &client, path, head, body).await;
+        return pass(worker, serving, &client, path, head, body, account).await;
     }
     let (host, path) = (inbound.host.into_owned(), inbound.path.normal().to_owned());
-    let exchange = exchange_of(serving, &client, host, path, head);
-    hooked(worker, &api, serving, &client, exchange, body).await
+    let exchange = exchange_of(serving, &client, host, path, head, account);
+    hooked(worker, &api, serving, &client, exchange, body, account).await
 }
 
 /// A request to an API without functions.
@@ -89,6 +99,7 @@ async fn pass(
     path: PathAndQuery,
     mut head: Parts,
     body: Incoming,
+    account: &mut Account,
 ) -> Result<Response<AnswerBody>, Refusal> {
     headers::remove_hop_by_hop(&mut head.headers);
     if let Authentication::Required {
@@ -102,7 +113,7 @@ async fn pass(
         }
     }
     let asked = head.method.clone();
-    let (body, through) = RequestBody::of(body);
+    let (body, through) = RequestBody::of(body, account);
     let outgoing = Outgoing {
         method: head.method,
         path,
@@ -110,7 +121,7 @@ async fn pass(
         body,
         through,
     };
-    let (head, body) = forward(serving, client, outgoing).await?;
+    let (head, body) = forward(serving, client, outgoing, account).await?;
     Ok(finish(&asked, head, body))
 }
 
@@ -122,13 +133,14 @@ async fn hooked(
     client: &Client,
     exchange: Box<Exchange>,
     body: Incoming,
+    account: &mut Account,
 ) -> Result<Response<AnswerBody>, Refusal> {
     let asked = exchange.method.clone();
-    let (body, through) = RequestBody::of(body);
+    let (body, through) = RequestBody::of(body, account);
     let mut body = Held::new(body);
-    let mut exchange = match request_hooks(worker, serving, exchange, &mut body).await {
+    let mut exchange = match request_hooks(worker, serving, exchange, &mut body, account).await {
         Ok(exchange) => exchange,
-        Err(end) => return Ok(end.response()),
+        Err(end) => return Ok(end.response(account)),
     };
     let (body, through) = outgoing_body(&mut exchange, body, through);
     if serving.strip_listen_path {
@@ -139,7 +151,7 @@ async fn hooked(
         .target
         .path_and_query(&exchange.path, exchange.query.as_deref())
     else {
-        return Ok(Refusal::PluginFailed.response_with(early));
+        return Ok(End::Refused(Refusal::PluginFailed, early).response(account));
     };
     let watched = !serving.functions.at(Hook::Response).is_empty();
     let headers = if watched {
@@ -154,9 +166,9 @@ async fn hooked(
         body,
         through,
     };
-    let (mut head, body) = match forward(serving, client, outgoing).await {
+    let (mut head, body) = match forward(serving, client, outgoing, account).await {
         Ok(answer) => answer,
-        Err(refusal) => return Ok(refusal.response_with(early)),
+        Err(refusal) => return Ok(End::Refused(refusal, early).response(account)),
     };
     if !watched {
         headers::merge_early(&mut head.headers, early);
@@ -166,12 +178,21 @@ async fn hooked(
     exchange.status = Some(head.status);
     exchange.response_headers = std::mem::take(&mut head.headers);
     let mut body = Held::new(body);
-    match run(worker, serving, Hook::Response, exchange, &mut body).await {
-        Ok(exchange) => Ok(finish_watched(&asked, head, *exchange, body)),
-        Err(End::Answered(exchange)) => Ok(function_answer(*exchange)),
+    let ended = run(
+        worker,
+        serving,
+        Hook::Response,
+        exchange,
+        &mut body,
+        account,
+    )
+    .await;
+    Ok(match ended {
+        Ok(exchange) => finish_watched(&asked, head, *exchange, body),
         // By now the exchange holds headers of the upstream's, which must not get out.
-        Err(End::Refused(refusal, _)) => Ok(refusal.response_with(early)),
-    }
+        Err(End::Refused(refusal, _)) => End::Refused(refusal, early).response(account),
+        Err(answered) => answered.response(account),
+    })
 }
 
 fn exchange_of(
@@ -180,6 +201,7 @@ fn exchange_of(
     host: String,
     path: String,
     mut head: Parts,
+    account: &mut Account,
 ) -> Box<Exchange> {
     headers::remove_hop_by_hop(&mut head.headers);
     Box::new(Exchange {
@@ -190,7 +212,7 @@ fn exchange_of(
         host,
         session: None,
         api: Arc::clone(&serving.context),
-        trace: trace::of(&head.headers),
+        trace: account.trace().for_functions(&head.headers),
         headers: head.headers,
         response_headers: HeaderMap::new(),
         body: None,
@@ -204,14 +226,15 @@ async fn request_hooks(
     serving: &Serving,
     exchange: Box<Exchange>,
     body: &mut Held<RequestBody>,
+    account: &mut Account,
 ) -> Result<Box<Exchange>, End> {
-    let mut exchange = run(worker, serving, Hook::Pre, exchange, body).await?;
+    let mut exchange = run(worker, serving, Hook::Pre, exchange, body, account).await?;
     if let Authentication::Required {
         plugin,
         token_header,
     } = &serving.authentication
     {
-        exchange = run(worker, serving, Hook::Auth, exchange, body).await?;
+        exchange = run(worker, serving, Hook::Auth, exchange, body, account).await?;
         if *plugin && exchange.session.is_none() {
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
@@ -225,9 +248,9 @@ async fn request_hooks(
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
         }
-        exchange = run(worker, serving, Hook::PostAuth, exchange, body).await?;
+        exchange = run(worker, serving, Hook::PostAuth, exchange, body, account).await?;
     }
-    run(worker, serving, Hook::Post, exchange, body).await
+    run(worker, serving, Hook::Post, exchange, body, account).await
 }
 
 /// The session document of the consumer key, where one is asked for.
@@ -255,6 +278,7 @@ async fn run<B: Direction>(
     hook: Hook,
     mut exchange: Box<Exchange>,
     body: &mut Held<B>,
+    account: &mut Account,
 ) -> Result<Box<Exchange>, End> {
     for function in serving.functions.at(hook) {
         if function.wants_body()
@@ -262,15 +286,23 @@ async fn run<B: Direction>(
         {
             return Err(End::refused(refusal, exchange));
         }
+        let begun = monotonic_nanos();
+        let called = worker.call(function, exchange).await;
+        let outcome = outcome(&called);
+        account.called(function, begun, outcome);
         let verdict;
-        (exchange, verdict) = match worker.call(function, exchange).await {
+        (exchange, verdict) = match called {
             Ok(called) => called,
             // The exchange went with the call that was not made.
-            Err(refusal) => return Err(End::Refused(refusal, HeaderMap::new())),
+            Err(refusal) => {
+                let memory = worker.memory.tables();
+                memory.count_hook_error(hook, HookError::Busy);
+                return Err(End::Refused(refusal, HeaderMap::new()));
+            }
         };
         match verdict {
             Verdict::Continue => {}
-            Verdict::Respond => return Err(End::Answered(exchange)),
+            Verdict::Respond => return Err(End::Answered(exchange, function.number)),
             Verdict::Failed(failure) => {
                 report_failure(worker, function, &exchange, &failure);
                 return Err(End::refused(Refusal::PluginFailed, exchange));
@@ -280,6 +312,15 @@ async fn run<B: Direction>(
     Ok(exchange)
 }
 
+fn outcome(called: &Result<(Box<Exchange>, Verdict), Refusal>) -> CallOutcome {
+    match called {
+        Ok((_, Verdict::Continue)) => CallOutcome::Continued,
+        Ok((_, Verdict::Respond)) => CallOutcome::Answered,
+        Ok((_, Verdict::Failed(_))) => CallOutcome::Failed,
+        Err(_) => CallOutcome::Busy,
+    }
+}
+
 fn report_failure(
     worker: &Worker,
     function: &Function,
@@ -287,6 +328,9 @@ fn report_failure(
     failure: &CallFailure,
 ) {
     worker.memory.add(Counter::PluginFailures, 1);
+    let kind = HookError::of(failure.code);
+    let tables = worker.memory.tables();
+    tables.count_hook_error(function.hook(), kind);
     let cause = format!("{}: {}", failure.code, failure.message);
     let (api, trace) = (
         exchange.api.api_id.as_str(),
@@ -312,13 +356,17 @@ async fn forward(
     serving: &Serving,
     client: &Client,
     outgoing: Outgoing,
+    account: &mut Account,
 ) -> Result<(response::Parts, AnswerBody), Refusal> {
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method;
     *request.uri_mut() = outgoing.path.into();
     *request.headers_mut() = outgoing.headers;
     headers::address_upstream(request.headers_mut(), &serving.target.authority, &client.ip);
-    let (response, lease) = serving.upstream.send(request, outgoing.through).await?;
+    let asked = account.asks_upstream(&mut request);
+    let answered = serving.upstream.send(request, outgoing.through).await;
+    account.upstream_answered(&asked, &answered);
+    let (response, lease) = answered?;
     let (mut head, body) = response.into_parts();
     headers::remove_hop_by_hop(&mut head.headers);
     Ok((head, AnswerBody::upstream(body, lease)))

@@ -11,10 +11,20 @@ use super::blocking::BlockingPool;
 use super::inbound::Inbound;
 use super::keys::Keys;
 use super::loader::Routes;
+use super::records;
 use super::reports::Reporter;
 use super::respond::Refusal;
 use super::whole::BodyLimits;
 use crate::sys::slot::{Counter, Lane, SlotMemory};
+
+/// What is written down about requests.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordSettings {
+    /// Whether each is a line of the access log.
+    pub access_log: bool,
+    /// Whether the line holds the query.
+    pub query: bool,
+}
 
 /// A worker.
 #[derive(Debug)]
@@ -29,6 +39,8 @@ pub struct Worker {
     pub reporter: Reporter,
     /// The longest bodies that functions get.
     pub bodies: BodyLimits,
+    /// What is written down about requests.
+    pub records: RecordSettings,
     pool: BlockingPool,
     /// The runtime's lane.
     lane: Option<Lane>,
@@ -43,13 +55,16 @@ impl Worker {
         keys: Keys,
         reporter: Reporter,
         bodies: BodyLimits,
+        records: RecordSettings,
     ) -> Self {
+        records::install(memory);
         Self {
             memory,
             routes,
             keys,
             reporter,
             bodies,
+            records,
             pool: BlockingPool::new(memory),
             lane: memory.take_lane(),
             draining: AtomicBool::new(false),
@@ -66,15 +81,15 @@ impl Worker {
         self.draining.load(Relaxed)
     }
 
-    /// The API that a request belongs to, of the latest generation. The request stays on it.
+    /// The API that a request belongs to, of the latest generation, and that generation's revision.
+    /// The request stays on it.
     ///
     /// # Errors
     /// There is none.
-    pub fn route(&self, inbound: &Inbound<'_>) -> Result<Arc<Api>, Refusal> {
-        let routes = self.routes.load();
-        routes
-            .find(&inbound.host, inbound.path.decoded())
-            .map(Arc::clone)
+    pub fn route(&self, inbound: &Inbound<'_>) -> Result<(Arc<Api>, u64), Refusal> {
+        let table = self.routes.load();
+        let api = table.apis.find(&inbound.host, inbound.path.decoded());
+        api.map(|api| (Arc::clone(api), table.revision))
             .ok_or_else(|| {
                 self.memory.add(Counter::RouteMisses, 1);
                 Refusal::RouteNotFound

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::context::Worker;
+use super::context::{RecordSettings, Worker};
 use super::keys::Keys;
 use super::loader::{Loader, Routes};
 use super::reports::{self, Reporter};
@@ -119,7 +119,11 @@ impl Life {
             request: settings.request_body_bytes_max,
             response: settings.response_body_bytes_max,
         };
-        let worker = Worker::new(memory, routes, keys, reporter, bodies);
+        let records = RecordSettings {
+            access_log: settings.access_log,
+            query: settings.access_log_query,
+        };
+        let worker = Worker::new(memory, routes, keys, reporter, bodies, records);
         let worker: &'static Worker = Box::leak(Box::new(worker));
         let (generations, queue) = mpsc::channel(GENERATIONS_MAX);
         let (connections, stop) = (TaskTracker::new(), CancellationToken::new());

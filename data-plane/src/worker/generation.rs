@@ -25,7 +25,11 @@ use super::reports::Reporter;
 use super::router::Router;
 use super::upstream::{Target, Upstream, UpstreamSettings};
 use crate::protocol::{self, ApiFailure, ApiOrder, ApiRuntime, FunctionOrder, Generation, Report};
-use crate::sys::slot::{Lane, SlotMemory};
+use crate::sys::clock::monotonic_nanos;
+use crate::sys::slot::{Counter, Lane, SlotMemory, Timing};
+
+/// The number of an API that the supervisor gave none: it counts with the others.
+const UNKNOWN: u32 = u32::MAX;
 
 /// What makes two uses of a function the same instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -110,7 +114,8 @@ impl Assembly {
         };
         for order in generation.apis {
             let id = order.api_id.clone();
-            next.insert(id, self.bring(order));
+            let number = generation.numbers.get(&id).copied();
+            next.insert(id, self.bring(order, number.unwrap_or(UNKNOWN)));
         }
         for id in generation.removed {
             next.remove(&id);
@@ -153,12 +158,13 @@ impl Assembly {
         router
     }
 
-    fn bring(&mut self, order: ApiOrder) -> Entry {
+    fn bring(&mut self, order: ApiOrder, number: u32) -> Entry {
         let (domain, prefix) = (order.domain, order.prefix);
         let runtime = match order.service {
             protocol::Service::Serve(runtime) => runtime,
             protocol::Service::Refuse { .. } => {
                 let api = Arc::new(Api {
+                    number,
                     domain,
                     prefix,
                     service: Service::Refuse,
@@ -171,6 +177,7 @@ impl Assembly {
                 let service = Service::Serve(Box::new(serving));
                 Entry {
                     api: Arc::new(Api {
+                        number,
                         domain,
                         prefix,
                         service,
@@ -178,18 +185,20 @@ impl Assembly {
                     failure: None,
                 }
             }
-            Err(failure) => self.fall_back(order.api_id, domain, prefix, failure),
+            Err(failure) => {
+                let refusing = Api {
+                    number,
+                    domain,
+                    prefix,
+                    service: Service::Refuse,
+                };
+                self.fall_back(order.api_id, refusing, failure)
+            }
         }
     }
 
     /// What an API does whose order cannot be carried out.
-    fn fall_back(
-        &self,
-        api_id: String,
-        domain: Option<String>,
-        prefix: String,
-        failure: Failure,
-    ) -> Entry {
+    fn fall_back(&self, api_id: String, refusing: Api, failure: Failure) -> Entry {
         let previous = self
             .entries
             .get(&api_id)
@@ -197,20 +206,11 @@ impl Assembly {
             .filter(|api| {
                 // Held at another address, it would leave the new one to APIs with shorter paths.
                 matches!(api.service, Service::Serve(_))
-                    && api.domain == domain
-                    && api.prefix == prefix
+                    && api.domain == refusing.domain
+                    && api.prefix == refusing.prefix
             });
         let held = previous.is_some();
-        let api = previous.map_or_else(
-            || {
-                Arc::new(Api {
-                    domain,
-                    prefix,
-                    service: Service::Refuse,
-                })
-            },
-            Arc::clone,
-        );
+        let api = previous.map_or_else(|| Arc::new(refusing), Arc::clone);
         let Failure {
             digest,
             code,
@@ -317,11 +317,19 @@ impl Assembly {
         };
         // If the library takes the process down, the supervisor finds it named.
         let _in_function = self.lane.as_ref().map(|lane| lane.enter(order.number));
+        let begun = monotonic_nanos();
         let library = if let Some(library) = self.libraries.get(&key.library) {
             Arc::clone(library)
         } else {
-            let library = library::open(&order.library, &key.library)
-                .map_err(|error| failure(error.code(), error.to_string()))?;
+            let opened = library::open(&order.library, &key.library);
+            let counter = match &opened {
+                Ok(_) => Counter::LibrariesLoaded,
+                Err(_) => Counter::LibraryLoadFailures,
+            };
+            self.memory.add(counter, 1);
+            self.memory
+                .observe(Timing::Load, monotonic_nanos().saturating_sub(begun));
+            let library = opened.map_err(|error| failure(error.code(), error.to_string()))?;
             let code = library::code_ranges(&order.library);
             let digest = order.digest.clone();
             self.reporter

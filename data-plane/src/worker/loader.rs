@@ -18,7 +18,16 @@ use crate::protocol::{ApiFailure, Generation};
 use crate::sys::slot::SlotMemory;
 
 /// What requests are routed by: the latest generation's table.
-pub type Routes = ArcSwap<Router<Arc<Api>>>;
+pub type Routes = ArcSwap<Table>;
+
+/// The table of one generation.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// The revision; 0 before the first.
+    pub revision: u64,
+    /// Its APIs.
+    pub apis: Router<Arc<Api>>,
+}
 
 /// What the thread is asked.
 #[derive(Debug)]
@@ -79,9 +88,10 @@ fn run(mut assembly: Assembly, jobs: &Receiver<Job>, routes: &Routes) {
     for job in jobs {
         match job {
             Job::Apply(generation, answer) => {
-                let (router, failures) = assembly.apply(generation);
+                let revision = generation.revision;
+                let (apis, failures) = assembly.apply(generation);
                 // Requests that are on the previous generation stay on it; it goes with the last.
-                routes.store(Arc::new(router));
+                routes.store(Arc::new(Table { revision, apis }));
                 let _ = answer.send(failures);
             }
             Job::Stop(instance) => assembly.stop(instance),

@@ -7,7 +7,9 @@
 
 pub mod control;
 
+pub mod account;
 pub mod chain;
+pub mod records;
 pub mod server;
 
 pub mod headers;

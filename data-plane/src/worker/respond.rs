@@ -11,6 +11,7 @@ use super::body::AnswerBody;
 
 /// Why the gateway answers instead of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Refusal {
     /// The host is missing, doubled or malformed.
     HostInvalid,
@@ -55,6 +56,39 @@ pub enum Refusal {
 struct Row(StatusCode, &'static str, &'static str);
 
 impl Refusal {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 19] = [
+        Self::HostInvalid,
+        Self::PathAmbiguous,
+        Self::MethodUnsupported,
+        Self::UpgradeUnsupported,
+        Self::RouteNotFound,
+        Self::ApiUnavailable,
+        Self::SessionMissing,
+        Self::AuthFieldMissing,
+        Self::AccessDisallowed,
+        Self::KeysUnavailable,
+        Self::PluginFailed,
+        Self::PluginBusy,
+        Self::RequestBroken,
+        Self::RequestBodyTooLarge,
+        Self::ResponseBodyTooLarge,
+        Self::UpstreamUnreachable,
+        Self::UpstreamUntrusted,
+        Self::UpstreamTimeout,
+        Self::UpstreamBroken,
+    ];
+
+    /// Its number in records: its place in [`Refusal::ALL`].
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The refusal of a number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     const fn row(self) -> Row {
         use StatusCode as S;
         match self {
@@ -204,6 +238,15 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+
+    #[test]
+    fn number_is_the_place_in_the_table() {
+        for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(refusal.number()), place);
+            assert_eq!(Refusal::from_number(refusal.number()), Some(refusal));
+        }
+        assert_eq!(Refusal::from_number(u8::MAX), None);
+    }
 
     #[tokio::test]
     async fn refusal_is_json_with_message_and_code() {

@@ -22,10 +22,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::body::AnswerBody;
+use super::account::Account;
+use super::body::AccountedBody;
 use super::chain;
 use super::context::Worker;
-use super::respond::Refusal;
 use crate::sys::slot::Counter;
 
 /// Bytes of a request's head, at most; what is larger is answered 431. Each connection can hold as much.
@@ -124,16 +124,21 @@ async fn answer(
     worker: &'static Worker,
     client: Client,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
+) -> Result<Response<AccountedBody>, Infallible> {
     worker.memory.add(Counter::Requests, 1);
     let _active = worker.gauge(Counter::RequestsActive);
-    let answered = chain::answer(worker, client, request).await;
-    let mut response = answered.unwrap_or_else(Refusal::response);
+    let mut account = Account::open(worker, &client, &request);
+    let answered = chain::answer(worker, client, request, &mut account).await;
+    let mut response = answered.unwrap_or_else(|refusal| {
+        account.refused(refusal);
+        refusal.response()
+    });
     worker.count_answer(response.status());
+    account.answered(response.status());
     if worker.is_draining() {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    Ok(response.map(|body| AccountedBody::new(body, account)))
 }

@@ -1,64 +1,166 @@
-//! The trace that a request belongs to (W3C Trace Context). One that the client names is taken over;
-//! otherwise the request gets an identifier of its own, for log lines. The header goes upstream as it
-//! came: a gateway that records no span invents none.
+//! The trace that a request belongs to (W3C Trace Context), and what goes upstream of it.
+//!
+//! A trace that the client names is taken over. Without tracing the header goes upstream as it came: a
+//! gateway that records no span invents none. With tracing a request that is recorded names its own
+//! span upstream, one that is not passes on what the client named, and where there was nothing to pass
+//! on the upstream is told the gateway's decision, so that it need not take its own.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 
 use gantry_plugin_host::Trace;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::record::{SpanId, TraceId};
 
 /// Bytes of a `traceparent` of version 00.
-const TRACEPARENT: usize = 55;
+const TRACEPARENT_BYTES: usize = 55;
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// The trace of a request.
-pub fn of(headers: &HeaderMap) -> Trace {
-    let mut values = headers.get_all("traceparent").iter();
-    let sole = values.next().filter(|_| values.next().is_none());
-    let named = sole
-        .and_then(|value| value.to_str().ok())
-        .filter(|value| is_valid(value));
-    named.map_or_else(fresh, |traceparent| Trace {
-        trace_id: traceparent[3..35].to_owned(),
-        traceparent: traceparent.to_owned(),
-    })
+/// A request's place in its trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The client's span, if it named one.
+    pub parent: Option<SpanId>,
+    /// The gateway's span, if the request is recorded.
+    pub span: Option<SpanId>,
+    /// Whether the gateway takes part in traces at all.
+    takes_part: bool,
 }
 
-fn fresh() -> Trace {
-    let mut trace_id = String::with_capacity(32);
-    let mut traceparent = String::with_capacity(TRACEPARENT);
-    // Writing to a string cannot fail.
-    let _ = write!(trace_id, "{:016x}{:016x}", random(), random());
-    let _ = write!(traceparent, "00-{trace_id}-{:016x}-00", random());
-    Trace {
-        trace_id,
-        traceparent,
+impl Context {
+    /// The place of a request; none if the client names none and the gateway takes no part in traces.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        named(headers).map(|(trace_id, parent, _)| Self {
+            trace_id,
+            parent: Some(parent),
+            span: None,
+            takes_part: false,
+        })
+    }
+
+    /// A trace of the request's own, for log lines.
+    pub fn fresh() -> Self {
+        Self {
+            trace_id: fresh_trace_id(),
+            parent: None,
+            span: None,
+            takes_part: false,
+        }
+    }
+
+    /// The trace as functions see it.
+    pub fn for_functions(&self, headers: &HeaderMap) -> Trace {
+        let traceparent = match (self.span, self.parent) {
+            (Some(span), _) => text(&traceparent(&self.trace_id, &span, true)),
+            (None, Some(parent)) => {
+                let came = headers
+                    .get(TRACEPARENT)
+                    .and_then(|value| value.to_str().ok());
+                came.map_or_else(
+                    || text(&traceparent(&self.trace_id, &parent, false)),
+                    str::to_owned,
+                )
+            }
+            (None, None) => text(&traceparent(&self.trace_id, &fresh_span_id(), false)),
+        };
+        Trace {
+            trace_id: traceparent[3..35].to_owned(),
+            traceparent,
+        }
+    }
+
+    /// Tells the upstream. Gives the number of the span that it was told, if the request is recorded.
+    pub fn tell(&self, headers: &mut HeaderMap) -> Option<SpanId> {
+        if !self.takes_part || (self.span.is_none() && self.parent.is_some()) {
+            return None;
+        }
+        let span = fresh_span_id();
+        let value = traceparent(&self.trace_id, &span, self.span.is_some());
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            headers.insert(TRACEPARENT, value);
+        }
+        if self.parent.is_none() {
+            // It belongs to a trace that was not named properly.
+            headers.remove(TRACESTATE);
+        }
+        self.span.map(|_| span)
     }
 }
 
-fn is_valid(traceparent: &str) -> bool {
-    let bytes = traceparent.as_bytes();
-    let hexadecimal = |from: usize, to: usize| {
-        bytes[from..to]
-            .iter()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let not_zero = |from: usize, to: usize| bytes[from..to].iter().any(|b| *b != b'0');
+/// A number for a new span.
+pub fn fresh_span_id() -> SpanId {
+    random().to_be_bytes()
+}
+
+fn fresh_trace_id() -> TraceId {
+    let mut id = [0; 16];
+    let (high, low) = id.split_at_mut(8);
+    high.copy_from_slice(&random().to_be_bytes());
+    low.copy_from_slice(&random().to_be_bytes());
+    id
+}
+
+/// Trace, span and flags that the client names, if it does so once and properly.
+fn named(headers: &HeaderMap) -> Option<(TraceId, SpanId, u8)> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let bytes = values.next()?.as_bytes();
+    if values.next().is_some() || bytes.len() < TRACEPARENT_BYTES {
+        return None;
+    }
     let version_and_length = match bytes {
-        [b'0', b'0', ..] => bytes.len() == TRACEPARENT,
+        [b'0', b'0', ..] => bytes.len() == TRACEPARENT_BYTES,
         [b'f', b'f', ..] => false,
         // Later versions may add to the end.
-        _ => bytes.len() == TRACEPARENT || bytes.get(TRACEPARENT) == Some(&b'-'),
+        _ => bytes.len() == TRACEPARENT_BYTES || bytes[TRACEPARENT_BYTES] == b'-',
     };
-    traceparent.is_ascii()
-        && bytes.len() >= TRACEPARENT
-        && version_and_length
-        && [2, 35, 52].iter().all(|at| bytes[*at] == b'-')
-        && [(0, 2), (3, 35), (36, 52), (53, 55)]
-            .iter()
-            .all(|(from, to)| hexadecimal(*from, *to))
-        && not_zero(3, 35)
-        && not_zero(36, 52)
+    if !version_and_length || [2, 35, 52].iter().any(|at| bytes[*at] != b'-') {
+        return None;
+    }
+    let _version: [u8; 1] = from_hex(&bytes[..2])?;
+    let trace_id: TraceId = from_hex(&bytes[3..35])?;
+    let parent: SpanId = from_hex(&bytes[36..52])?;
+    let [flags] = from_hex(&bytes[53..55])?;
+    let proper = trace_id != TraceId::default() && parent != SpanId::default();
+    proper.then_some((trace_id, parent, flags))
+}
+
+/// Lower-case digits only.
+fn from_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+fn traceparent(trace_id: &TraceId, span: &SpanId, sampled: bool) -> [u8; TRACEPARENT_BYTES] {
+    let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    to_hex(trace_id, &mut value[3..35]);
+    to_hex(span, &mut value[36..52]);
+    value[54] = if sampled { b'1' } else { b'0' };
+    value
+}
+
+fn to_hex(bytes: &[u8], digits: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(digits.as_chunks_mut::<2>().0) {
+        *pair = [
+            DIGITS[usize::from(byte >> 4)],
+            DIGITS[usize::from(byte & 15)],
+        ];
+    }
+}
+
+fn text(digits: &[u8]) -> String {
+    String::from_utf8_lossy(digits).into_owned()
 }
 
 /// Numbers that do not repeat in practice, without a system call each; never 0. Not secret.
@@ -76,55 +178,62 @@ fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const NAMED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn trace(values: &[&str]) -> Trace {
+    fn headers(values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append("traceparent", HeaderValue::from_str(value).unwrap());
+            headers.append(TRACEPARENT, HeaderValue::from_str(value).unwrap());
         }
-        of(&headers)
+        headers
     }
 
     #[test]
-    fn named_trace_is_taken_over() {
+    fn named_trace_is_taken_over_and_passed_on_as_it_came() {
         let later = format!("cc{}-more", &NAMED[2..]);
         for named in [NAMED, &later] {
-            let trace = trace(&[named]);
+            let mut headers = headers(&[named]);
+            let context = Context::of(&headers).unwrap();
+            let trace = context.for_functions(&headers);
             assert_eq!(trace.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
             assert_eq!(trace.traceparent, named);
+            assert_eq!(context.tell(&mut headers), None);
+            assert_eq!(headers[TRACEPARENT], named);
         }
     }
 
     #[test]
-    fn malformed_or_doubled_header_starts_a_new_trace() {
+    fn malformed_or_doubled_header_names_no_trace() {
         let upper = NAMED.to_uppercase();
         let zero = NAMED.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32));
-        let long = format!("{NAMED}-x");
+        let zero_span = NAMED.replace("00f067aa0ba902b7", &"0".repeat(16));
+        let (long, short) = (format!("{NAMED}-x"), &NAMED[..54]);
         let invalid = format!("ff{}", &NAMED[2..]);
-        let cases: [&[&str]; 7] = [
+        let cases: [&[&str]; 9] = [
             &[],
             &["", "x"],
             &[NAMED, NAMED],
             &[&upper],
             &[&zero],
+            &[&zero_span],
             &[&long],
+            &[short],
             &[&invalid],
         ];
         for values in cases {
-            let trace = trace(values);
-            assert!(is_valid(&trace.traceparent), "{values:?}");
-            assert!(!values.contains(&trace.traceparent.as_str()), "{values:?}");
-            assert_eq!(trace.traceparent[3..35], trace.trace_id);
+            assert_eq!(Context::of(&headers(values)), None, "{values:?}");
         }
     }
 
     #[test]
-    fn new_traces_differ() {
-        assert_ne!(trace(&[]).trace_id, trace(&[]).trace_id);
+    fn fresh_traces_differ_and_are_proper() {
+        let trace = || Context::fresh().for_functions(&HeaderMap::new());
+        let (first, second) = (trace(), trace());
+        assert_ne!(first.trace_id, second.trace_id);
+        let again = named(&headers(&[&first.traceparent])).unwrap();
+        assert_eq!(again.2, 0);
+        assert_eq!(first.traceparent[3..35], first.trace_id);
     }
 }

@@ -7,6 +7,7 @@ mod upstream;
 mod wire;
 mod worker;
 
+mod accounts;
 mod bodies;
 mod drain;
 mod faults;

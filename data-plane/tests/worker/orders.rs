@@ -90,12 +90,14 @@ impl TestApi {
 
 /// A generation of exactly these APIs.
 pub(crate) fn everything(revision: u64, apis: impl IntoIterator<Item = TestApi>) -> Generation {
-    let apis = apis.into_iter().map(TestApi::order).collect();
+    let apis: Vec<ApiOrder> = apis.into_iter().map(TestApi::order).collect();
+    let numbers = apis.iter().map(|api| api.api_id.clone()).zip(1..).collect();
     Generation {
         revision,
         replace: true,
         apis,
         removed: Vec::new(),
+        numbers,
     }
 }
 

@@ -1,0 +1,14 @@
+//! What workers wrote down becomes what operators read: access lines, metrics, spans. Workers export
+//! nothing; the supervisor drains their rings on a thread of its own, so that a slow reader of the
+//! access log holds up nothing but the access log.
+//!
+//! Invariant: everything that stands in shared memory is a claim of a process that runs native code.
+//! Numbers are looked up, never used as an index; what means nothing is counted and skipped.
+
+pub mod access_log;
+pub mod directory;
+pub mod drain;
+pub mod line;
+
+pub use directory::Directory;
+pub use drain::Telemetry;
