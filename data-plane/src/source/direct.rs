@@ -66,9 +66,6 @@ pub enum DirectError {
         /// What happened.
         cause: String,
     },
-    /// It was left alone because it could not be reached a moment ago.
-    #[error("object storage could not be reached a moment ago (STORAGE_AWAY)")]
-    Away,
     /// It lets nobody in with this URL, or does not have the object.
     #[error("object storage at {host} answers {status} (STORAGE_REFUSED)")]
     Refused {
@@ -104,7 +101,6 @@ impl DirectError {
             Self::Url { .. } => "STORAGE_URL_INVALID",
             Self::Plaintext { .. } => "STORAGE_PLAINTEXT",
             Self::Unreachable { .. } => "STORAGE_UNREACHABLE",
-            Self::Away => "STORAGE_AWAY",
             Self::Refused { .. } => "STORAGE_REFUSED",
             Self::Size { .. } => "STORAGE_SIZE",
             Self::Broken { .. } => "STORAGE_BROKEN",
@@ -151,7 +147,10 @@ impl ObjectStorage {
 
     /// Whether it could not be reached a moment ago: then there is no use in asking for a URL.
     pub fn is_away(&self) -> bool {
-        let until = self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self
+            .away_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() < until)
     }
 
@@ -166,7 +165,10 @@ impl ObjectStorage {
     ) -> Result<Download, DirectError> {
         let got = self.begin(url, size_bytes).await;
         if matches!(got, Err(DirectError::Unreachable { .. })) {
-            let mut until = self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut until = self
+                .away_until
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             *until = Some(Instant::now() + AWAY);
         }
         got
@@ -236,11 +238,12 @@ impl ObjectStorage {
             let own: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
             roots.add_parsable_certificates(own.map_err(|e| e.to_string())?);
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|e| e.to_string())?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsConnector::from(Arc::new(config)))
     }
 }
@@ -276,11 +279,7 @@ impl Download {
     }
 }
 
-fn check<B>(
-    answer: &http::Response<B>,
-    place: &Place,
-    expected: u64,
-) -> Result<(), DirectError> {
+fn check<B>(answer: &http::Response<B>, place: &Place, expected: u64) -> Result<(), DirectError> {
     if answer.status() != StatusCode::OK {
         return Err(DirectError::Refused {
             host: place.name(),
@@ -320,7 +319,9 @@ impl Place {
             Some(scheme) if *scheme == Scheme::HTTP => false,
             _ => return Err(refuse("one of another scheme than https and http")),
         };
-        let authority = parts.authority.ok_or_else(|| refuse("one without a host"))?;
+        let authority = parts
+            .authority
+            .ok_or_else(|| refuse("one without a host"))?;
         if authority.as_str().contains('@') {
             return Err(refuse("one with a user"));
         }
@@ -363,7 +364,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// A host without the brackets of an IPv6 address.
 fn bare(host: &str) -> &str {
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     inner.unwrap_or(host)
 }
 

@@ -1,5 +1,5 @@
 //! The connection to the control plane as this gateway uses it: the sync stream, documents, library
-//! bytes. Retrying is the callers' business; proving that bytes are what was asked for is done here
+//! bytes or where they can be had without it. Retrying is the callers' business; proving that bytes are what was asked for is done here
 //! for documents and in the library store for libraries.
 
 use std::collections::BTreeMap;
@@ -10,12 +10,14 @@ use std::time::Duration;
 use gantry_client::{Client, ClientError, ClientOptions, ConnectError};
 use gantry_domain::Digest;
 use gantry_proto::v1;
+use gantry_telemetry::Secret;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use super::direct::ObjectStorage;
 use crate::config::ControlPlane;
 use crate::supervisor::store::DOCUMENT_BYTES_MAX;
 
@@ -61,6 +63,7 @@ pub enum LinkError {
 #[derive(Debug, Clone)]
 pub struct Link {
     client: Client,
+    object_storage: Arc<ObjectStorage>,
 }
 
 impl Link {
@@ -78,8 +81,10 @@ impl Link {
                 source,
             })
         });
+        let ca_pem = ca_pem.transpose()?;
+        let object_storage = ObjectStorage::new(ca_pem.clone(), control_plane.allow_plaintext);
         let options = ClientOptions {
-            ca_pem: ca_pem.transpose()?,
+            ca_pem,
             allow_plaintext_remote: control_plane.allow_plaintext,
             user_agent: concat!("gantry-gateway/", env!("CARGO_PKG_VERSION")).to_owned(),
             ..ClientOptions::default()
@@ -87,6 +92,7 @@ impl Link {
         let token = control_plane.token.expose().parse()?;
         Ok(Self {
             client: Client::connect(&control_plane.endpoint, token, options)?,
+            object_storage: Arc::new(object_storage),
         })
     }
 
@@ -137,6 +143,32 @@ impl Link {
         {
             Some(missing) => Err(LinkError::Missing(*missing)),
             None => Ok(documents),
+        }
+    }
+
+    /// Where libraries lie that can be had without the control plane.
+    pub fn object_storage(&self) -> &ObjectStorage {
+        &self.object_storage
+    }
+
+    /// Asks for a URL of a library; none where there is no such way.
+    ///
+    /// # Errors
+    /// The control plane refuses, cannot be reached, or says nothing.
+    pub async fn locate(&self, digest: &Digest) -> Result<Option<Secret<String>>, LinkError> {
+        let request = v1::LocateArtifactRequest {
+            sha256: digest.to_string(),
+        };
+        let mut service = self.client.sync();
+        let call = timeout(MESSAGE_TIMEOUT, service.locate_artifact(request)).await;
+        match call.map_err(|_| LinkError::Silent)? {
+            Ok(response) => {
+                let url = response.into_inner().url;
+                Ok((!url.is_empty()).then(|| Secret::new(url)))
+            }
+            // An older control plane does not know the call.
+            Err(status) if status.code() == tonic::Code::Unimplemented => Ok(None),
+            Err(status) => Err(ClientError::from(status).into()),
         }
     }
 

@@ -4,6 +4,7 @@
 //! Invariant: no answer is not an empty answer. A source that cannot reach its origin keeps the last
 //! snapshot and says so beside it.
 
+pub mod direct;
 mod error;
 pub mod folder;
 pub mod keys;

@@ -16,7 +16,7 @@ use super::generation::{Admission, ArtifactLabel, FunctionUse};
 use super::library::Libraries;
 use super::plan::{Failure, Wanted, WantedApi};
 use super::probe;
-use super::progress::{Phase, ProgressSender};
+use super::progress::{FetchedFrom, Phase, ProgressSender};
 use super::verdict::{Trial, Verdicts};
 use crate::config::Settings;
 use crate::protocol::{ProbeLibrary, ProbeRequest, ProbeUse};
@@ -184,7 +184,10 @@ impl Admitter {
             };
             if let Ok((digest, result)) = ended {
                 let need = &needs.0[&digest];
-                progress.artifacts(&need.labels, Phase::Verified, result.as_ref().err());
+                match &result {
+                    Ok(Some(from)) => progress.fetched(&need.labels, *from),
+                    here => progress.artifacts(&need.labels, Phase::Verified, here.as_ref().err()),
+                }
                 obtained.push((need, result));
             }
         }
@@ -272,23 +275,25 @@ fn probe_use(each: &FunctionUse, config: &str) -> ProbeUse {
     }
 }
 
-/// A library from the store, or else from where it comes from.
+/// A library from the store, or else from where it comes from; says where that is.
 async fn obtain(
     libraries: Libraries,
     artifact: Artifact,
     origin: Option<Origin>,
-) -> (Digest, Result<PathBuf, Failure>) {
+) -> (Digest, Result<Option<FetchedFrom>, Failure>) {
     let (store, digest) = (libraries.clone(), artifact.digest);
     let here = tokio::task::spawn_blocking(move || store.verified(&digest)).await;
     let obtained = match here {
-        Ok(Ok(Some(path))) => Ok(path),
+        Ok(Ok(Some(_))) => Ok(None),
         Ok(Ok(None)) => match origin {
-            Some(Origin::Folder(files)) => files.copy(libraries, artifact).await,
+            Some(Origin::Folder(files)) => files.copy(libraries, artifact).await.map(|_| None),
             Some(Origin::ControlPlane(link)) => fetch(Some(&link), &libraries, &artifact)
                 .await
+                .map(Some)
                 .map_err(|e| e.failure()),
             None => fetch(None, &libraries, &artifact)
                 .await
+                .map(Some)
                 .map_err(|e| e.failure()),
         },
         Ok(Err(e)) => Err(Failure::new("STATE_UNUSABLE", e.to_string())),

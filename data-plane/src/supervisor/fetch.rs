@@ -1,17 +1,24 @@
-//! Brings missing libraries into the store: from the control plane, proven while they arrive, taken
-//! up again where a broken stream stopped.
+//! Brings missing libraries into the store, proven while they arrive: straight from object storage,
+//! or through the control plane, where a broken stream is taken up again.
+//!
+//! Invariant: which way bytes came makes no difference to what is kept: those of the digest, or none.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use gantry_client::Backoff;
 use gantry_domain::{Artifact, Limits};
+use gantry_telemetry::Secret;
 use thiserror::Error;
 use tokio::time::sleep;
 
 use super::library::{Incoming, Libraries, LibraryError};
 use super::plan::Failure;
+use super::progress::FetchedFrom;
+use super::state::StateError;
 use crate::source::Link;
+use crate::source::direct::DirectError;
 use crate::source::link::{LinkError, next};
 
 /// Attempts that bring nothing, one after the other, at most. What comes after that is for the
@@ -55,6 +62,24 @@ pub enum FetchError {
     Library(#[from] LibraryError),
 }
 
+/// Why the direct way was left.
+#[derive(Debug, Error)]
+enum DetourError {
+    #[error(transparent)]
+    Direct(#[from] DirectError),
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+}
+
+impl DetourError {
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Direct(e) => e.code(),
+            Self::Library(e) => e.code(),
+        }
+    }
+}
+
 impl FetchError {
     /// Stable code.
     pub const fn code(&self) -> &'static str {
@@ -72,7 +97,8 @@ impl FetchError {
     }
 }
 
-/// Fetches a library and gives its place in the store.
+/// Fetches a library into the store: straight from object storage where the control plane knows a
+/// way, else through it. Says which way it came.
 ///
 /// # Errors
 /// See [`FetchError`]; nothing is kept then.
@@ -80,9 +106,9 @@ pub async fn fetch(
     link: Option<&Link>,
     libraries: &Libraries,
     artifact: &Artifact,
-) -> Result<PathBuf, FetchError> {
+) -> Result<FetchedFrom, FetchError> {
     let digest = artifact.digest.to_string();
-    let link = link.ok_or_else(|| FetchError::Unavailable(digest.clone()))?;
+    let link = link.ok_or(FetchError::Unavailable(digest))?;
     let max = Limits::default().file_bytes_max;
     if artifact.size_bytes > max {
         return Err(FetchError::TooLarge {
@@ -91,6 +117,69 @@ pub async fn fetch(
             max,
         });
     }
+    let from = if directly(link, libraries, artifact).await {
+        FetchedFrom::ObjectStorage
+    } else {
+        relayed(link, libraries, artifact).await?;
+        FetchedFrom::ControlPlane
+    };
+    tracing::info!(
+        plugin.digest = %artifact.digest, size_bytes = artifact.size_bytes, from = from.as_str(),
+        "fetched library {} ({})", artifact.digest.short(), from.as_str()
+    );
+    Ok(from)
+}
+
+/// Tries the direct way once. What came by it and is not the whole library is dropped: the control
+/// plane is asked for all of it.
+async fn directly(link: &Link, libraries: &Libraries, artifact: &Artifact) -> bool {
+    if link.object_storage().is_away() {
+        return false;
+    }
+    let url = match link.locate(&artifact.digest).await {
+        Ok(Some(url)) => url,
+        Ok(None) => return false,
+        Err(e) => {
+            // Whatever it is, the control plane says it again when it is asked for the bytes.
+            tracing::debug!(plugin.digest = %artifact.digest, "ask for a URL: {e}");
+            return false;
+        }
+    };
+    match direct(link, &url, libraries, artifact).await {
+        Ok(()) => true,
+        Err(e) => {
+            tracing::warn!(
+                code = e.code(), plugin.digest = %artifact.digest,
+                "library {} does not come straight from object storage, going through the control \
+                 plane: {e}", artifact.digest.short()
+            );
+            false
+        }
+    }
+}
+
+async fn direct(
+    link: &Link,
+    url: &Secret<String>,
+    libraries: &Libraries,
+    artifact: &Artifact,
+) -> Result<(), DetourError> {
+    let storage = link.object_storage();
+    let mut download = storage.get(url, artifact.size_bytes).await?;
+    let mut incoming = libraries
+        .receive(artifact.digest, artifact.size_bytes)
+        .map_err(LibraryError::from)?;
+    while let Some(bytes) = download.next().await? {
+        incoming.write(&bytes)?;
+    }
+    Ok(finish(incoming).await?)
+}
+
+async fn relayed(
+    link: &Link,
+    libraries: &Libraries,
+    artifact: &Artifact,
+) -> Result<(), FetchError> {
     let mut incoming = libraries
         .receive(artifact.digest, artifact.size_bytes)
         .map_err(LibraryError::from)?;
@@ -100,7 +189,7 @@ pub async fn fetch(
         let stopped = match transfer(link, artifact, &mut incoming).await {
             Ok(()) if incoming.is_complete() => break,
             Ok(()) => FetchError::Short {
-                digest: digest.clone(),
+                digest: artifact.digest.to_string(),
                 at: incoming.written(),
             },
             Err(e) => e,
@@ -115,11 +204,14 @@ pub async fn fetch(
         }
         sleep(wait).await;
     }
-    // Flushing to disk may take long; other work of this thread must not wait for it.
-    match tokio::task::spawn_blocking(move || incoming.finish()).await {
-        Ok(finished) => Ok(finished?),
-        Err(_) => Err(FetchError::Unavailable(digest)),
-    }
+    Ok(finish(incoming).await?)
+}
+
+/// Flushing to disk may take long; other work of this thread must not wait for it.
+async fn finish(incoming: Incoming) -> Result<(), LibraryError> {
+    let finished = tokio::task::spawn_blocking(move || incoming.finish()).await;
+    let lost = |e| StateError::at(Path::new("libraries"))(io::Error::other(e));
+    finished.map_err(lost)?.map(drop)
 }
 
 async fn transfer(

@@ -27,6 +27,25 @@ impl Phase {
     }
 }
 
+/// Where a library was fetched from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchedFrom {
+    /// Straight from object storage, by a presigned URL.
+    ObjectStorage,
+    /// Through the control plane.
+    ControlPlane,
+}
+
+impl FetchedFrom {
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ObjectStorage => "object_storage",
+            Self::ControlPlane => "control_plane",
+        }
+    }
+}
+
 /// One library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactProgress {
@@ -34,6 +53,8 @@ pub struct ArtifactProgress {
     pub phase: Phase,
     /// Why it went no further.
     pub failure: Option<Failure>,
+    /// Where this process fetched it, if it did.
+    pub fetched_from: Option<FetchedFrom>,
 }
 
 /// All of it.
@@ -73,9 +94,25 @@ impl ProgressSender {
     ) {
         self.0.send_modify(|progress| {
             for label in labels {
+                let before = progress.artifacts.get(label);
                 let reached = ArtifactProgress {
                     phase,
                     failure: failure.cloned(),
+                    fetched_from: before.and_then(|before| before.fetched_from),
+                };
+                progress.artifacts.insert(label.clone(), reached);
+            }
+        });
+    }
+
+    /// A library came, and its bytes are proven.
+    pub fn fetched(&self, labels: &BTreeSet<ArtifactLabel>, from: FetchedFrom) {
+        self.0.send_modify(|progress| {
+            for label in labels {
+                let reached = ArtifactProgress {
+                    phase: Phase::Verified,
+                    failure: None,
+                    fetched_from: Some(from),
                 };
                 progress.artifacts.insert(label.clone(), reached);
             }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::generation::ArtifactLabel;
 use super::pool::{Counters, SlotStatus};
-use super::progress::{ArtifactProgress, Progress};
+use super::progress::{ArtifactProgress, FetchedFrom, Progress};
 use super::report_json;
 use crate::config::Source;
 use crate::source::{Complaint, SourceState, Trouble};
@@ -196,6 +196,10 @@ fn artifacts(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ArtifactStatu
             workers,
             code,
             message: cut(&message),
+            fetched_from: reached
+                .and_then(|reached| reached.fetched_from)
+                .map_or("", FetchedFrom::as_str)
+                .to_owned(),
         }
     };
     let mut all: Vec<_> = labels.into_iter().map(status).collect();
@@ -348,6 +352,7 @@ mod tests {
         let reached = ArtifactProgress {
             phase: Phase::Probed,
             failure,
+            fetched_from: None,
         };
         Progress {
             artifacts: [(label(), reached)].into(),

@@ -68,6 +68,7 @@ pub(super) fn report(report: &v1::GatewayReport) -> Value {
             "sha256": artifact.sha256, "phase": artifact.phase,
             "workers_serving": artifact.workers_serving, "workers": artifact.workers,
             "code": artifact.code, "message": artifact.message,
+            "fetched_from": artifact.fetched_from,
         })
     };
     let api = |api: &v1::ApiStatus| json!({"api_id": api.api_id, "state": api.state, "code": api.code, "message": api.message});

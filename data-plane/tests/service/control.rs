@@ -33,6 +33,8 @@ struct Said {
     artifacts: BTreeMap<String, Vec<u8>>,
     /// Bytes after which a library's stream ends, whatever is left.
     stream_bytes_max: Option<usize>,
+    /// Where libraries can be had without the control plane; nowhere when it is empty.
+    url: String,
     /// Where streams of libraries began.
     offsets: Vec<u64>,
     connection: Option<Messages>,
@@ -89,6 +91,11 @@ impl Control {
     pub(crate) fn send(&self, message: v1::sync_response::Message) {
         let connection = self.look(|said| said.connection.clone()).unwrap();
         send(&connection, message);
+    }
+
+    /// Says from now on that libraries can be had there.
+    pub(crate) fn locate(&self, url: &str) {
+        self.look(|said| url.clone_into(&mut said.url));
     }
 
     /// Sends a revision of these definitions as everything there is, and offers its documents.
@@ -286,6 +293,16 @@ impl SyncService for Service {
                 .map_err(|_| Status::internal("full"))?;
         }
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn locate_artifact(
+        &self,
+        _request: Request<v1::LocateArtifactRequest>,
+    ) -> Result<Response<v1::LocateArtifactResponse>, Status> {
+        Ok(Response::new(v1::LocateArtifactResponse {
+            url: self.0.lock().unwrap().url.clone(),
+            valid_for_s: 60,
+        }))
     }
 
     async fn fetch_artifact(

@@ -1,5 +1,7 @@
 //! How libraries come into the store, and what becomes of those that must not.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use gantry_domain::{Digest, Revision};
@@ -10,6 +12,9 @@ use crate::gateway::{Gateway, TOKEN, definition, eventually, get, upstream};
 
 /// Nothing that can be loaded: enough for everything that happens before loading.
 const BYTES: &[u8] = b"these are the bytes of a library";
+
+/// Stands for what lets the bearer of a URL in.
+const SIGNED: &str = "signed=yes";
 
 struct Lab {
     folder: tempfile::TempDir,
@@ -67,6 +72,66 @@ fn library_stream_that_breaks_is_taken_up_where_it_stopped() {
     });
     assert_eq!(std::fs::read(lab.stored(&digest)).unwrap(), BYTES);
     assert_eq!(lab.control.offsets(), [0, 12, 24]);
+}
+
+/// What stands for object storage: gives one answer to whoever asks, and tells its URL.
+fn storage(status: &'static str, body: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/key?{SIGNED}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = [0; 4096];
+            let count = connection.read(&mut request).unwrap();
+            assert!(request[..count].starts_with(b"GET /key?signed=yes "));
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n", BYTES.len());
+            let _ = connection.write_all(&[head.as_bytes(), b"\r\n", body].concat());
+        }
+    });
+    url
+}
+
+fn fetched_from(lab: &Lab, digest: &Digest) -> String {
+    eventually("the library", || lab.stored(digest).is_file().then_some(()));
+    assert_eq!(std::fs::read(lab.stored(digest)).unwrap(), BYTES);
+    let log = lab.gateway.log();
+    assert!(!log.contains(SIGNED), "the URL is in the log:\n{log}");
+    eventually("the report", || {
+        let artifact = lab.gateway.status()["report"]["artifacts"][0].clone();
+        let from = artifact["fetched_from"].as_str()?.to_owned();
+        (!from.is_empty()).then_some(from)
+    })
+}
+
+#[test]
+fn library_with_a_url_comes_straight_from_object_storage() {
+    let url = storage("200 OK", BYTES);
+    let (lab, digest) = lab(b"never asked for", |control| control.locate(&url));
+    assert_eq!(fetched_from(&lab, &digest), "object_storage");
+    assert_eq!(lab.control.offsets(), [] as [u64; 0]);
+}
+
+#[test]
+fn library_whose_url_does_not_give_it_comes_through_the_control_plane() {
+    let other: &[u8] = b"THESE ARE THE BYTES OF A LIBRARY";
+    assert_eq!(other.len(), BYTES.len());
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for (url, code) in [
+        (storage("403 Forbidden", BYTES), "STORAGE_REFUSED"),
+        (storage("200 OK", other), "LIBRARY_DIGEST"),
+        (storage("200 OK", &BYTES[..20]), "STORAGE_BROKEN"),
+        (format!("http://{gone}/key?{SIGNED}"), "STORAGE_UNREACHABLE"),
+        ("http://192.0.2.1/key".to_owned(), "STORAGE_PLAINTEXT"),
+        ("no URL".to_owned(), "STORAGE_URL_INVALID"),
+    ] {
+        let (lab, digest) = lab(BYTES, |control| control.locate(&url));
+        assert_eq!(fetched_from(&lab, &digest), "control_plane", "{code}");
+        assert_eq!(lab.control.offsets(), [0], "{code}: all of it is asked for");
+        assert!(lab.gateway.log().contains(code), "{}", lab.gateway.log());
+    }
 }
 
 #[test]
