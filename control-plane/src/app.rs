@@ -18,17 +18,18 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::access_token::AccessToken;
 use crate::admin::{Admin, AdminError};
-use crate::blob::{BlobError, BlobStore, LocalStore, S3Store};
+use crate::blob::{BlobError, BlobStore, LocalStore, Observed, S3Store};
 use crate::bundles::{Bundles, BundlesError};
 use crate::catalog::Catalog;
-use crate::config::{Config, HttpConfig, ServerConfig, StorageBackend, TlsConfig};
+use crate::config::{Config, HttpConfig, MetricsConfig, ServerConfig, StorageBackend, TlsConfig};
 use crate::deploy::Deployments;
-use crate::grpc::{Authority, Services, routes};
-use crate::http::{Door, HealthCheck, Parts, TlsError, acceptor, clear_spool};
+use crate::grpc::{Authority, Observer, Services, routes};
+use crate::http::{Door, HealthCheck, Parts, Scrape, TlsError, acceptor, clear_spool};
 use crate::incoming::incoming;
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::metadata::{Metadata, MetadataError};
+use crate::metrics::Metrics;
 use crate::publish::{PublishError, Publisher};
 use crate::refusal::chain;
 use crate::signals::{Revocations, Wakes};
@@ -88,6 +89,9 @@ pub enum AppError {
 pub struct App {
     config: ServerConfig,
     http: HttpConfig,
+    scraping: MetricsConfig,
+    metrics: Metrics,
+    links: Links,
     clock: Arc<dyn Clock>,
     limits: Arc<Limits>,
     metadata: Metadata,
@@ -122,7 +126,9 @@ impl App {
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
         make_parent(&config.metadata.file)?;
         let lock = lock(config.metadata.file.with_added_extension("lock"))?;
+        let metrics = Metrics::new(config.metrics.tenants_max);
         let metadata = Metadata::open(&config.metadata.file).await?;
+        let metadata = metadata.with_metrics(metrics.clone());
         let blobs: Arc<dyn BlobStore> = match &config.storage.backend {
             StorageBackend::Local(directory) => {
                 let store = LocalStore::open(directory).await?;
@@ -130,6 +136,7 @@ impl App {
             }
             StorageBackend::S3(options) => Arc::new(S3Store::open(options.clone()).await?),
         };
+        let blobs: Arc<dyn BlobStore> = Arc::new(Observed::new(blobs, metrics.clone()));
         let limits = Arc::new(config.limits.clone());
         let publisher = Publisher::new(
             metadata.clone(),
@@ -137,6 +144,7 @@ impl App {
             clock.clone(),
             limits.clone(),
             config.storage.upload_idle_max,
+            metrics.clone(),
         );
         publisher.repair().await?;
         let bundles = Bundles::new(metadata.clone(), blobs.clone(), clock.clone());
@@ -144,6 +152,9 @@ impl App {
         Ok(Self {
             config: config.server.clone(),
             http: config.http.clone(),
+            scraping: config.metrics.clone(),
+            metrics,
+            links: Links::default(),
             clock,
             limits,
             metadata,
@@ -185,10 +196,13 @@ impl App {
             shutdown.clone(),
         ));
         self.open_door(&authority, &tasks, &shutdown).await?;
+        self.open_scrape(&tasks, &shutdown).await?;
+        let observer = Observer::new(self.metrics.clone());
         let routes = routes(self.services(revocations, &tasks, &shutdown)).await;
         announce(self.config.address_file.as_deref(), address, &self.config)?;
         let ended = shutdown.clone();
         let serving = server
+            .layer(observer)
             .layer(authority)
             .add_routes(routes)
             .serve_with_incoming_shutdown(
@@ -248,9 +262,34 @@ impl App {
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
             uploads: Arc::new(Semaphore::new(self.http.uploads_max)),
+            metrics: self.metrics.clone(),
         });
         announce(self.http.address_file.as_deref(), address, &self.config)?;
         tasks.spawn(door.serve(listener, acceptor));
+        Ok(())
+    }
+
+    /// Shows metrics, where that is configured.
+    async fn open_scrape(
+        &self,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<(), AppError> {
+        let Some(address) = self.scraping.listen else {
+            return Ok(());
+        };
+        let listen = |source| AppError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let scrape = Scrape {
+            metrics: self.metrics.clone(),
+            links: self.links.clone(),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+        };
+        write_address(self.scraping.address_file.as_deref(), address)?;
+        tracing::info!(%address, "showing metrics on {address}");
+        tasks.spawn(scrape.serve(listener));
         Ok(())
     }
 
@@ -260,7 +299,7 @@ impl App {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Services {
-        let (links, wakes) = (Links::default(), Wakes::default());
+        let (links, wakes) = (self.links.clone(), Wakes::default());
         let (metadata, clock, limits) = (&self.metadata, &self.clock, &self.limits);
         let catalog = Catalog::new(metadata.clone(), limits.clone());
         Services {
@@ -273,6 +312,7 @@ impl App {
                 clock.clone(),
                 limits.clone(),
                 (links.clone(), wakes.clone()),
+                self.metrics.clone(),
             ),
             keys: Keys::new(
                 metadata.clone(),
@@ -325,6 +365,16 @@ fn announce(
     address: SocketAddr,
     config: &ServerConfig,
 ) -> Result<(), AppError> {
+    write_address(address_file, address)?;
+    let tls = config.tls.is_some();
+    if !tls && !address.ip().is_loopback() {
+        tracing::warn!("tokens cross the network readable: plaintext is served to other machines");
+    }
+    tracing::info!(%address, tls, "listening on {address}");
+    Ok(())
+}
+
+fn write_address(address_file: Option<&Path>, address: SocketAddr) -> Result<(), AppError> {
     if let Some(path) = address_file {
         // Renamed into place, so that whoever waits for the file never reads half an address.
         let partial = path.with_added_extension("partial");
@@ -336,11 +386,6 @@ fn announce(
             source,
         })?;
     }
-    let tls = config.tls.is_some();
-    if !tls && !address.ip().is_loopback() {
-        tracing::warn!("tokens cross the network readable: plaintext is served to other machines");
-    }
-    tracing::info!(%address, tls, "listening on {address}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 
 mod key;
 mod local;
+mod observed;
 mod parts;
 mod presigned;
 mod s3;
@@ -25,6 +26,7 @@ use crate::refusal::{Kind, Refuse};
 
 pub use key::{BlobKey, BlobPrefix, KeyError};
 pub use local::LocalStore;
+pub use observed::Observed;
 pub use parts::{Part, Parts, PartsError};
 pub use presigned::{PRESIGNED_FOR_MAX, Presigned};
 pub use s3::{

@@ -9,6 +9,7 @@ mod http;
 mod limits;
 mod log;
 mod metadata;
+mod metrics;
 mod server;
 mod source;
 mod storage;
@@ -21,6 +22,7 @@ use gantry_domain::Limits;
 pub use http::HttpConfig;
 pub use log::LogConfig;
 pub use metadata::MetadataConfig;
+pub use metrics::MetricsConfig;
 pub use server::{ServerConfig, TlsConfig};
 pub use source::{ConfigError, Setting};
 pub use storage::{StorageBackend, StorageConfig};
@@ -44,6 +46,8 @@ pub struct Config {
     pub metadata: MetadataConfig,
     /// How it logs.
     pub log: LogConfig,
+    /// Whether and how it shows what it counts.
+    pub metrics: MetricsConfig,
     /// Bounds on what tenants send and keep.
     pub limits: Limits,
     /// Every setting with its origin, in the order of the documentation.
@@ -75,6 +79,7 @@ impl Config {
         let storage = StorageConfig::read(&mut source, &data_dir);
         let metadata = MetadataConfig::read(&mut source, &data_dir);
         let log = LogConfig::read(&mut source);
+        let metrics = MetricsConfig::read(&mut source);
         let limits = limits::read(&mut source);
         let s3 = matches!(storage.backend, StorageBackend::S3(_));
         if s3 && limits.file_bytes_max > S3_FILE_BYTES_MAX {
@@ -102,6 +107,7 @@ impl Config {
             storage,
             metadata,
             log,
+            metrics,
             limits,
             settings,
         })

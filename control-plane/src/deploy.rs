@@ -20,6 +20,7 @@ use gantry_domain::{
 use crate::catalog::{Catalog, Snapshot};
 use crate::links::Links;
 use crate::metadata::{HeadMoved, Metadata, ReleaseRow};
+use crate::metrics::Metrics;
 use crate::principal::Principal;
 use crate::refusal::Violation;
 use crate::signals::Wakes;
@@ -44,6 +45,7 @@ pub struct Deployments {
     limits: Arc<Limits>,
     links: Links,
     wakes: Wakes,
+    metrics: Metrics,
 }
 
 /// A pin that was moved.
@@ -70,6 +72,7 @@ impl Deployments {
         clock: Arc<dyn Clock>,
         limits: Arc<Limits>,
         (links, wakes): (Links, Wakes),
+        metrics: Metrics,
     ) -> Self {
         Self {
             metadata,
@@ -78,6 +81,7 @@ impl Deployments {
             limits,
             links,
             wakes,
+            metrics,
         }
     }
 
@@ -137,7 +141,7 @@ impl Deployments {
             .iter()
             .filter(|(_, definition)| concerns(definition, &moved));
         let gateways = self.links.connected(&who.tenant, environment);
-        let Findings { illegal, unfit } = check(&after, concerned, &gateways);
+        let Findings { illegal, unfit } = check(&after, concerned, &gateways, &self.metrics);
         if !illegal.is_empty() {
             return Err(DeployError::Illegal {
                 bundle,

@@ -6,6 +6,7 @@ mod auth;
 mod catalog;
 mod deploy;
 mod key;
+mod observe;
 mod page;
 mod publish;
 mod revocable;
@@ -40,6 +41,7 @@ use crate::sync::Gateways;
 
 pub(crate) use auth::AuthError;
 pub use auth::Authority;
+pub(crate) use observe::Observer;
 
 /// What the services call.
 pub(crate) struct Services {

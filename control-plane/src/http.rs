@@ -7,6 +7,7 @@
 
 mod bundles;
 mod health;
+mod metrics;
 mod respond;
 mod tls;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use gantry_bundle::source::UNPACKED_PREFIX;
 use gantry_domain::Limits;
+use gantry_telemetry::propagation::Remote;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,16 +31,19 @@ use tokio::sync::Semaphore;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, field};
 
 use crate::config::HttpConfig;
 use crate::grpc::Authority;
 use crate::incoming::incoming;
+use crate::metrics::Metrics;
 use crate::publish::Publisher;
 
 use health::Health;
 use respond::{Body, HttpError, refusal};
 
 pub(crate) use health::Health as HealthCheck;
+pub(crate) use metrics::Scrape;
 pub(crate) use tls::{Acceptor, TlsError, acceptor};
 
 /// How long the head of a request may take.
@@ -62,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
     pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Door {
@@ -121,9 +127,40 @@ impl Door {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answered = match (path.as_str(), method) {
-            ("/v1/bundles", Method::PUT) => return bundles::put(&self.0, request).await,
+        // Names of routes, not what strangers ask for.
+        let route = match request.uri().path() {
+            "/v1/bundles" => "/v1/bundles",
+            "/livez" => "/livez",
+            "/readyz" => "/readyz",
+            _ => "unknown",
+        };
+        let answer = if route == "/v1/bundles" && request.method() == Method::PUT {
+            let request_span = tracing::info_span!(
+                parent: None, "request", otel.name = "PUT /v1/bundles", otel.kind = "server",
+                http.request.method = "PUT", http.route = route, tenant.id = field::Empty,
+                http.response.status_code = field::Empty, otel.status_code = field::Empty
+            );
+            if let Some(remote) = Remote::from_headers(request.headers()) {
+                remote.adopt(&request_span);
+            }
+            let put = bundles::put(&self.0, request).instrument(request_span.clone());
+            let answer = put.await;
+            request_span.record("http.response.status_code", answer.status().as_u16());
+            if answer.status().is_server_error() {
+                request_span.record("otel.status_code", "ERROR");
+            }
+            answer
+        } else {
+            self.answer_other(&request).await
+        };
+        let status = answer.status().as_u16();
+        self.0.metrics.http_request(route, status);
+        answer
+    }
+
+    async fn answer_other(&self, request: &Request<Incoming>) -> Response<Body> {
+        let (method, path) = (request.method().clone(), request.uri().path());
+        let answered = match (path, method) {
             ("/livez", Method::GET | Method::HEAD) => Ok(respond::text("ok\n")),
             ("/readyz", Method::GET | Method::HEAD) => self.0.ready().await,
             ("/v1/bundles", _) => Err(HttpError::Method("PUT")),

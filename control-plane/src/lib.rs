@@ -30,5 +30,7 @@ pub mod signals;
 pub mod blob;
 pub mod metadata;
 
+pub mod metrics;
+
 mod incoming;
 mod random;

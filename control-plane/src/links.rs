@@ -54,6 +54,11 @@ pub enum LinkRefused {
 }
 
 impl Links {
+    /// How many gateways are connected.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Connects a gateway. The same process may connect again while its earlier stream has not been
     /// noticed to be dead: that one is told to end.
     ///

@@ -16,17 +16,19 @@ mod revisions;
 mod row;
 mod tokens;
 mod uploads;
+mod writing;
 mod yanks;
 
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::SqlSafeStr;
+use sqlx::SqlitePool;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
 use thiserror::Error;
 
+use crate::metrics::Metrics;
 use crate::refusal::{Kind, Refuse};
 
 pub use audit::{AuditEntry, Deed};
@@ -38,6 +40,8 @@ pub use releases::{ArtifactRow, ReleaseRow};
 pub use revisions::HeadMoved;
 pub use tokens::TokenRow;
 pub use uploads::{UploadFileRow, UploadRow};
+
+use writing::{Timed, Writing};
 
 /// The migrations, oldest first. A released one never changes.
 const MIGRATIONS: [(i64, &str, &str); 3] = [
@@ -123,6 +127,7 @@ impl MetadataError {
 #[derive(Debug, Clone)]
 pub struct Metadata {
     pool: SqlitePool,
+    metrics: Metrics,
 }
 
 impl Metadata {
@@ -152,7 +157,16 @@ impl Metadata {
         });
         let migrator = Migrator::with_migrations(migrations.into());
         migrator.run(&pool).await.map_err(MetadataError::Migrate)?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            metrics: Metrics::default(),
+        })
+    }
+
+    /// The same store, with its transactions timed there.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Closes every connection, so that the write-ahead log is folded into the file.
@@ -162,9 +176,10 @@ impl Metadata {
 
     /// A transaction that may write: it takes the write lock at once, since one that reads first
     /// and writes later would fail instead of waiting.
-    async fn write(&self, action: &'static str) -> Result<Transaction<'_, Sqlite>, MetadataError> {
+    async fn write(&self, action: &'static str) -> Result<Writing<'_>, MetadataError> {
+        let timed = Timed::begin(action, &self.metrics);
         let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
-        begun.map_err(failed(action))
+        Ok(Writing::new(begun.map_err(failed(action))?, timed))
     }
 }
 

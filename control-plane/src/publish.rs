@@ -21,6 +21,7 @@ use tokio::sync::RwLock;
 
 use crate::blob::{BlobKey, BlobStore};
 use crate::metadata::{Metadata, ReleaseRow, UploadFileRow, UploadRow};
+use crate::metrics::{Metrics, UploadResult};
 use crate::principal::Principal;
 use crate::random;
 use crate::refusal::{Violation, violations};
@@ -41,6 +42,7 @@ pub struct Publisher {
     limits: Arc<Limits>,
     idle_max: Duration,
     holds: Holds,
+    metrics: Metrics,
     /// Held for reading by who brings bytes to their keys and commits them, for writing by who takes
     /// bytes away that no release names.
     commits: Arc<RwLock<()>>,
@@ -81,6 +83,7 @@ impl Publisher {
         clock: Arc<dyn Clock>,
         limits: Arc<Limits>,
         idle_max: Duration,
+        metrics: Metrics,
     ) -> Self {
         Self {
             metadata,
@@ -89,6 +92,7 @@ impl Publisher {
             limits,
             idle_max,
             holds: Holds::default(),
+            metrics,
             commits: Arc::default(),
         }
     }
@@ -155,6 +159,7 @@ impl Publisher {
         let hold = self.holds.take(&who.tenant, upload, None);
         let _hold = hold.ok_or_else(|| PublishError::Busy(upload.clone()))?;
         let row = self.progress(who, upload).await?;
+        self.metrics.upload(&who.tenant, UploadResult::Dropped);
         self.discard(who, &row, "upload.abort").await
     }
 

@@ -88,7 +88,8 @@ impl Deployments {
         }
         let complete = Arc::new(complete);
         let gateways = self.links.connected(&who.tenant, environment);
-        let Findings { mut illegal, unfit } = check(state, [(api, &complete)], &gateways);
+        let Findings { mut illegal, unfit } =
+            check(state, [(api, &complete)], &gateways, &self.metrics);
         // What merely waits for a deployment is a warning; what is wrong by itself is refused.
         let (waiting, wrong): (Vec<_>, Vec<_>) = unfit.into_iter().partition(waits);
         illegal.extend(wrong);

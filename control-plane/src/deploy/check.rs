@@ -1,5 +1,5 @@
 //! Whether APIs are legal and can run, given what would be pinned. Pure: the same words for a
-//! definition that is put, a deployment that is asked for, and a warning.
+//! definition that is put, a deployment that is asked for, and a warning. (It counts what it resolves.)
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use gantry_domain::plan::{hooks_of, owner, plan_api};
 use gantry_domain::{ApiDefinition, ApiId, GatewayId, GatewayProfile, Release};
 
 use crate::catalog::Snapshot;
+use crate::metrics::Metrics;
 use crate::publish::check_entries;
 use crate::refusal::Violation;
 
@@ -25,6 +26,7 @@ pub(super) fn check<'a>(
     state: &Snapshot,
     apis: impl IntoIterator<Item = (&'a ApiId, &'a Arc<ApiDefinition>)>,
     gateways: &[(GatewayId, GatewayProfile)],
+    metrics: &Metrics,
 ) -> Findings {
     let mut findings = Findings::default();
     for (api, definition) in apis {
@@ -32,7 +34,7 @@ pub(super) fn check<'a>(
         check_definition(state, api, definition, &mut findings);
         let sound = findings.illegal.len() + findings.unfit.len() == before;
         if sound && definition.active {
-            check_gateways(state, api, definition, gateways, &mut findings);
+            check_gateways(state, (api, definition), gateways, metrics, &mut findings);
         }
     }
     findings
@@ -91,9 +93,9 @@ fn check_definition(
 
 fn check_gateways(
     state: &Snapshot,
-    api: &ApiId,
-    definition: &ApiDefinition,
+    (api, definition): (&ApiId, &ApiDefinition),
     gateways: &[(GatewayId, GatewayProfile)],
+    metrics: &Metrics,
     findings: &mut Findings,
 ) {
     let lookup = state.revision.lookup;
@@ -104,6 +106,11 @@ fn check_gateways(
         let known = known.map(|(_, failure)| failure.clone());
         let failure = known.unwrap_or_else(|| {
             let plan = plan_api(definition, &state.releases, profile, lookup);
+            metrics.resolved(if plan.is_ok() {
+                "resolved"
+            } else {
+                "unresolved"
+            });
             let failure = plan.err().map(|failure| (failure.code, describe(&failure)));
             planned.push((profile, failure.clone()));
             failure

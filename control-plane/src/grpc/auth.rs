@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::{Layer, Service};
+use tracing::{Instrument as _, Span};
 
 use super::revocable::RevocableBody;
 use super::status::status;
@@ -293,6 +294,7 @@ where
         Err(error) => return refuse(error),
     };
     let mut revoked = Box::pin(revoked.wait(principal.token.clone()));
+    Span::current().record("tenant.id", principal.tenant.as_str());
     request.extensions_mut().insert(principal);
     let call = inner.call(request);
     let answer = if method.client_streaming {
@@ -303,7 +305,7 @@ where
     } else {
         // What a caller has sent whole is done whole, also when the caller goes away or its token
         // ends meanwhile: a change that is committed must also be told to those who wait for it.
-        let task = authority.0.tasks.spawn(call);
+        let task = authority.0.tasks.spawn(call.in_current_span());
         let timeout = authority.0.call_timeout;
         match tokio::time::timeout(timeout, task).await {
             Ok(Ok(answer)) => answer,

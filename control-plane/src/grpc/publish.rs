@@ -13,6 +13,7 @@ use gantry_proto::v1::{
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument as _;
 
 use super::status::{invalid, status, warnings};
 use super::{caller, refuse};
@@ -83,7 +84,9 @@ impl PublishService for PublishApi {
         // future is dropped. The guard tells it so.
         let stop = self.shutdown.child_token();
         let _guard = stop.clone().drop_guard();
-        let task = self.tasks.spawn(receive(receiver, first, stream, stop));
+        let span = tracing::info_span!("receive_file", file.name = %receiver.file());
+        let receiving = receive(receiver, first, stream, stop).instrument(span);
+        let task = self.tasks.spawn(receiving);
         let row = task.await.map_err(|e| {
             tracing::error!(error = %e, "receiving a file ended abnormally");
             Status::internal("the control plane failed; its log says why")
@@ -118,9 +121,8 @@ impl PublishService for PublishApi {
         // A task of its own: a version whose commit has begun becomes whole, whether or not its
         // publisher waits for it.
         let publisher = self.publisher.clone();
-        let task = self
-            .tasks
-            .spawn(async move { publisher.publish(&who, &upload).await });
+        let publishing = async move { publisher.publish(&who, &upload).await };
+        let task = self.tasks.spawn(publishing.in_current_span());
         let published = task.await.map_err(|e| {
             tracing::error!(error = %e, "publishing ended abnormally");
             Status::internal("the control plane failed; its log says why")

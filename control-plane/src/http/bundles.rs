@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tracing::{Instrument as _, Span};
 
 use super::Parts;
 use super::respond::{Body, HttpError, answer, refusal};
@@ -78,10 +79,12 @@ async fn take(
     };
     let archive = spooled.map_err(|_| HttpError::Slow(timeout.as_secs()))??;
     let at_work = parts.clone();
-    let task = parts.tasks.spawn(async move {
+    Span::current().record("tenant.id", who.tenant.as_str());
+    let working = async move {
         let _permit = permit;
         publish(&at_work, &who, archive).await
-    });
+    };
+    let task = parts.tasks.spawn(working.in_current_span());
     task.await.map_err(HttpError::Panicked)?
 }
 

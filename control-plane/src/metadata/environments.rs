@@ -67,7 +67,7 @@ impl Metadata {
              WHERE tenant = ? AND revoked_at_ms IS NULL AND ',' || rights || ',' LIKE '%,admin,%'",
         )
         .bind(token.tenant.as_str())
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await
         .map_err(failed("count the operators' tokens"))?;
         if live.0 > 0 && !again {
@@ -113,7 +113,7 @@ impl Metadata {
         let existing: Vec<(String,)> =
             sqlx::query_as("SELECT environment FROM environments WHERE tenant = ?")
                 .bind(deed.tenant.as_str())
-                .fetch_all(&mut *tx)
+                .fetch_all(&mut **tx)
                 .await
                 .map_err(failed("list environments"))?;
         if existing
@@ -137,7 +137,7 @@ impl Metadata {
         .bind(signed(row.head))
         .bind(signed(row.keys_epoch))
         .bind(row.created_at.as_millis())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("create an environment"))?;
         changed("create an environment", 1, &inserted)?;

@@ -50,7 +50,7 @@ impl Metadata {
         .bind(&row.profile)
         .bind(&row.report)
         .bind(row.last_seen_at.as_millis())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("note a gateway"))?;
         changed("note a gateway", 1, &stored)?;
@@ -62,7 +62,7 @@ impl Metadata {
         .bind(tenant.as_str())
         .bind(environment.as_str())
         .bind(count(gateways_max))
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("forget gateways"))?;
         tx.commit().await.map_err(failed("note a gateway"))

@@ -65,7 +65,7 @@ impl Metadata {
         .bind(row.hmac.as_slice())
         .bind(deed.tenant.as_str())
         .bind(environment.as_str())
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await
         .map_err(failed("count keys"))?;
         if live.1 > 0 {
@@ -89,7 +89,7 @@ impl Metadata {
         .bind(&row.description)
         .bind(epoch)
         .bind(row.created_at.as_millis())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("create a key"))?;
         changed("create a key", 1, &inserted)?;
@@ -159,7 +159,7 @@ impl Metadata {
         .bind(deed.tenant.as_str())
         .bind(environment.as_str())
         .bind(key.as_str())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("revoke a key"))?;
         if revoked.rows_affected() == 0 {

@@ -46,7 +46,7 @@ impl Metadata {
         .bind(release.digest().as_bytes().as_slice())
         .bind(release.canonical())
         .bind(row.published_at.as_millis())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("store a release"))?;
         for artifact in &release.artifacts {
@@ -58,7 +58,7 @@ impl Metadata {
             .bind(artifact.digest.as_bytes().as_slice())
             .bind(&artifact.key)
             .bind(signed(artifact.size_bytes))
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await
             .map_err(failed("store an artifact's place"))?;
         }

@@ -69,7 +69,7 @@ impl Metadata {
         .bind(deed.tenant.as_str())
         .bind(environment.as_str())
         .bind(signed(next.number))
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("move the head"))?;
         if moved.rows_affected() == 0 {
@@ -83,7 +83,7 @@ impl Metadata {
             .bind(deed.tenant.as_str())
             .bind(digest.as_bytes().as_slice())
             .bind(document)
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await
             .map_err(failed("store a definition"))?;
         }

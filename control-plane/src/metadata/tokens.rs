@@ -64,7 +64,7 @@ impl Metadata {
             "SELECT count(*) FROM tokens WHERE tenant = ? AND revoked_at_ms IS NULL",
         )
         .bind(row.tenant.as_str())
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await
         .map_err(failed("count tokens"))?;
         if live.0 >= count(tokens_max) {
@@ -111,7 +111,7 @@ impl Metadata {
         .bind(deed.at.as_millis())
         .bind(deed.tenant.as_str())
         .bind(token.as_str())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("revoke a token"))?;
         if revoked.rows_affected() > 0 {
@@ -123,7 +123,7 @@ impl Metadata {
         )
         .bind(deed.tenant.as_str())
         .bind(token.as_str())
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut **tx)
         .await
         .map_err(failed("read a token"))?;
         tx.commit().await.map_err(failed("revoke a token"))?;

@@ -78,7 +78,7 @@ impl Metadata {
         .bind(row.bundle.as_str())
         .bind(row.version.to_string())
         .bind(manifest_digest.as_bytes().as_slice())
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut **tx)
         .await
         .map_err(failed("find an upload"))?;
         if let Some(open) = open {
@@ -87,7 +87,7 @@ impl Metadata {
         let open: (i64,) =
             sqlx::query_as("SELECT count(*) FROM uploads WHERE tenant = ? AND published = 0")
                 .bind(deed.tenant.as_str())
-                .fetch_one(&mut *tx)
+                .fetch_one(&mut **tx)
                 .await
                 .map_err(failed("count uploads"))?;
         if open.0 >= count(uploads_max) {
@@ -140,7 +140,7 @@ impl Metadata {
         .bind(tenant.as_str())
         .bind(upload.as_str())
         .bind(file.file.as_str())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("commit bytes"))?;
         if noted.rows_affected() == 0 {
@@ -151,7 +151,7 @@ impl Metadata {
                 .bind(at.as_millis())
                 .bind(tenant.as_str())
                 .bind(upload.as_str())
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await
                 .map_err(failed("commit bytes"))?;
         changed("commit bytes", 1, &touched)?;

@@ -18,7 +18,7 @@ impl Metadata {
         .bind(yank.version.to_string())
         .bind(&yank.reason)
         .bind(yank.at.as_millis())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(failed("note a yank"))?;
         if inserted.rows_affected() == 1 {
@@ -40,7 +40,7 @@ impl Metadata {
                 .bind(deed.tenant.as_str())
                 .bind(bundle.as_str())
                 .bind(version.to_string())
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await
                 .map_err(failed("remove a yank"))?;
         if deleted.rows_affected() == 1 {

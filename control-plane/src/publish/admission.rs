@@ -42,7 +42,12 @@ impl Publisher {
         };
         for file in &upload.files {
             let place = place_of(tenant, upload, file);
-            match self.inspect_file(&place, &file.file).await? {
+            let inspected = self.inspect_file(&place, &file.file).await?;
+            self.metrics.verified("library", inspected.is_ok());
+            let target = inspected.as_ref().ok().map(|found| found.target.platform);
+            self.metrics
+                .admitted(target.map(|platform| platform.to_string()));
+            match inspected {
                 Ok(inspection) => admission.add(tenant, upload, file, inspection),
                 Err(violation) => wrong.push(violation),
             }
@@ -53,7 +58,12 @@ impl Publisher {
                 &manifest.middleware,
                 &&admission.artifacts,
             ));
-            wrong.extend(self.check_md5(tenant, upload, manifest).await?);
+            self.metrics.verified("functions", wrong.is_empty());
+            let checksum = self.check_md5(tenant, upload, manifest).await?;
+            if manifest.checksum.is_some() {
+                self.metrics.verified("checksum", checksum.is_none());
+            }
+            wrong.extend(checksum);
         }
         if !wrong.is_empty() {
             return Err(PublishError::Refused(wrong));

@@ -5,12 +5,14 @@ use gantry_domain::release::RELEASE_BYTES_MAX;
 use gantry_domain::{
     BundleName, BundleVersion, FieldWarning, Limits, Manifest, Release, TenantId, UploadId,
 };
+use tracing::Instrument as _;
 
 use super::{PublishError, Publisher};
 use crate::blob::{BlobError, BlobKey, Created};
 use crate::metadata::{Deed, MetadataError, ReleaseRow, UploadRow};
+use crate::metrics::UploadResult;
 use crate::principal::Principal;
-use crate::refusal::{Violation, summary};
+use crate::refusal::{Kind, Refuse as _, Violation, summary};
 
 /// A published version.
 #[derive(Debug)]
@@ -35,6 +37,25 @@ impl Publisher {
         who: &Principal,
         upload: &UploadId,
     ) -> Result<Published, PublishError> {
+        let span = tracing::info_span!("publish", upload.id = %upload);
+        let published = self.make_public(who, upload).instrument(span).await;
+        let result = match &published {
+            Ok(Published { before: true, .. }) => UploadResult::Unchanged,
+            Ok(_) => UploadResult::Published,
+            Err(error) => match error.kind() {
+                Kind::Conflict | Kind::Unavailable | Kind::Internal => UploadResult::Failed,
+                _ => UploadResult::Refused,
+            },
+        };
+        self.metrics.upload(&who.tenant, result);
+        published
+    }
+
+    async fn make_public(
+        &self,
+        who: &Principal,
+        upload: &UploadId,
+    ) -> Result<Published, PublishError> {
         let hold = self.holds.take(&who.tenant, upload, None);
         let _hold = hold.ok_or_else(|| PublishError::Busy(upload.clone()))?;
         let upload = self.progress(who, upload).await?;
@@ -46,7 +67,8 @@ impl Publisher {
             return self.published_before(who, &upload, &manifest, row).await;
         }
         check_complete(&upload)?;
-        let admission = match self.inspect(&who.tenant, &upload, &manifest).await {
+        let inspecting = self.inspect(&who.tenant, &upload, &manifest);
+        let admission = match inspecting.instrument(tracing::info_span!("inspect")).await {
             // What inspection refuses it will refuse again: these bytes have these digests.
             Err(PublishError::Refused(wrong)) => {
                 self.discard(who, &upload, "upload.refuse").await?;

@@ -1,5 +1,7 @@
 //! The bytes of one file, from where they stopped.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use gantry_bundle::StreamHasher;
 use gantry_domain::{FileName, UploadId};
@@ -8,6 +10,7 @@ use super::holds::Hold;
 use super::{PublishError, Publisher, staged_key};
 use crate::blob::{Append, BlobError, Parts};
 use crate::metadata::{MetadataError, UploadFileRow, UploadRow};
+use crate::metrics::UploadResult;
 use crate::principal::Principal;
 
 /// A file that is being received. [`Receiver::finish`] must be called however the stream ended, so
@@ -22,6 +25,9 @@ pub struct Receiver {
     too_long: bool,
     /// Set when the store did not take bytes that the hash has seen: nothing after them is noted.
     broken: bool,
+    begun: Instant,
+    /// What came on this stream.
+    received_bytes: u64,
     _hold: Hold,
 }
 
@@ -77,6 +83,8 @@ impl Publisher {
             append,
             too_long: false,
             broken: false,
+            begun: Instant::now(),
+            received_bytes: 0,
             _hold: hold,
         })
     }
@@ -164,6 +172,7 @@ impl Receiver {
                 found: chunk.len(),
             });
         }
+        self.received_bytes += chunk.len() as u64;
         let mut rest = chunk;
         while !rest.is_empty() {
             let part_bytes = self.append.part_bytes();
@@ -205,7 +214,10 @@ impl Receiver {
     /// # Errors
     /// `SIZE_MISMATCH` or `DIGEST_MISMATCH`, or a store that fails.
     pub async fn finish(mut self) -> Result<UploadFileRow, PublishError> {
+        let (tenant, metrics) = (&self.who.tenant, &self.publisher.metrics);
+        metrics.received(tenant, self.received_bytes, self.begun.elapsed());
         if self.too_long {
+            metrics.verified("size", false);
             self.drop_upload().await?;
             return Err(PublishError::TooLong {
                 file: self.file.file,
@@ -220,6 +232,9 @@ impl Receiver {
             return Ok(self.file);
         }
         let found = self.hasher.clone().finish().digest;
+        self.publisher
+            .metrics
+            .verified("digest", found == self.file.digest);
         if found != self.file.digest {
             self.drop_upload().await?;
             return Err(PublishError::Digest {
@@ -269,6 +284,9 @@ impl Receiver {
 
     async fn drop_upload(&self) -> Result<(), PublishError> {
         let publisher = &self.publisher;
+        publisher
+            .metrics
+            .upload(&self.who.tenant, UploadResult::Refused);
         publisher
             .discard(&self.who, &self.upload, "upload.refuse")
             .await

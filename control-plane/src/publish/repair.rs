@@ -7,6 +7,7 @@ use super::commit::published_key;
 use super::{PublishError, Publisher};
 use crate::blob::{BlobError, BlobKey, BlobPrefix, Entry, Unsealed};
 use crate::metadata::Deed;
+use crate::metrics::UploadResult;
 use crate::refusal::chain;
 
 /// Entries of a store that are looked at in one go.
@@ -82,6 +83,7 @@ impl Publisher {
             at: self.clock.now(),
         };
         self.metadata.drop_upload(upload, &deed).await?;
+        self.metrics.upload(&deed.tenant, UploadResult::Dropped);
         self.delete_staged(&deed.tenant, &row).await
     }
 

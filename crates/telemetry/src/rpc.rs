@@ -27,11 +27,12 @@ pub enum Side {
     Server,
 }
 
-/// A call in progress; ends with [`Call::watch`] or [`Call::fail`].
+/// A call in progress; ends with [`Call::watch`] or [`Call::fail`], and as cancelled when it is dropped.
 pub struct Call {
     span: Span,
     side: Side,
-    ended: Box<dyn FnOnce(Code) + Send>,
+    /// `None` once it has ended.
+    ended: Option<Box<dyn FnOnce(Code) + Send>>,
 }
 
 impl Call {
@@ -66,14 +67,14 @@ impl Call {
         Self {
             span,
             side,
-            ended: Box::new(|_| {}),
+            ended: Some(Box::new(|_| {})),
         }
     }
 
     /// Has its code told to somebody, once.
     #[must_use]
     pub fn tell(mut self, ended: impl FnOnce(Code) + Send + 'static) -> Self {
-        self.ended = Box::new(ended);
+        self.ended = Some(Box::new(ended));
         self
     }
 
@@ -100,17 +101,25 @@ impl Call {
     }
 
     /// Ends without an answer.
-    pub fn fail(self, code: Code) {
+    pub fn fail(mut self, code: Code) {
         self.end(code);
     }
 
-    fn end(self, code: Code) {
-        let Self { span, side, ended } = self;
-        span.set_attribute("rpc.grpc.status_code", code as i64);
-        if is_error(side, code) {
-            span.set_status(SpanStatus::error(code_name(code)));
+    fn end(&mut self, code: Code) {
+        let Some(ended) = self.ended.take() else {
+            return;
+        };
+        self.span.set_attribute("rpc.grpc.status_code", code as i64);
+        if is_error(self.side, code) {
+            self.span.set_status(SpanStatus::error(code_name(code)));
         }
         ended(code);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
     }
 }
 
@@ -168,7 +177,7 @@ struct Watched {
 
 impl Watched {
     fn end(&mut self, otherwise: Code) {
-        if let Some(call) = self.call.take() {
+        if let Some(mut call) = self.call.take() {
             call.end(self.code.unwrap_or(otherwise));
         }
     }
@@ -264,6 +273,13 @@ mod tests {
             ended.try_iter().collect::<Vec<_>>(),
             [Code::Unauthenticated]
         );
+    }
+
+    #[test]
+    fn call_that_is_given_up_before_its_answer_is_cancelled() {
+        let (call, ended) = call();
+        drop(call);
+        assert_eq!(ended.try_iter().collect::<Vec<_>>(), [Code::Cancelled]);
     }
 
     #[test]
