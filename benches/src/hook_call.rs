@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use gantry_domain::Hook;
 use gantry_plugin_host::{ApiContext, Exchange, Instance, Library, StartContext, Trace, Verdict};
-use gantry_tests::binaries::target_dir;
+use gantry_tests::binaries::{profile_dir, target_dir};
 use gantry_tests::plugins;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -61,7 +61,11 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Record>> {
     for block in 0..=size.blocks {
         let mut nanoseconds = vec![0.0; subjects.len()];
         for step in 0..subjects.len() {
-            let index = if block % 2 == 0 { step } else { subjects.len() - 1 - step };
+            let index = if block % 2 == 0 {
+                step
+            } else {
+                subjects.len() - 1 - step
+            };
             nanoseconds[index] = subjects[index].time(size.calls)?;
         }
         // The first block warms caches and runtimes.
@@ -100,7 +104,7 @@ impl Libraries {
     fn build() -> Result<Self> {
         let folder = target_dir().join("stage/benches");
         fs::create_dir_all(&folder)?;
-        let rust = target_dir().join("release/libgantry_bench_hooks.so");
+        let rust = profile_dir().join("libgantry_bench_hooks.so");
         ensure!(
             rust.is_file(),
             "{} is missing: `cargo xtask bench {NAME}` builds it",
@@ -125,7 +129,10 @@ impl Libraries {
 
     /// Allocations per call of each subject.
     fn count(&self) -> Result<Vec<(String, f64)>> {
-        let libraries = self.plugins.iter().map(|(name, path)| (*name, Some(path.as_path())));
+        let libraries = self
+            .plugins
+            .iter()
+            .map(|(name, path)| (*name, Some(path.as_path())));
         std::iter::once((NATIVE, None))
             .chain(libraries)
             .map(|(name, library)| Ok((name.to_owned(), self.per_call(name, library)?)))
@@ -238,12 +245,21 @@ fn mark(headers: &mut HeaderMap) -> Result<()> {
 fn exchange() -> Exchange {
     let headers = [
         ("host", "api.example"),
-        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        ),
+        (
+            "accept",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        ),
         ("accept-language", "en-US,en;q=0.5"),
         ("accept-encoding", "gzip, deflate, br, zstd"),
         ("authorization", "Bearer 0123456789abcdef0123456789abcdef"),
-        ("cookie", "session=9c1185a5c5e9fc54612808977ee8f548b2258d31; theme=dark"),
+        (
+            "cookie",
+            "session=9c1185a5c5e9fc54612808977ee8f548b2258d31; theme=dark",
+        ),
         ("referer", "https://shop.example/articles/4711?from=search"),
         ("x-request-id", "6f1ed002-ab5b-4a2e-9b1c-0a6f3f0f6f7a"),
         ("x-forwarded-for", "203.0.113.7"),
@@ -252,7 +268,12 @@ fn exchange() -> Exchange {
     ];
     let headers = headers
         .into_iter()
-        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
         .collect();
     Exchange {
         method: Method::GET,

@@ -8,9 +8,16 @@ mod output;
 mod record;
 
 mod hook_call;
+mod request_path;
 
-use std::path::{Path, PathBuf};
+mod generator;
+mod relay;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +35,8 @@ struct Arguments {
 enum Role {
     /// What one call of a plugin costs, in Rust, C and Go, beside the native header map.
     HookCall(Options),
+    /// What a request costs on its way through the gateway, beside other proxies.
+    RequestPath(Options),
     /// Calls one function again and again.
     #[command(hide = true)]
     CallOnly {
@@ -37,6 +46,32 @@ enum Role {
         calls: u32,
         /// The library; the native header map without one.
         library: Option<PathBuf>,
+    },
+    /// Answers requests, and writes its address to a file.
+    #[command(hide = true)]
+    Upstream {
+        /// The file.
+        address_file: PathBuf,
+    },
+    /// Copies bytes, and writes its address to a file.
+    #[command(hide = true)]
+    Relay {
+        /// Where to.
+        upstream: SocketAddr,
+        /// The file.
+        address_file: PathBuf,
+    },
+    /// Sends a request at a fixed rate, and tells how long answers took, as JSON.
+    #[command(hide = true)]
+    Generate {
+        /// Where to.
+        to: SocketAddr,
+        /// The whole request.
+        request: String,
+        /// Requests a second.
+        rate: f64,
+        /// How long.
+        seconds: f64,
     },
 }
 
@@ -77,6 +112,30 @@ fn run(role: Role) -> Result<()> {
             let records = hook_call::run(options.quick)?;
             options.show(hook_call::NAME, "", &records, &[hook_call::NATIVE])
         }
+        Role::RequestPath(options) => {
+            let (records, head) = request_path::run(options.quick)?;
+            options.show(request_path::NAME, &head, &records, &request_path::PEERS)
+        }
+        Role::Upstream { address_file } => upstream::run(&address_file),
+        Role::Relay {
+            upstream,
+            address_file,
+        } => relay::run(upstream, &address_file),
+        Role::Generate {
+            to,
+            request,
+            rate,
+            seconds,
+        } => {
+            let seen = generator::run(&generator::Plan {
+                to,
+                request: request.into_bytes(),
+                rate,
+                duration: Duration::from_secs_f64(seconds),
+            })?;
+            print(&serde_json::to_string(&seen)?);
+            Ok(())
+        }
         Role::CallOnly {
             name,
             calls,
@@ -89,7 +148,7 @@ impl Options {
     fn show(&self, bench: &str, head: &str, records: &[Record], peers: &[&str]) -> Result<()> {
         let tables = format!("{head}\n{}", output::tables(records, peers));
         if let Some(page) = &self.page {
-            output::replace_in(Path::new(page), bench, &tables)?;
+            output::replace_in(page, bench, &tables)?;
         }
         print(&match self.output {
             Output::Table => tables,

@@ -25,10 +25,17 @@ pub(crate) fn tables(records: &[Record], peers: &[&str]) -> String {
         }
     }
     let table_of = |metric: &str| {
-        let rows: Vec<_> = records.iter().filter(|each| each.metric == metric).collect();
+        let rows: Vec<_> = records
+            .iter()
+            .filter(|each| each.metric == metric)
+            .collect();
         table(metric, &rows, peers)
     };
-    metrics.into_iter().map(table_of).collect::<Vec<_>>().join("\n")
+    metrics
+        .into_iter()
+        .map(table_of)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn table(metric: &str, rows: &[&Record], peers: &[&str]) -> String {
@@ -80,7 +87,10 @@ pub(crate) fn replace_in(page: &Path, bench: &str, text: &str) -> Result<()> {
 }
 
 fn replaced(page: &str, bench: &str, text: &str) -> Option<String> {
-    let (begin, end) = (format!("<!-- {bench} -->\n"), format!("<!-- end of {bench} -->"));
+    let (begin, end) = (
+        format!("<!-- {bench} -->\n"),
+        format!("<!-- end of {bench} -->"),
+    );
     let (head, rest) = page.split_once(&begin)?;
     let (_, tail) = rest.split_once(&end)?;
     Some(format!("{head}{begin}\n{}\n\n{end}{tail}", text.trim()))
@@ -97,9 +107,18 @@ mod tests {
         samples.add("ours", "cost", "us", 12.0);
         samples.add("theirs", "cost", "us", 10.0);
         let text = tables(&samples.records("test"), &["theirs", "absent"]);
-        assert!(text.contains("| | median | min – max | × theirs |"), "{text}");
-        assert!(text.contains("| ours | 12.0 | 12.0 – 12.0 | 1.20 (1.20 – 1.20) |"), "{text}");
-        assert!(text.contains("| theirs | 10.0 | 10.0 – 10.0 |  |"), "{text}");
+        assert!(
+            text.contains("| | median | min – max | × theirs |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| ours | 12.0 | 12.0 – 12.0 | 1.20 (1.20 – 1.20) |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| theirs | 10.0 | 10.0 – 10.0 |  |"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Samples {
                     ratios.insert(peer.subject.clone(), median(&quotients));
                     ratio_intervals.insert(peer.subject.clone(), interval(&quotients));
                 }
-                let extreme = |pick: fn(f64, f64) -> f64| series.samples.iter().copied().reduce(pick);
+                let extreme =
+                    |pick: fn(f64, f64) -> f64| series.samples.iter().copied().reduce(pick);
                 Record {
                     bench,
                     subject: series.subject.clone(),
@@ -147,7 +148,10 @@ fn interval(samples: &[f64]) -> [f64; 2] {
         })
         .collect();
     medians.sort_by(f64::total_cmp);
-    [medians[RESAMPLINGS / 40], medians[RESAMPLINGS - 1 - RESAMPLINGS / 40]]
+    [
+        medians[RESAMPLINGS / 40],
+        medians[RESAMPLINGS - 1 - RESAMPLINGS / 40],
+    ]
 }
 
 /// A sequence of numbers that is the same in every run (SplitMix64).
@@ -193,7 +197,11 @@ mod tests {
 
     #[test]
     fn peer_without_as_many_samples_or_with_none_above_zero_gives_no_ratio() {
-        let records = samples(&[("ours", &[1.0, 1.0]), ("short", &[1.0]), ("free", &[0.0, 1.0])]);
+        let records = samples(&[
+            ("ours", &[1.0, 1.0]),
+            ("short", &[1.0]),
+            ("free", &[0.0, 1.0]),
+        ]);
         assert!(records[0].ratios.is_empty());
     }
 

@@ -19,12 +19,19 @@ pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
+/// The folder of built binaries: of the profile that `GANTRY_STAGE_PROFILE` names, as benches do that
+/// start what is released, or of the one that tests are built with.
+pub fn profile_dir() -> PathBuf {
+    let profile = std::env::var_os("GANTRY_STAGE_PROFILE").unwrap_or_else(|| "debug".into());
+    target_dir().join(profile)
+}
+
 /// The path of a built binary.
 ///
 /// # Errors
 /// It is not there: the message says which command builds it.
 pub fn binary(name: &str) -> Result<PathBuf> {
-    let path = target_dir().join("debug").join(name);
+    let path = profile_dir().join(name);
     ensure!(
         path.is_file(),
         "{} is missing: run `cargo xtask test`, or `cargo build --workspace` first",

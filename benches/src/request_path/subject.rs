@@ -1,0 +1,287 @@
+//! Who is measured: processes that take requests at an address and pass them to the upstream, started
+//! anew and each pinned to the proxies' core.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use gantry_tests::binaries::profile_dir;
+use gantry_tests::process::{Process, eventually};
+use gantry_tests::{Gateway, GatewayOptions, Request};
+use serde_json::json;
+
+use super::measure::{self, OTHER_CORE, PROXY_CORE};
+use super::peers;
+
+/// The key that every request brings, and that every proxy but the relay looks up.
+pub(super) const TOKEN: &str = "0f6d7c1a5e2b4938a7c6d5e4f3b2a190";
+/// The gateway with a plugin of two functions.
+pub(super) const GANTRY: &str = "Gantry";
+/// The same process, an API without functions.
+pub(super) const GANTRY_PLAIN: &str = "Gantry without a plugin";
+pub(super) const NGINX_LUA: &str = "nginx + Lua";
+pub(super) const HAPROXY: &str = "HAProxy";
+pub(super) const RELAY: &str = "TCP relay (floor)";
+
+/// A running proxy.
+pub(super) struct Subject {
+    pub(super) name: &'static str,
+    pub(super) address: SocketAddr,
+    /// Before the path of every request.
+    pub(super) prefix: &'static str,
+    /// Its process and all below.
+    pub(super) pids: Vec<u32>,
+    /// The process that serves requests.
+    pub(super) server: u32,
+    /// The processes end with it.
+    _running: Running,
+}
+
+/// What keeps a proxy's processes.
+#[expect(dead_code, reason = "kept for what happens when it is dropped")]
+enum Running {
+    Gateway(Box<Gateway>),
+    Process(Process),
+    /// Those of the subject before.
+    Shared,
+}
+
+/// What subjects are started from.
+pub(super) struct Stage {
+    /// Everything they write.
+    pub(super) folder: PathBuf,
+    /// Where they pass requests to.
+    pub(super) upstream: SocketAddr,
+}
+
+impl Stage {
+    /// Starts all subjects anew.
+    ///
+    /// # Errors
+    /// One does not come up, or does not do the work that is measured.
+    pub(super) fn subjects(&self) -> Result<Vec<Subject>> {
+        let gantry = self.gantry()?;
+        let plain = Subject {
+            name: GANTRY_PLAIN,
+            prefix: "/plain",
+            pids: gantry.pids.clone(),
+            address: gantry.address,
+            server: gantry.server,
+            _running: Running::Shared,
+        };
+        let relay = self.relay()?;
+        let subjects = vec![gantry, plain, self.nginx()?, self.haproxy()?, relay];
+        for subject in &subjects {
+            subject
+                .check()
+                .with_context(|| format!("check {}", subject.name))?;
+        }
+        Ok(subjects)
+    }
+
+    fn gantry(&self) -> Result<Subject> {
+        let watched = self.folder.join("watched");
+        if !watched.is_dir() {
+            self.lay_out(&watched)?;
+        }
+        let options = GatewayOptions {
+            id: "bench".into(),
+            config: Some(self.gateway_config()?),
+            ..GatewayOptions::default()
+        };
+        let mut gateway = Gateway::standalone(&self.folder, &watched, &options)?;
+        gateway.wait_ready()?;
+        let server = *gateway.worker_pids()?.first().context("a worker")?;
+        let address = gateway.address();
+        // Ready by what it served last, it may still be taking up what lies in the folder.
+        eventually("the gateway knows the key", || {
+            let answer = request("/hooked/s").send(address).ok()?;
+            (answer.status == 200).then_some(())
+        })?;
+        let supervisor = fs::read_to_string(format!("/proc/{server}/status"))?
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
+            .context("the worker has a parent")?;
+        Self::pinned(
+            GANTRY,
+            address,
+            supervisor,
+            server,
+            Running::Gateway(Box::new(gateway)),
+        )
+    }
+
+    /// Two APIs, one with a plugin, and a key.
+    fn lay_out(&self, watched: &Path) -> Result<()> {
+        for folder in ["apis", "libraries", "bundles"] {
+            fs::create_dir_all(watched.join(folder))?;
+        }
+        let library = profile_dir().join("libgantry_bench_hooks.so");
+        fs::copy(&library, watched.join("libraries/hooks.so"))
+            .with_context(|| format!("{}: `cargo xtask bench` builds it", library.display()))?;
+        let api = |id: &str| {
+            json!({
+                "name": id, "api_id": id, "use_standard_auth": true,
+                "proxy": {
+                    "listen_path": format!("/{id}/"), "strip_listen_path": true,
+                    "target_url": format!("http://{}", self.upstream),
+                },
+            })
+        };
+        let mut hooked = api("hooked");
+        hooked["custom_middleware"] = json!({
+            "driver": "goplugin",
+            "pre": [{"name": "Mark", "path": "hooks.so"}],
+            "response": [{"name": "Stamp", "path": "hooks.so"}],
+        });
+        fs::write(watched.join("apis/hooked.json"), hooked.to_string())?;
+        fs::write(watched.join("apis/plain.json"), api("plain").to_string())?;
+        let keys = watched.join("keys.json");
+        fs::write(
+            &keys,
+            json!({"keys": [{"id": "bench", "secret": TOKEN}]}).to_string(),
+        )?;
+        private(&keys)
+    }
+
+    fn gateway_config(&self) -> Result<PathBuf> {
+        let config = self.folder.join("gateway.toml");
+        let log = self.folder.join("gantry-access.log");
+        let text = format!(
+            "[gateway]\nworkers = 1\n[upstream]\nidle_max = 256\n[access_log]\noutput = {:?}\n",
+            log.display().to_string()
+        );
+        fs::write(&config, text)?;
+        Ok(config)
+    }
+
+    fn relay(&self) -> Result<Subject> {
+        let file = self.folder.join("relay.address");
+        let upstream = self.upstream.to_string();
+        let (process, address) = role(&["relay", &upstream], PROXY_CORE, &file)?;
+        let pid = process.id();
+        let mut subject = Self::pinned(RELAY, address, pid, pid, Running::Process(process))?;
+        subject.prefix = "";
+        Ok(subject)
+    }
+
+    fn nginx(&self) -> Result<Subject> {
+        let (process, address) = peers::nginx(&self.folder, self.upstream)?;
+        let master = process.id();
+        let server = eventually("nginx has a worker", || {
+            let children = measure::family(master);
+            let is_worker = |pid: &u32| measure::command_line(*pid).contains("worker process");
+            children.into_iter().find(is_worker)
+        })?;
+        Self::pinned(
+            NGINX_LUA,
+            address,
+            master,
+            server,
+            Running::Process(process),
+        )
+    }
+
+    fn haproxy(&self) -> Result<Subject> {
+        let (process, address) = peers::haproxy(&self.folder, self.upstream)?;
+        let pid = process.id();
+        Self::pinned(HAPROXY, address, pid, pid, Running::Process(process))
+    }
+
+    fn pinned(
+        name: &'static str,
+        address: SocketAddr,
+        first: u32,
+        server: u32,
+        running: Running,
+    ) -> Result<Subject> {
+        let pids = measure::family(first);
+        measure::pin(&pids, PROXY_CORE)?;
+        Ok(Subject {
+            name,
+            address,
+            prefix: "/hooked",
+            pids,
+            server,
+            _running: running,
+        })
+    }
+}
+
+impl Subject {
+    /// Whether a plugin, or what stands for it, works on its requests.
+    fn has_hooks(&self) -> bool {
+        ![GANTRY_PLAIN, RELAY].contains(&self.name)
+    }
+
+    /// Sees that it does the work that is measured, and nobody gets by without a key.
+    fn check(&self) -> Result<()> {
+        let path = format!("{}/e", self.prefix);
+        let answer = eventually("it answers", || {
+            let answer = request(&path).send(self.address).ok()?;
+            (answer.status == 200).then_some(answer)
+        })?;
+        let reached = answer.body.to_ascii_lowercase();
+        let by_hooks = [
+            reached.contains("x-marked: by the gateway"),
+            answer.header("x-stamped") == "by the gateway",
+        ];
+        ensure!(
+            by_hooks == [self.has_hooks(); 2],
+            "the two headers are not as they should be: {answer:?}"
+        );
+        if self.name == RELAY {
+            return Ok(());
+        }
+        ensure!(
+            reached.starts_with("get /e http/1.1\r\n")
+                && reached.contains("x-forwarded-for: 127.0.0.1"),
+            "the request did not reach the upstream as it should: {answer:?}"
+        );
+        let nobody = Request::get(&path).send(self.address)?;
+        ensure!(nobody.status == 401, "without a key: {nobody:?}");
+        Ok(())
+    }
+}
+
+/// A request as it is measured.
+fn request(path: &str) -> Request {
+    Request::get(path).header("authorization", &format!("Bearer {TOKEN}"))
+}
+
+/// Starts a role of this program on a core; it says its address through a file.
+///
+/// # Errors
+/// It does not come up.
+pub(super) fn role(
+    arguments: &[&str],
+    core: &str,
+    address_file: &Path,
+) -> Result<(Process, SocketAddr)> {
+    let _ = fs::remove_file(address_file);
+    let mut command = measure::on_core(core, &std::env::current_exe()?);
+    command.args(arguments).arg(address_file);
+    let name = arguments.first().copied().unwrap_or_default();
+    let mut process = Process::start(name, &mut command, &address_file.with_extension("log"))?;
+    let address = process.wait_until("it listens", || {
+        fs::read_to_string(address_file).ok()?.parse().ok()
+    })?;
+    Ok((process, address))
+}
+
+/// Starts the upstream.
+///
+/// # Errors
+/// It does not come up.
+pub(super) fn upstream(folder: &Path) -> Result<(Process, SocketAddr)> {
+    role(&["upstream"], OTHER_CORE, &folder.join("upstream.address"))
+}
+
+fn private(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(fs::set_permissions(
+        file,
+        fs::Permissions::from_mode(0o600),
+    )?)
+}
