@@ -1,4 +1,4 @@
-//! The operators' door: `/livez`, `/readyz`, `/status`. It answers GET and HEAD without a body to
+//! The operators' door: `/livez`, `/readyz`, `/status`, `/metrics`. It answers GET and HEAD without a body to
 //! read, to few connections at a time, and closes each after its answer.
 //!
 //! Invariant: no secret passes here, and readiness never turns off again: one bad library must not
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gantry_telemetry::metrics::CONTENT_TYPE as CONTENT_TYPE_METRICS;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::report::View;
+use super::telemetry::Metrics;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 32;
@@ -35,9 +36,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until told to stop.
-pub async fn run(listener: TcpListener, view: View, stop: CancellationToken) {
+pub async fn run(listener: TcpListener, metrics: Metrics, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let view = Arc::new(view);
+    let metrics = Arc::new(metrics);
     let mut connections = JoinSet::new();
     loop {
         let place = tokio::select! {
@@ -51,10 +52,10 @@ pub async fn run(listener: TcpListener, view: View, stop: CancellationToken) {
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                let view = view.clone();
+                let metrics = metrics.clone();
                 connections.spawn(async move {
                     let _place = place;
-                    serve(stream, view).await;
+                    serve(stream, metrics).await;
                 });
             }
             Err(e) => {
@@ -70,9 +71,9 @@ pub async fn run(listener: TcpListener, view: View, stop: CancellationToken) {
     connections.join_all().await;
 }
 
-async fn serve(stream: TcpStream, view: Arc<View>) {
+async fn serve(stream: TcpStream, metrics: Arc<Metrics>) {
     let service = service_fn(move |request| {
-        let response = answer(&request, &view);
+        let response = answer(&request, &metrics);
         async { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -88,7 +89,8 @@ async fn serve(stream: TcpStream, view: Arc<View>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, view: &View) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+    let view = &metrics.view;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = document(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -114,8 +116,21 @@ fn answer(request: &Request<Incoming>, view: &View) -> Response<Full<Bytes>> {
             )
         }
         "/status" => document(StatusCode::OK, &view.status()),
+        "/metrics" => exposition(metrics),
         _ => document(StatusCode::NOT_FOUND, &json!({"code": "NOT_FOUND"})),
     }
+}
+
+fn exposition(metrics: &Metrics) -> Response<Full<Bytes>> {
+    let Ok(text) = metrics.encode() else {
+        let code = json!({"code": "METRICS_UNAVAILABLE"});
+        return document(StatusCode::INTERNAL_SERVER_ERROR, &code);
+    };
+    let mut response = Response::new(Full::from(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE_METRICS));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn document(status: StatusCode, document: &Value) -> Response<Full<Bytes>> {

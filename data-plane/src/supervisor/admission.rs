@@ -184,6 +184,11 @@ impl Admitter {
             };
             if let Ok((digest, result)) = ended {
                 let need = &needs.0[&digest];
+                // What was here already was not asked for.
+                let fetched = result.as_ref().map(|from| *from);
+                if let Some(fetched) = fetched.transpose() {
+                    progress.count_fetch(fetched, need.artifact.size_bytes);
+                }
                 match &result {
                     Ok(Some(from)) => progress.fetched(&need.labels, *from),
                     here => progress.artifacts(&need.labels, Phase::Verified, here.as_ref().err()),

@@ -63,7 +63,8 @@ use self::report::View;
 pub use self::start::profile;
 use self::start::{begin, listen_admin, wire_profile, write_addresses};
 use self::state::{StateDir, StateError};
-use self::telemetry::{Directory, Telemetry};
+use self::telemetry::convergence::Convergence;
+use self::telemetry::{Directory, Metrics, Telemetry};
 use crate::config::{AccessLogOutput, BUILT_VERSION, Settings, Source};
 use crate::source::link::LinkError;
 use crate::source::sync::Sync;
@@ -240,8 +241,20 @@ impl Tasks {
         );
         let mut last = JoinSet::new();
         last.spawn(report::run(view.clone(), reports, last_stop.clone()));
+        let convergence = Convergence::default();
+        last.spawn(convergence.clone().run(
+            source_reader.clone(),
+            view.progress.clone(),
+            last_stop.clone(),
+        ));
         if let Some(admin) = admin {
-            last.spawn(admin::run(admin, view, last_stop.clone()));
+            let metrics = Metrics {
+                view,
+                directory,
+                drain: telemetry.counts.clone(),
+                convergence: convergence.clone(),
+            };
+            last.spawn(admin::run(admin, metrics, last_stop.clone()));
         }
         last.spawn(reopen_on_signal(
             reopen,

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use gantry_domain::Hook;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,8 @@ use crate::config::Settings;
 use crate::protocol::ApiFailure;
 use crate::source::{KeyIndex, Tenancy};
 use crate::sys::descriptors::listen;
-use crate::sys::slot::{Counter, SlotMemory};
+use crate::sys::counters::{ApiOutcome, Counter, Histogram, HookError, Timing};
+use crate::sys::slot::SlotMemory;
 
 /// What workers are to run.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +46,8 @@ pub struct SlotStatus {
     pub keys_epoch: u64,
     /// Workers of this slot that died.
     pub deaths: u64,
+    /// Those of them that died in a plugin's code.
+    pub crashes: u64,
     /// How the last one did.
     pub last_death: Option<String>,
 }
@@ -68,6 +72,32 @@ impl Counters {
         self.memories
             .iter()
             .fold(0, |sum, memory| sum.wrapping_add(memory.read(counter)))
+    }
+
+    /// The requests of an API by outcome, by its number in the tables.
+    pub fn api(&self, number: u32) -> [u64; ApiOutcome::ALL.len()] {
+        let mut sums = [0; ApiOutcome::ALL.len()];
+        for memory in &self.memories {
+            for (sum, count) in sums.iter_mut().zip(memory.tables().api(number)) {
+                *sum = u64::wrapping_add(*sum, count);
+            }
+        }
+        sums
+    }
+
+    /// How long something took.
+    pub fn timing(&self, timing: Timing) -> Histogram {
+        let timings = self.memories.iter().map(|memory| memory.timing(timing));
+        timings.fold(Histogram::EMPTY, |sum, timing| sum.and(&timing))
+    }
+
+    /// How many calls at a hook failed in a way.
+    pub fn hook_errors(&self, hook: Hook, error: HookError) -> u64 {
+        let counts = self
+            .memories
+            .iter()
+            .map(|memory| memory.tables().hook_errors(hook, error));
+        counts.fold(0, u64::wrapping_add)
     }
 }
 

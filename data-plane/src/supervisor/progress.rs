@@ -57,11 +57,46 @@ pub struct ArtifactProgress {
     pub fetched_from: Option<FetchedFrom>,
 }
 
+/// Fetches since this process began.
+#[derive(Debug, Clone, Default)]
+pub struct Fetches {
+    results: BTreeMap<&'static str, u64>,
+    bytes: BTreeMap<&'static str, u64>,
+}
+
+impl Fetches {
+    /// How many ended how.
+    pub fn results(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.results.iter().map(|(result, count)| (*result, *count))
+    }
+
+    /// Bytes by where they came from.
+    pub fn bytes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.bytes.iter().map(|(source, bytes)| (*source, *bytes))
+    }
+
+    fn count(&mut self, fetched: Result<FetchedFrom, &Failure>, size_bytes: u64) {
+        let result = match &fetched {
+            Ok(_) => "success",
+            Err(failure) if failure.code.starts_with("FETCH_") => "download_failure",
+            Err(failure) if failure.code == "LIBRARY_DIGEST" => "checksum_mismatch",
+            Err(failure) if failure.code == "STATE_UNUSABLE" => "storage_failure",
+            Err(_) => "refused",
+        };
+        *self.results.entry(result).or_default() += 1;
+        if let Ok(from) = fetched {
+            *self.bytes.entry(from.as_str()).or_default() += size_bytes;
+        }
+    }
+}
+
 /// All of it.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     /// Libraries of the newest revision.
     pub artifacts: BTreeMap<ArtifactLabel, ArtifactProgress>,
+    /// What was fetched.
+    pub fetches: Fetches,
     /// What workers were told last.
     pub effective: Option<Arc<Effective>>,
     /// What is in effect in all live workers.
@@ -117,6 +152,12 @@ impl ProgressSender {
                 progress.artifacts.insert(label.clone(), reached);
             }
         });
+    }
+
+    /// A library that was not here was asked for.
+    pub fn count_fetch(&self, fetched: Result<FetchedFrom, &Failure>, size_bytes: u64) {
+        self.0
+            .send_modify(|progress| progress.fetches.count(fetched, size_bytes));
     }
 
     /// Workers are told this from now on.

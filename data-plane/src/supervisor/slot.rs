@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::culprit::Culprit;
 use super::plugin_log;
 use super::pool::{Desired, SlotStatus};
 use super::probe::{describe, signal_name};
@@ -122,6 +123,7 @@ impl Slot {
             *status = SlotStatus {
                 pid: worker.pid,
                 deaths: status.deaths,
+                crashes: status.crashes,
                 last_death: status.last_death.take(),
                 ..SlotStatus::default()
             };
@@ -284,6 +286,9 @@ impl Slot {
         );
         self.report(|status| {
             status.deaths += 1;
+            if !matches!(culprit, Culprit::Unattributed(_)) {
+                status.crashes += 1;
+            }
             status.last_death = Some(format!("{how} {culprit}"));
             (status.serial, status.running) = (0, None);
             status.failures.clear();

@@ -6,9 +6,12 @@
 //! is on disk by then. What is read back is checked against its digest; what is damaged is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use gantry_domain::json::canonical;
 use gantry_domain::release::RELEASE_BYTES_MAX;
@@ -130,6 +133,24 @@ impl Store {
             snapshot,
             held: file.held,
         }))
+    }
+
+    /// When what serves was kept last.
+    pub fn last_known_good_at(&self) -> Option<SystemTime> {
+        fs::metadata(self.file("revision.json"))
+            .ok()?
+            .modified()
+            .ok()
+    }
+
+    /// Libraries that are here.
+    pub fn libraries_count(&self) -> u64 {
+        let entries = fs::read_dir(self.directory("libraries"));
+        let is_library = |entry: &io::Result<fs::DirEntry>| {
+            let name = entry.as_ref().map(fs::DirEntry::file_name);
+            name.is_ok_and(|name| Path::new(&name).extension() == Some(OsStr::new("so")))
+        };
+        entries.map_or(0, |entries| entries.filter(is_library).count() as u64)
     }
 
     /// Makes a snapshot the one that the next start serves.

@@ -229,12 +229,13 @@ mod tests {
         assert!(!damaged);
     }
 
+    type Scribble = fn(&Ring);
+
     #[test]
     fn scribbled_positions_and_lengths_lose_records_and_nothing_else() {
         let memory = leaked();
         let (mut producer, mut consumer) = (memory.producer(), Consumer::default());
         let ring = memory.ring();
-        type Scribble = fn(&Ring);
         let scribbles: [Scribble; 7] = [
             |ring| ring.head.0.store(u64::MAX, Relaxed),
             |ring| ring.head.0.store(0, Relaxed),

@@ -54,17 +54,17 @@ impl Context {
     /// The trace as functions see it.
     pub fn for_functions(&self, headers: &HeaderMap) -> Trace {
         let traceparent = match (self.span, self.parent) {
-            (Some(span), _) => text(&traceparent(&self.trace_id, &span, true)),
+            (Some(span), _) => text(&traceparent(&self.trace_id, span, true)),
             (None, Some(parent)) => {
                 let came = headers
                     .get(TRACEPARENT)
                     .and_then(|value| value.to_str().ok());
                 came.map_or_else(
-                    || text(&traceparent(&self.trace_id, &parent, false)),
+                    || text(&traceparent(&self.trace_id, parent, false)),
                     str::to_owned,
                 )
             }
-            (None, None) => text(&traceparent(&self.trace_id, &fresh_span_id(), false)),
+            (None, None) => text(&traceparent(&self.trace_id, fresh_span_id(), false)),
         };
         Trace {
             trace_id: traceparent[3..35].to_owned(),
@@ -78,7 +78,7 @@ impl Context {
             return None;
         }
         let span = fresh_span_id();
-        let value = traceparent(&self.trace_id, &span, self.span.is_some());
+        let value = traceparent(&self.trace_id, span, self.span.is_some());
         if let Ok(value) = HeaderValue::from_bytes(&value) {
             headers.insert(TRACEPARENT, value);
         }
@@ -141,10 +141,10 @@ fn from_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn traceparent(trace_id: &TraceId, span: &SpanId, sampled: bool) -> [u8; TRACEPARENT_BYTES] {
+fn traceparent(trace_id: &TraceId, span: SpanId, sampled: bool) -> [u8; TRACEPARENT_BYTES] {
     let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
     to_hex(trace_id, &mut value[3..35]);
-    to_hex(span, &mut value[36..52]);
+    to_hex(&span, &mut value[36..52]);
     value[54] = if sampled { b'1' } else { b'0' };
     value
 }

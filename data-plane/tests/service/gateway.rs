@@ -65,15 +65,30 @@ impl Gateway {
 
     /// Starts one on the state in a folder and waits until it listens.
     pub(crate) fn start_with(folder: &Path, token: &str, endpoint: &str) -> Self {
+        Self::start_configured(folder, token, endpoint, "")
+    }
+
+    /// The same with a configuration file. What it prints is in `printed` in the folder.
+    pub(crate) fn start_configured(
+        folder: &Path,
+        token: &str,
+        endpoint: &str,
+        configuration: &str,
+    ) -> Self {
+        let (config, printed) = (folder.join("gateway.toml"), folder.join("printed"));
+        std::fs::write(&config, configuration).unwrap();
         let (addresses, log) = (folder.join("addresses.json"), folder.join("gateway.log"));
         let _ = std::fs::remove_file(&addresses);
         let child = program()
             .args(["--endpoint", endpoint, "--listen", "127.0.0.1:0"])
+            .arg("--config")
+            .arg(config)
             .arg("--state-dir")
             .arg(folder.join("state"))
             .arg("--address-file")
             .arg(&addresses)
             .env("GANTRY_TOKEN", token)
+            .stdout(std::fs::File::create(printed).unwrap())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -109,16 +124,14 @@ impl Gateway {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(u64::from(self.child.id()), name);
+    }
+
     /// Asks it to end, and gives whether it ended well.
     pub(crate) fn terminate(&mut self) -> bool {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("TERM");
         eventually("the end", || self.child.try_wait().unwrap()).success()
     }
 }
@@ -131,6 +144,13 @@ impl Drop for Gateway {
             eprintln!("{}", self.log());
         }
     }
+}
+
+/// Sends a process a signal.
+pub(crate) fn signal(process: u64, name: &str) {
+    let arguments = [format!("-{name}"), process.to_string()];
+    let killed = Command::new("kill").args(arguments).status().unwrap();
+    assert!(killed.success());
 }
 
 /// One request on a connection of its own: status and body.

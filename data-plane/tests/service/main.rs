@@ -12,3 +12,4 @@ mod gateway;
 mod last_known_good;
 mod libraries;
 mod sync;
+mod telemetry;

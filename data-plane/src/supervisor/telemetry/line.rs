@@ -232,7 +232,6 @@ fn put_number(to: &mut Vec<u8>, mut number: u64) {
     let mut at = digits.len();
     loop {
         at -= 1;
-        #[expect(clippy::cast_possible_truncation, reason = "a digit")]
         let digit = (number % 10) as u8;
         digits[at] = b'0' + digit;
         number /= 10;

@@ -5,10 +5,16 @@
 //! Invariant: everything that stands in shared memory is a claim of a process that runs native code.
 //! Numbers are looked up, never used as an index; what means nothing is counted and skipped.
 
-pub mod access_log;
 pub mod directory;
 pub mod drain;
+
+pub mod access_log;
 pub mod line;
+
+pub mod convergence;
+mod exposition;
+pub mod metrics;
 
 pub use directory::Directory;
 pub use drain::Telemetry;
+pub use metrics::Metrics;
