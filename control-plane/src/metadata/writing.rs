@@ -54,12 +54,17 @@ pub(super) struct Timed {
 
 impl Timed {
     pub(super) fn begin(action: &'static str, metrics: &Metrics) -> Self {
-        let name = format!("metadata {action}");
+        // What nobody asked for (repair, sweeping) is no trace of its own.
+        let span = if Span::current().is_none() {
+            Span::none()
+        } else {
+            tracing::info_span!("metadata", otel.name = format!("metadata {action}"))
+        };
         Self {
             action,
             metrics: metrics.clone(),
             begun: Instant::now(),
-            _span: tracing::info_span!("metadata", otel.name = name),
+            _span: span,
         }
     }
 }

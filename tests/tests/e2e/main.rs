@@ -21,3 +21,4 @@ mod workers;
 mod readme;
 mod stock_client;
 mod tenancy;
+mod traces;
