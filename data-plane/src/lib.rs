@@ -12,6 +12,7 @@ pub mod frames;
 pub mod key_index;
 pub mod protocol;
 pub mod record;
+pub mod trust;
 
 pub mod probe;
 pub mod worker;

@@ -5,7 +5,7 @@
 //! bearer in, so none is logged, not even within an error.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,12 +21,9 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::trust::Trust;
 
 /// Characters of a URL, at most.
 const URL_CHARS_MAX: usize = 8 << 10;
@@ -109,11 +106,10 @@ impl DirectError {
 }
 
 /// How this gateway reaches object storage.
+#[derive(Debug)]
 pub struct ObjectStorage {
-    /// Authorities that may vouch for it beside the system's (PEM).
-    ca_pem: Option<Vec<u8>>,
+    trust: Trust,
     allow_plaintext: bool,
-    tls: OnceLock<TlsConnector>,
     away_until: Mutex<Option<Instant>>,
 }
 
@@ -125,22 +121,13 @@ pub struct Download {
     _connection: AbortOnDropHandle<()>,
 }
 
-impl std::fmt::Debug for ObjectStorage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ObjectStorage")
-            .field("allow_plaintext", &self.allow_plaintext)
-            .finish_non_exhaustive()
-    }
-}
-
 impl ObjectStorage {
     /// Trusts the system's authorities and those of the control plane: storage may be anybody's, or
     /// stand beside the control plane. Plain HTTP to other machines is for those who allow it.
-    pub fn new(ca_pem: Option<Vec<u8>>, allow_plaintext: bool) -> Self {
+    pub fn new(ca_pem: Option<&[u8]>, allow_plaintext: bool) -> Self {
         Self {
-            ca_pem,
+            trust: Trust::new(ca_pem),
             allow_plaintext,
-            tls: OnceLock::new(),
             away_until: Mutex::new(None),
         }
     }
@@ -219,32 +206,9 @@ impl ObjectStorage {
         if !place.encrypted {
             return Ok(Box::new(stream));
         }
-        let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
-        let tls = match self.tls.get() {
-            Some(tls) => tls,
-            None => {
-                let made = self.make_tls()?;
-                self.tls.get_or_init(|| made)
-            }
-        };
-        let stream = tls.connect(name, stream).await.map_err(|e| e.to_string())?;
+        let entrance = self.trust.entrance(host).map_err(|e| e.to_string())?;
+        let stream = entrance.enter(stream).await.map_err(|e| e.to_string())?;
         Ok(Box::new(stream))
-    }
-
-    fn make_tls(&self) -> Result<TlsConnector, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(pem) = &self.ca_pem {
-            let own: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-            roots.add_parsable_certificates(own.map_err(|e| e.to_string())?);
-        }
-        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| e.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TlsConnector::from(Arc::new(config)))
     }
 }
 

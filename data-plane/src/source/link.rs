@@ -82,7 +82,7 @@ impl Link {
             })
         });
         let ca_pem = ca_pem.transpose()?;
-        let object_storage = ObjectStorage::new(ca_pem.clone(), control_plane.allow_plaintext);
+        let object_storage = ObjectStorage::new(ca_pem.as_deref(), control_plane.allow_plaintext);
         let options = ClientOptions {
             ca_pem,
             allow_plaintext_remote: control_plane.allow_plaintext,

@@ -21,12 +21,13 @@ use super::keys::Keys;
 use super::loader::{Loader, Routes};
 use super::reports::{self, Reporter};
 use super::server::{self, ServerSettings};
-use super::upstream::{self, Trust, UpstreamSettings};
+use super::upstream::{self, UpstreamSettings};
 use super::whole::BodyLimits;
 use crate::frames::{FrameError, FrameReader, FrameWriter};
 use crate::key_index::KeyIndex;
 use crate::protocol::{Generation, Order, Report, WorkerSettings};
 use crate::sys::slot::SlotMemory;
+use crate::trust::Trust;
 
 /// Generations that wait for the loader, at most.
 const GENERATIONS_MAX: usize = 16;
@@ -230,7 +231,7 @@ fn upstream_settings(settings: &WorkerSettings) -> UpstreamSettings {
         connect_timeout: Duration::from_millis(settings.upstream_connect_timeout_ms),
         response_timeout: Duration::from_millis(settings.upstream_response_timeout_ms),
         idle_max: settings.upstream_idle_max,
-        trust: Trust::new(settings.upstream_ca_pem.as_deref()),
+        trust: Trust::new(settings.upstream_ca_pem.as_deref().map(str::as_bytes)),
     }
 }
 

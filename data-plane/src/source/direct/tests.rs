@@ -1,12 +1,14 @@
 //! One GET against servers that answer whatever a test wants, with and without TLS.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rcgen::generate_simple_self_signed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::*;
@@ -151,7 +153,7 @@ async fn only_a_certificate_of_a_trusted_authority_is_spoken_to() {
         .unwrap();
     let address = server(answer, Some(TlsAcceptor::from(Arc::new(config)))).await;
     let url = url("https", address);
-    let trusting = ObjectStorage::new(Some(issued.cert.pem().into_bytes()), false);
+    let trusting = ObjectStorage::new(Some(issued.cert.pem().as_bytes()), false);
     assert_eq!(read(&trusting, &url).await.unwrap(), b"bytes");
     let refusal = read(&plain(), &url).await.unwrap_err();
     assert_eq!(refusal.code(), "STORAGE_UNREACHABLE", "{refusal}");

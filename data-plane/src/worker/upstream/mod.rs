@@ -8,7 +8,6 @@
 
 mod pool;
 mod target;
-mod tls;
 
 use std::time::Duration;
 
@@ -24,13 +23,12 @@ use tokio::time::timeout;
 
 pub use pool::sweep;
 pub use target::{Target, TargetError};
-pub use tls::{Trust, TrustError};
 
 use super::body::{BodyError, RequestBody};
 use super::respond::Refusal;
 use crate::sys::slot::{Counter, SlotMemory};
+use crate::trust::{Entrance, Trust, TrustError};
 use pool::UpstreamId;
-use tls::Entrance;
 
 /// Bytes of an answer's head, at most; what is larger counts as broken.
 const HEAD_BYTES_MAX: usize = 128 << 10;
