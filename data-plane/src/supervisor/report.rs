@@ -358,6 +358,7 @@ mod tests {
             artifacts: [(label(), reached)].into(),
             effective: Some(effective()),
             in_effect: Some(effective()),
+            ..Progress::default()
         }
     }
 
