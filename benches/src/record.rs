@@ -154,7 +154,7 @@ fn interval(samples: &[f64]) -> [f64; 2] {
     ]
 }
 
-/// A sequence of numbers that is the same in every run (SplitMix64).
+/// A sequence of numbers that is the same in every run (the generator of Steele, Lea and Flood, 2014).
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 

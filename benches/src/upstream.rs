@@ -66,7 +66,7 @@ impl Default for Server {
             connections: Vec::new(),
             buffer: vec![0; 64 << 10],
             small: answer(br#"{"id":4711,"name":"small"}"#),
-            large: answer(&[b'x'; LARGE_BYTES]),
+            large: answer(&vec![b'x'; LARGE_BYTES]),
         }
     }
 }

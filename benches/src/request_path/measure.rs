@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 
@@ -69,9 +70,11 @@ pub(super) fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&line).replace('\0', " ")
 }
 
-/// Whether this machine has a core for the proxy and one for the rest.
+/// Whether this machine has a core for the proxy and one for the rest. Asked first before anything is
+/// moved: it is this process's own cores that the system counts.
 pub(super) fn has_two_cores() -> bool {
-    std::thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2)
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2))
 }
 
 /// Moves all threads of processes to one core; threads that they start later stay there.

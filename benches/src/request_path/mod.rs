@@ -56,6 +56,11 @@ pub(crate) fn run(quick: bool) -> Result<(Vec<Record>, String)> {
     let size = if quick { QUICK } else { FULL };
     let versions = peers::versions()?;
     let machine = measure::machine();
+    let pinned = if measure::has_two_cores() {
+        "proxies on core 1, upstream and load on core 0"
+    } else {
+        "one core for everything: nothing here can be compared"
+    };
     let folder = tempfile::Builder::new().prefix("gantry-bench-").tempdir()?;
     measure::pin(&[std::process::id()], measure::OTHER_CORE)?;
     let (_upstream, address) = subject::upstream(folder.path())?;
@@ -75,11 +80,6 @@ pub(crate) fn run(quick: bool) -> Result<(Vec<Record>, String)> {
         bench.block(&stage, block)?;
     }
     let rate = bench.rate.unwrap_or_default();
-    let pinned = if measure::has_two_cores() {
-        "proxies on core 1, upstream and load on core 0"
-    } else {
-        "one core for everything: nothing here can be compared"
-    };
     let head =
         format!("{machine}; {pinned}. {versions}. Half load is {rate:.0} requests a second.\n");
     Ok((bench.samples.records(NAME), head))
@@ -170,7 +170,7 @@ impl Bench {
     }
 
     fn at_rate(&mut self, subject: &Subject, rate: f64) -> Result<()> {
-        let (seen, cpu) = self.driver.at_rate(subject, rate, self.size.rate_seconds)?;
+        let (seen, cpu) = load::at_rate(subject, rate, self.size.rate_seconds)?;
         for (metric, sample) in [
             ("p50, small GET, half load", seen.p50),
             ("p90, small GET, half load", seen.p90),

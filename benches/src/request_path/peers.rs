@@ -132,7 +132,7 @@ http {
 }
 "#;
 
-/// HAProxy. It counts by itself, and writes its log line by line.
+/// The other one that operators know. It counts by itself, and writes its log line by line.
 ///
 /// # Errors
 /// It does not come up.
