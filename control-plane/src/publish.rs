@@ -115,6 +115,7 @@ impl Publisher {
             .await?
         {
             if row.release.manifest == *manifest {
+                self.metrics.upload(&who.tenant, UploadResult::Unchanged);
                 return Ok(Begun::Published(row));
             }
             return Err(PublishError::Immutable {

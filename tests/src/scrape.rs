@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+/// Values by label.
+pub type Labels = BTreeMap<String, String>;
+
 /// Labels and value of one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// The name, with `_bucket`, `_sum` or `_count` where it belongs to a histogram.
     pub name: String,
     /// Values by label.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// The value.
     pub value: f64,
 }
@@ -110,8 +113,7 @@ impl Scrape {
 
     /// Buckets grow, and the last one holds all.
     fn check_histograms(&self) -> Result<()> {
-        let mut series: BTreeMap<(String, BTreeMap<String, String>), Vec<(f64, f64)>> =
-            BTreeMap::new();
+        let mut series: BTreeMap<(String, Labels), Vec<(f64, f64)>> = BTreeMap::new();
         for sample in &self.samples {
             let Some(family) = sample.name.strip_suffix("_bucket") else {
                 continue;
@@ -189,7 +191,7 @@ fn sample(line: &str) -> Result<Sample> {
 }
 
 /// Labels up to the closing brace, and what follows it.
-fn labels(text: &str) -> Result<(BTreeMap<String, String>, &str)> {
+fn labels(text: &str) -> Result<(Labels, &str)> {
     let mut labels = BTreeMap::new();
     let mut rest = text;
     loop {

@@ -40,8 +40,17 @@ async fn observe<T>(
     key: &impl std::fmt::Display,
     work: impl Future<Output = Result<T, BlobError>>,
 ) -> Result<T, BlobError> {
+    let traced = work.instrument(span(op, key));
+    measure(metrics, op, traced).await
+}
+
+async fn measure<T>(
+    metrics: &Metrics,
+    op: &'static str,
+    work: impl Future<Output = Result<T, BlobError>>,
+) -> Result<T, BlobError> {
     let begun = Instant::now();
-    let done = work.instrument(span(op, key)).await;
+    let done = work.await;
     metrics.store_op(STORE, op, begun.elapsed());
     // That something is not there is an answer.
     if let Err(error) = &done
@@ -115,7 +124,8 @@ impl BlobStore for Observed {
         length_max: usize,
     ) -> Result<Bytes, BlobError> {
         let work = self.store.read(key, offset, length_max);
-        observe(&self.metrics, "read", key, work).await
+        // A download reads chunk by chunk: spans for these would be most of all spans.
+        measure(&self.metrics, "read", work).await
     }
 
     async fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {

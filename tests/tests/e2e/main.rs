@@ -21,4 +21,5 @@ mod workers;
 mod readme;
 mod stock_client;
 mod tenancy;
+mod metrics;
 mod traces;
