@@ -12,7 +12,14 @@ use crate::binaries::{binary, workspace};
 use crate::process::{Process, eventually};
 use crate::web::{Answer, Request};
 
-/// What a gateway is started with, beyond endpoint and token.
+/// Where a gateway takes revisions from.
+#[derive(Debug, Clone)]
+enum Source {
+    ControlPlane { endpoint: String, token: String },
+    Folder(PathBuf),
+}
+
+/// What a gateway is started with, beyond where it takes revisions from.
 #[derive(Debug, Clone, Default)]
 pub struct GatewayOptions {
     /// Its name; also that of its folder.
@@ -27,8 +34,7 @@ pub struct GatewayOptions {
 #[derive(Debug)]
 pub struct Gateway {
     folder: PathBuf,
-    endpoint: String,
-    token: String,
+    source: Source,
     options: GatewayOptions,
     process: Process,
     listen: SocketAddr,
@@ -46,20 +52,26 @@ impl Gateway {
         token: &str,
         options: &GatewayOptions,
     ) -> Result<Self> {
+        let (endpoint, token) = (endpoint.to_owned(), token.to_owned());
+        Self::begin(folder, Source::ControlPlane { endpoint, token }, options)
+    }
+
+    /// Starts one that has no control plane but a folder to watch, and waits until it listens.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn standalone(folder: &Path, watched: &Path, options: &GatewayOptions) -> Result<Self> {
+        Self::begin(folder, Source::Folder(watched.to_owned()), options)
+    }
+
+    fn begin(folder: &Path, source: Source, options: &GatewayOptions) -> Result<Self> {
         let folder = folder.join(&options.id);
         fs::create_dir_all(&folder)?;
-        let (process, listen, admin) = launch(
-            &folder,
-            endpoint,
-            token,
-            options,
-            ("127.0.0.1:0", "127.0.0.1:0"),
-        )?;
-        let (endpoint, token) = (endpoint.to_owned(), token.to_owned());
+        let (process, listen, admin) =
+            launch(&folder, &source, options, ("127.0.0.1:0", "127.0.0.1:0"))?;
         Ok(Self {
             folder,
-            endpoint,
-            token,
+            source,
             options: options.clone(),
             process,
             listen,
@@ -98,8 +110,7 @@ impl Gateway {
         let ports = (self.listen.to_string(), self.admin.to_string());
         let launched = launch(
             &self.folder,
-            &self.endpoint,
-            &self.token,
+            &self.source,
             &self.options,
             (&ports.0, &ports.1),
         )?;
@@ -226,8 +237,7 @@ impl Gateway {
 
 fn launch(
     folder: &Path,
-    endpoint: &str,
-    token: &str,
+    source: &Source,
     options: &GatewayOptions,
     (listen, admin): (&str, &str),
 ) -> Result<(Process, SocketAddr, SocketAddr)> {
@@ -256,10 +266,13 @@ fn launch(
     if let Some(version) = &options.version {
         command.args(["--gateway-version", version]);
     }
-    command
-        .env("GANTRY_ENDPOINT", endpoint)
-        .env("GANTRY_TOKEN", token)
-        .env_remove("RUST_LOG");
+    match source {
+        Source::ControlPlane { endpoint, token } => command
+            .env("GANTRY_ENDPOINT", endpoint)
+            .env("GANTRY_TOKEN", token),
+        Source::Folder(watched) => command.arg("--folder").arg(watched),
+    };
+    command.env_remove("RUST_LOG");
     let mut process = Process::start(
         &format!("gateway {}", options.id),
         &mut command,

@@ -12,6 +12,7 @@ mod publishing;
 
 mod bodies;
 mod failing_plugins;
+mod go_bodies;
 mod go_sdk;
 mod keys;
 mod languages;
@@ -19,6 +20,7 @@ mod last_known_good;
 mod workers;
 
 mod readme;
+mod standalone;
 mod stock_client;
 mod tenancy;
 mod metrics;

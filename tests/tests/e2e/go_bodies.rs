@@ -1,0 +1,112 @@
+//! Bodies in Go functions through a whole gateway: read, replaced, refused beyond the limit, asked for
+//! undeclared. What Rust and C functions do with them is in `bodies`.
+
+use gantry_tests::plugins;
+use gantry_tests::{Gateway, Request};
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, get, middleware};
+
+/// More than a gateway gives to functions unless configured.
+const LONG: usize = (1 << 20) + 1;
+
+fn at(hook: &str, function: &str) -> Value {
+    let entries = [(function, "go-faulty.so")];
+    json!({"use_keyless": true, "custom_middleware": middleware(&[(hook, &entries)])})
+}
+
+fn lab() -> (Lab, Gateway) {
+    let lab = Lab::start();
+    let library = plugins::go("tests/fixtures/go-faulty", "1.0.0", None).unwrap();
+    let bundle = lab.bundle("go-faulty", "1.0.0");
+    let bundle = bundle.file("go-faulty.so", &library).unwrap();
+    lab.publish(bundle.hook("pre", "Quiet", "go-faulty.so"));
+    lab.project.admin.deploy("go-faulty@1.0.0").unwrap();
+    let gateway = lab.gateway();
+    (lab, gateway)
+}
+
+#[test]
+fn go_functions_read_and_replace_bodies_of_requests_and_responses() {
+    let (lab, gateway) = lab();
+    let post = |body: &str| gateway.send(&Request::post("/api/x", body)).unwrap();
+    lab.put(&gateway, &at("pre", "BodyEcho"));
+    for body in ["hello", ""] {
+        let echoed = post(body);
+        assert_eq!((echoed.status, echoed.body.as_str()), (200, body));
+        assert_eq!(echoed.header("x-body-length"), body.len().to_string());
+    }
+    assert_eq!(lab.upstream.requests(), 0);
+
+    lab.put(&gateway, &at("post", "BodyReplace"));
+    let told = post("hello").json();
+    assert_eq!(
+        (&told["body"], &told["headers"]["content-length"]),
+        (&json!("[hello]"), &json!("7"))
+    );
+    assert_eq!(told["headers"]["x-read-back"], "7");
+
+    lab.put(&gateway, &at("post", "BodyGrow"));
+    assert_eq!(post("small").json()["body_bytes"], 3 << 20);
+
+    lab.put(&gateway, &at("response", "ResponseBodyReplace"));
+    let answer = get(&gateway, "/api/x");
+    assert!(answer.body.starts_with("<{") && answer.body.ends_with("}>"));
+    assert_eq!(
+        answer.header("content-length"),
+        answer.body.len().to_string()
+    );
+    assert_eq!(answer.header("content-type"), "application/json");
+}
+
+#[test]
+fn go_functions_get_no_body_beyond_the_limit_nor_without_declaring_it() {
+    let (lab, gateway) = lab();
+    let long = Request::post("/api/x", "x".repeat(LONG));
+    lab.put(&gateway, &at("response", "ResponseBodyReplace"));
+    // The upstream answers with what it got, so that answer is too long.
+    let refused = gateway.send(&long).unwrap();
+    let code = &refused.json()["code"];
+    assert_eq!(
+        (refused.status, code),
+        (502, &json!("RESPONSE_BODY_TOO_LARGE"))
+    );
+
+    lab.put(&gateway, &at("pre", "BodyReplace"));
+    let before = lab.upstream.requests();
+    // A client that is still sending may miss the answer; it never reaches the upstream.
+    if let Ok(refused) = gateway.send(&long) {
+        let code = &refused.json()["code"];
+        assert_eq!(
+            (refused.status, code),
+            (413, &json!("REQUEST_BODY_TOO_LARGE"))
+        );
+    }
+    lab.put(&gateway, &at("pre", "BodyUndeclared"));
+    let answer = gateway.send(&Request::post("/api/x", "hello")).unwrap();
+    let code = &answer.json()["code"];
+    assert_eq!((answer.status, code), (500, &json!("PLUGIN_FAILED")));
+    assert_eq!(lab.upstream.requests(), before);
+}
+
+#[test]
+fn example_in_go_masks_fields_of_json_answers() {
+    let lab = Lab::start();
+    let library = plugins::go("examples/go-hooks", "1.0.0", None).unwrap();
+    let bundle = lab.bundle("go-hooks", "1.0.0");
+    let bundle = bundle.file("go-hooks.so", &library).unwrap();
+    lab.publish(bundle.hook("response", "MaskFields", "go-hooks.so"));
+    lab.project.admin.deploy("go-hooks@1.0.0").unwrap();
+    let gateway = lab.gateway();
+    let fields = json!({
+        "use_keyless": true, "custom_middleware_bundle": "go-hooks",
+        "config_data": {"masked": ["x-card"]},
+    });
+    lab.put(&gateway, &fields);
+    let request = Request::get("/api/x").header("x-card", "4711");
+    let seen = gateway.send(&request).unwrap().json();
+    assert_eq!(
+        (&seen["headers"]["x-card"], &seen["path"]),
+        (&json!("***"), &json!("/api/x"))
+    );
+}
