@@ -75,6 +75,19 @@ impl Gantry {
     /// # Errors
     /// The binary cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Result<Outcome> {
+        let output = self.command(arguments)?.output().context("start gantry")?;
+        Ok(Outcome {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// The command that [`Gantry::run`] runs, for those who do not wait for its end.
+    ///
+    /// # Errors
+    /// The binary is not there.
+    pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary("gantry")?);
         command
             .args(arguments)
@@ -85,12 +98,7 @@ impl Gantry {
             .env("GANTRY_ENVIRONMENT", &self.environment)
             .envs(self.variables.iter().cloned())
             .stdin(Stdio::null());
-        let output = command.output().context("start gantry")?;
-        Ok(Outcome {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        Ok(command)
     }
 
     /// Runs it with `--output json` and expects success.

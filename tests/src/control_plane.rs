@@ -18,6 +18,8 @@ pub struct ControlPlaneOptions {
     pub bucket: Option<Bucket>,
     /// Further variables.
     pub variables: Vec<(String, String)>,
+    /// The program that starts it, with arguments; it must become the control plane, as `env` does.
+    pub under: Vec<String>,
 }
 
 /// A running control plane.
@@ -50,7 +52,7 @@ impl ControlPlane {
         fs::create_dir_all(folder)?;
         let address_file = folder.join("address");
         let _ = fs::remove_file(&address_file);
-        let mut command = Self::command(folder)?;
+        let mut command = Self::command(folder, &options.under)?;
         let bucket = options.bucket.as_ref();
         command
             .envs(bucket.map(Bucket::variables).unwrap_or_default())
@@ -73,8 +75,16 @@ impl ControlPlane {
         })
     }
 
-    fn command(folder: &Path) -> Result<Command> {
-        let mut command = Command::new(binary("gantry-control-plane")?);
+    fn command(folder: &Path, under: &[String]) -> Result<Command> {
+        let program = binary("gantry-control-plane")?;
+        let mut command = match under {
+            [] => Command::new(program),
+            [first, arguments @ ..] => {
+                let mut command = Command::new(first);
+                command.args(arguments).arg(program);
+                command
+            }
+        };
         command
             .arg("--config")
             .arg(workspace().join("deploy/control-plane.toml"))
@@ -89,7 +99,7 @@ impl ControlPlane {
     /// There is one already, or the metadata cannot be written.
     pub fn bootstrap(folder: &Path) -> Result<String> {
         fs::create_dir_all(folder)?;
-        let output = Self::command(folder)?
+        let output = Self::command(folder, &[])?
             .arg("bootstrap")
             .output()
             .context("start gantry-control-plane")?;
@@ -121,6 +131,11 @@ impl ControlPlane {
         self.process.id()
     }
 
+    /// The folder of its local objects.
+    pub fn objects_folder(&self) -> PathBuf {
+        self.folder.join("data/objects")
+    }
+
     /// Every object in its store: paths below the store's root, sorted.
     ///
     /// # Errors
@@ -129,7 +144,7 @@ impl ControlPlane {
         if let Some(bucket) = &self.options.bucket {
             return bucket.objects();
         }
-        let root = self.folder.join("data/objects");
+        let root = self.objects_folder();
         let mut found = Vec::new();
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {

@@ -13,11 +13,13 @@ pub mod gateway;
 pub mod load;
 pub mod plugins;
 pub mod process;
+pub mod relay;
 pub mod scrape;
 pub mod stage;
 pub mod storage;
 pub mod upstream;
 pub mod web;
+pub mod wire;
 
 pub use cli::{Gantry, Outcome};
 pub use collector::Collector;

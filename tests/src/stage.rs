@@ -109,6 +109,7 @@ impl Stage {
         let options = ControlPlaneOptions {
             bucket: s3.as_ref().map(|server| server.bucket().clone()),
             variables: options.variables.clone(),
+            under: Vec::new(),
         };
         let token = ControlPlane::bootstrap(&home).context("make the first token")?;
         let control_plane = ControlPlane::start_with(&home, &options)?;

@@ -7,6 +7,7 @@ mod lab;
 mod seed_rules;
 
 mod catalog;
+mod durability;
 mod layout;
 mod publishing;
 

@@ -142,6 +142,9 @@ impl S3Append {
             Ok(put) => put,
             // The upload has ended: aborted as too old, or by somebody who tidied the bucket.
             Err(Failure::Missing) => return Err(self.truncated(offset, 0)),
+            // Some servers say of such an upload that it is none of the caller's. Where the caller has no
+            // right at all, beginning anew shows it.
+            Err(Failure::Denied(_)) if offset > 0 => return Err(self.truncated(offset, 0)),
             Err(other) => {
                 self.parts = Some(parts);
                 return Err(other.of("write", &self.key));
@@ -199,7 +202,10 @@ impl S3Append {
         // The answer to an earlier attempt may have been lost: then the object is there.
         match self.store.head(&self.key).await {
             Ok(found) if found == size_bytes => Ok(()),
-            Ok(_) | Err(Failure::Missing) if matches!(refusal, Failure::Missing) => {
+            // It has ended without an object: a server that died while it put the parts together.
+            Ok(_) | Err(Failure::Missing)
+                if matches!(refusal, Failure::Missing | Failure::Denied(_)) =>
+            {
                 Err(self.truncated(size_bytes, 0))
             }
             _ => Err(refusal.of("seal", &self.key)),
