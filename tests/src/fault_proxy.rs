@@ -36,6 +36,8 @@ pub enum Fault {
     Dribble(usize),
     /// A connection is reset once so many bytes went to the server.
     ResetRequest(u64),
+    /// What goes to the server stops after so many bytes, until another fault is set.
+    HoldRequest(u64),
     /// A connection is reset once so many bytes came from the server.
     ResetAnswer(u64),
     /// The byte at this place of what the server says is another one.
@@ -224,9 +226,19 @@ impl Shared {
                 return Ok(End::Closed);
             }
             passed += count as u64;
-            let due = |fault| matches!(fault, Fault::ResetRequest(after) if passed > after);
-            if self.strikes(due).is_some() {
-                return Ok(End::Struck);
+            let due = |fault| match fault {
+                Fault::ResetRequest(after) | Fault::HoldRequest(after) => passed > after,
+                _ => false,
+            };
+            match self.strikes(due) {
+                Some(Fault::ResetRequest(_)) => return Ok(End::Struck),
+                Some(held) => {
+                    while self.lock().fault == held {
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                    return Ok(End::Closed);
+                }
+                None => {}
             }
             server.write_all(&buffer[..count])?;
             self.to_server.fetch_add(count as u64, Ordering::SeqCst);

@@ -8,6 +8,7 @@
 //! Only this module names the AWS SDK. Credentials come from its standard chain.
 
 mod append;
+mod client;
 mod download;
 mod failure;
 mod presign;
@@ -16,21 +17,17 @@ mod uploads;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_types::base64;
 use bytes::Bytes;
 use gantry_domain::{Digest, Timestamp};
 
 use self::append::S3Append;
+use self::client::client;
 use self::failure::Failure;
 use self::presign::Presigner;
 use self::uploads::UPLOADS_PAGE;
@@ -39,21 +36,8 @@ use super::{
     Presigned, Unsealed,
 };
 
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one attempt of a call may take: a part over a slow line, a copy of the largest file.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(2);
-/// Attempts of a call, the first one included.
-const ATTEMPTS_MAX: u32 = 6;
-/// The pause before the second attempt; it doubles from there, with jitter.
-const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-/// The longest pause between attempts.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How often a condition is tried again that collided with another writer (409).
 const COLLISIONS_MAX: usize = 8;
-/// Where the region comes from neither configuration nor environment.
-const REGION_DEFAULT: &str = "us-east-1";
-
 /// Parts that a file can have.
 pub const S3_PARTS_MAX: u64 = 10_000;
 /// The smallest part that AWS takes, bytes.
@@ -61,6 +45,7 @@ pub const S3_PART_BYTES_MIN: u64 = 5 << 20;
 /// The largest file that one copy can bring to its key.
 pub const S3_FILE_BYTES_MAX: u64 = 5 << 30;
 
+pub use client::Patience;
 pub use presign::PresignOptions;
 
 /// Where a bucket is.
@@ -81,6 +66,8 @@ pub struct S3Options {
     pub part_bytes: u64,
     /// Where objects are spooled that are read at any place.
     pub spool_directory: PathBuf,
+    /// How long and how often the server is asked.
+    pub patience: Patience,
     /// How gateways fetch without us; they do not where it is unset.
     pub presign: Option<PresignOptions>,
 }
@@ -163,43 +150,6 @@ impl S3Store {
         let head = head.await?;
         Ok(size(head.content_length()))
     }
-}
-
-async fn client(options: &S3Options, loader: ConfigLoader) -> Client {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let loader = loader
-        .http_client(http)
-        .retry_config(
-            RetryConfig::standard()
-                .with_max_attempts(ATTEMPTS_MAX)
-                .with_initial_backoff(BACKOFF_FIRST)
-                .with_max_backoff(BACKOFF_MAX),
-        )
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .build(),
-        )
-        // Many servers refuse the checksums that the SDK would add; ours are set by hand.
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-    let loader = match &options.endpoint {
-        Some(endpoint) => loader.endpoint_url(endpoint),
-        None => loader,
-    };
-    let loader = match &options.region {
-        Some(region) => loader.region(Region::new(region.clone())),
-        None => loader,
-    };
-    let shared = loader.load().await;
-    let region = shared.region().cloned();
-    let config = aws_sdk_s3::config::Builder::from(&shared)
-        .region(region.unwrap_or(Region::from_static(REGION_DEFAULT)))
-        .force_path_style(options.path_style);
-    Client::from_conf(config.build())
 }
 
 #[async_trait]

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::source::Source;
-use crate::blob::{PART_BYTES, PRESIGNED_FOR_MAX, PresignOptions, S3_PART_BYTES_MIN, S3Options};
+use crate::blob::{
+    PART_BYTES, PRESIGNED_FOR_MAX, Patience, PresignOptions, S3_PART_BYTES_MIN, S3Options,
+};
 
 /// How long an upload may rest unless configuration says otherwise.
 const UPLOAD_IDLE_DEFAULT: Duration = Duration::from_hours(24);
@@ -17,6 +19,8 @@ const PART_BYTES_MIN: u64 = 64 << 10;
 /// The largest part: one is in memory for each file that comes in.
 const PART_BYTES_MAX: u64 = 64 << 20;
 
+/// Attempts of a call, at most: somebody waits for the answer.
+const ATTEMPTS_MAX: u32 = 20;
 /// How long a URL lets a gateway in unless configuration says otherwise: it is used at once.
 const PRESIGNED_FOR_DEFAULT: Duration = Duration::from_mins(5);
 
@@ -40,8 +44,8 @@ pub struct StorageConfig {
 pub enum StorageBackend {
     /// `local`, with `directory`: on one file system; `objects` in the data directory unless set.
     Local(PathBuf),
-    /// `s3`, with `bucket`, `prefix`, `endpoint`, `region`, `path_style`, `spool_directory` and
-    /// `presigned_downloads`, `presigned_endpoint`, `presigned_for_s`.
+    /// `s3`, with `bucket`, `prefix`, `endpoint`, `region`, `path_style`, `spool_directory`,
+    /// `attempt_timeout_ms`, `attempts_max`, `presigned_downloads`, `presigned_endpoint` and `presigned_for_s`.
     /// Credentials are no settings: they come from the environment, as AWS's tools take them.
     S3(S3Options),
 }
@@ -90,6 +94,7 @@ impl StorageConfig {
             spool_directory: source
                 .setting("storage.spool_directory", folder("spool"))
                 .into(),
+            patience: read_patience(source),
             presign: read_presign(source),
         };
         let idle_s = source.setting("storage.upload_idle_max_s", UPLOAD_IDLE_DEFAULT.as_secs());
@@ -167,6 +172,25 @@ fn check(source: &mut Source, options: &S3Options) {
                 format!("expected a URL that begins with https:// or http://, found {endpoint:?}"),
             );
         }
+    }
+}
+
+/// `attempt_timeout_ms` and `attempts_max`.
+fn read_patience(source: &mut Source) -> Patience {
+    let default = Patience::default();
+    let default_ms = u64::try_from(default.attempt_timeout.as_millis()).unwrap_or(u64::MAX);
+    let timeout_ms = source.setting("storage.attempt_timeout_ms", default_ms);
+    let attempts_max = source.setting("storage.attempts_max", default.attempts_max);
+    if timeout_ms == 0 {
+        source.conflict("storage.attempt_timeout_ms", "expected at least 1, found 0");
+    }
+    if !(1..=ATTEMPTS_MAX).contains(&attempts_max) {
+        let expected = format!("expected 1 to {ATTEMPTS_MAX}, found {attempts_max}");
+        source.conflict("storage.attempts_max", expected);
+    }
+    Patience {
+        attempt_timeout: Duration::from_millis(timeout_ms),
+        attempts_max,
     }
 }
 

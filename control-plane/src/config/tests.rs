@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::blob::{PresignOptions, S3Options};
+use crate::blob::{Patience, PresignOptions, S3Options};
 
 fn read(
     file: &str,
@@ -129,6 +129,7 @@ fn bucket_is_read_whole_and_refused_where_it_contradicts_itself() {
         path_style: true,
         part_bytes: 8 << 20,
         spool_directory: "/data/spool".into(),
+        patience: Patience::default(),
         presign: Some(PresignOptions {
             endpoint: None,
             valid_for: Duration::from_mins(5),
@@ -165,6 +166,9 @@ fn bucket_is_read_whole_and_refused_where_it_contradicts_itself() {
             "kind = 's3'\nbucket = 'b'\npresigned_endpoint = 'host:9'",
             "storage.presigned_endpoint",
         ),
+        ("attempt_timeout_ms = 0", "storage.attempt_timeout_ms"),
+        ("attempts_max = 0", "storage.attempts_max"),
+        ("attempts_max = 21", "storage.attempts_max"),
         ("presigned_for_s = 0", "storage.presigned_for_s"),
         ("presigned_for_s = 3601", "storage.presigned_for_s"),
         ("kind = 'gcs'", "storage.kind"),

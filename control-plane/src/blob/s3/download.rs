@@ -3,13 +3,16 @@
 
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
+use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
+use tokio::time::timeout;
 
 use super::super::{BlobError, BlobKey, PART_BYTES};
+use super::S3Store;
+use super::client::BACKOFF_FIRST;
 use super::failure::Failure;
-use super::{ATTEMPTS_MAX, BACKOFF_FIRST, S3Store};
 
 impl S3Store {
     pub(super) async fn range(
@@ -19,14 +22,17 @@ impl S3Store {
         length_max: usize,
     ) -> Result<Bytes, BlobError> {
         let wanted = offset..offset.saturating_add(length_max as u64);
+        let patience = &self.options.patience;
         let mut bytes = BytesMut::new();
         let mut attempt = 1;
         while !wanted.is_empty() {
             let from = offset + bytes.len() as u64;
             match self.get(key, from..wanted.end).await {
-                Ok(body) => match collect(body, &mut bytes).await {
+                Ok(body) => match collect(body, &mut bytes, patience.attempt_timeout).await {
                     Ok(()) => break,
-                    Err(broken) if attempt >= ATTEMPTS_MAX => return Err(broken.of("read", key)),
+                    Err(broken) if attempt >= patience.attempts_max => {
+                        return Err(broken.of("read", key));
+                    }
                     Err(_) => pause(&mut attempt).await,
                 },
                 Err(Failure::Beyond) => break,
@@ -81,15 +87,23 @@ impl S3Store {
     }
 }
 
-/// Takes a body as far as it comes.
-async fn collect(mut body: ByteStream, bytes: &mut BytesMut) -> Result<(), Failure> {
-    while let Some(chunk) = body.next().await {
-        match chunk {
-            Ok(chunk) => bytes.extend_from_slice(&chunk),
-            Err(broken) => return Err(Failure::Unavailable(broken.into())),
+/// Takes a body as far as it comes in time: what dribbles is no better than what breaks off.
+async fn collect(
+    mut body: ByteStream,
+    bytes: &mut BytesMut,
+    patience: Duration,
+) -> Result<(), Failure> {
+    let whole = async {
+        while let Some(chunk) = body.next().await {
+            match chunk {
+                Ok(chunk) => bytes.extend_from_slice(&chunk),
+                Err(broken) => return Err(Failure::Unavailable(broken.into())),
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    let slow = |_| Failure::Unavailable(format!("not there within {patience:?}").into());
+    timeout(patience, whole).await.map_err(slow)?
 }
 
 async fn pause(attempt: &mut u32) {

@@ -1,10 +1,13 @@
 //! The suite against two unrelated S3 servers, as processes of their own.
 
+mod faults;
 mod server;
+
+use gantry_tests::Storage;
 
 use super::*;
 use crate::blob::conformance;
-use server::{S3Server, free_port};
+use server::Server;
 
 fn published(version: &str) -> BlobKey {
     BlobKey::Published {
@@ -14,7 +17,8 @@ fn published(version: &str) -> BlobKey {
     }
 }
 
-async fn check(server: S3Server) {
+async fn check(storage: Storage) {
+    let server = Server::start(storage);
     let store = server.store("plugins/").await;
     conformance::run(&store).await;
     presigned_url_gives_the_object_without_credentials(&store).await;
@@ -26,10 +30,22 @@ async fn presigned_url_gives_the_object_without_credentials(store: &S3Store) {
     store.create(&key, "presigned".into()).await.unwrap();
     let url = store.presigned(&key).await.unwrap().unwrap();
     let body = server::get(url.url.expose()).await;
+    assert!(body.starts_with("HTTP/1.1 200"), "{body}");
     assert!(body.ends_with("presigned"), "{body}");
+    // What was signed for one object opens no other, and nothing without its signature.
+    let other = url.url.expose().replace("7.0.0.json", "7.0.1.json");
+    let unsigned = url.url.expose().split_once('?').unwrap().0;
+    store
+        .create(&published("7.0.1"), "other".into())
+        .await
+        .unwrap();
+    for url in [&other, unsigned] {
+        let body = server::get(url).await;
+        assert!(body.starts_with("HTTP/1.1 403"), "{body}");
+    }
 }
 
-async fn prefixes_share_a_bucket_without_seeing_each_other(server: &S3Server) {
+async fn prefixes_share_a_bucket_without_seeing_each_other(server: &Server) {
     let other = server.store("others/").await;
     let all = other.list(&BlobPrefix::All, None, 10).await.unwrap();
     assert_eq!(all.entries, []);
@@ -37,18 +53,18 @@ async fn prefixes_share_a_bucket_without_seeing_each_other(server: &S3Server) {
 
 #[tokio::test]
 async fn s3s_fs_keeps_the_promises_of_a_store() {
-    check(S3Server::s3s_fs().await).await;
+    check(Storage::S3sFs).await;
 }
 
 #[tokio::test]
 async fn seaweedfs_keeps_the_promises_of_a_store() {
-    check(S3Server::seaweedfs().await).await;
+    check(Storage::SeaweedFs).await;
 }
 
 /// `SeaweedFS` alone: s3s-fs does not list uploads.
 #[tokio::test]
 async fn unsealed_objects_are_listed_over_every_page_of_the_server() {
-    let server = S3Server::seaweedfs().await;
+    let server = Server::start(Storage::SeaweedFs);
     let store = server.store("plugins/").await;
     let mut expected = Vec::new();
     for number in 0..5 {
@@ -77,9 +93,9 @@ async fn unsealed_objects_are_listed_over_every_page_of_the_server() {
 /// `SeaweedFS` alone: s3s-fs looks and writes in two steps.
 #[tokio::test]
 async fn of_many_writers_of_one_object_one_wins_and_is_never_replaced() {
-    let server = S3Server::seaweedfs().await;
+    let server = Server::start(Storage::SeaweedFs);
     let (one, other) = (server.store("").await, server.store("").await);
-    for round in 0..20 {
+    for round in 0..5 {
         let key = published(&format!("1.0.{round}"));
         let create = |store: &S3Store, body: String| {
             let (store, key) = (store.clone(), key.clone());
@@ -103,30 +119,30 @@ async fn of_many_writers_of_one_object_one_wins_and_is_never_replaced() {
 
 #[tokio::test]
 async fn server_that_was_killed_is_unavailable_and_has_everything_when_it_is_back() {
-    let mut server = S3Server::s3s_fs().await;
+    let mut server = Server::start(Storage::S3sFs);
     let store = server.store("").await;
     store
         .create(&published("1.0.0"), "kept".into())
         .await
         .unwrap();
-    server.kill();
+    server.process.kill().unwrap();
     let refusal = store.size(&published("1.0.0")).await.unwrap_err();
     assert!(
         matches!(refusal, BlobError::Unavailable { .. }),
         "{refusal}"
     );
-    server.start().await;
+    server.process.restart().unwrap();
     let body = store.read(&published("1.0.0"), 0, 10).await.unwrap();
     assert_eq!(body, "kept");
 }
 
 #[tokio::test]
 async fn store_without_a_server_does_not_open() {
-    let folder = tempfile::tempdir().unwrap();
-    let endpoint = format!("http://127.0.0.1:{}", free_port());
-    let refusal = server::open(folder.path(), &endpoint, "")
-        .await
-        .unwrap_err();
+    let mut server = Server::start(Storage::S3sFs);
+    server.process.kill().unwrap();
+    let (folder, bucket) = (tempfile::tempdir().unwrap(), server.process.bucket());
+    let opened = server::open(folder.path(), bucket, "", Patience::default()).await;
+    let refusal = opened.unwrap_err();
     assert!(
         matches!(refusal, BlobError::Unavailable { .. }),
         "{refusal}"
