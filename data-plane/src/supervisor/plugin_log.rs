@@ -29,7 +29,7 @@ pub fn log(slot: u32, identity: &Identity, report: &Report) {
         } => {
             at_level!(
                 level.as_str(), code = "PLUGIN_LOG", tenant.id = %tenant, worker.slot = slot, api.id = api_id.as_deref(),
-                function = function.as_deref(), hook = hook.as_deref(), trace.id = trace_id.as_deref(), "{message}"
+                function = function.as_deref(), hook = hook.as_deref(), trace_id = trace_id.as_deref(), "{message}"
             );
         }
         Report::Note {
