@@ -151,3 +151,81 @@ fn attribute((key, value): (Cow<'static, str>, Value)) -> KeyValue {
         Value::Bool(truth) => KeyValue::new(key, truth),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::SpanExporter;
+
+    use super::*;
+
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().expect("no test panics here").extend(batch);
+            Ok(())
+        }
+    }
+
+    fn span(span_id: u64) -> FinishedSpan {
+        FinishedSpan {
+            trace_id: [7; 16],
+            span_id: span_id.to_be_bytes(),
+            parent: Some(Parent {
+                span_id: [9; 8],
+                remote: true,
+            }),
+            trace_state: Some("vendor=1".into()),
+            kind: Kind::Server,
+            name: "GET".into(),
+            start_unix_nanos: 2_000_000_001,
+            end_unix_nanos: 1,
+            attributes: vec![
+                ("http.route".into(), Value::Text("/api/".into())),
+                ("http.response.status_code".into(), Value::Number(502)),
+                ("retried".into(), Value::Bool(true)),
+            ],
+            status: Status::Error("no upstream".into()),
+        }
+    }
+
+    #[test]
+    fn finished_span_is_exported_as_it_was_handed_over_and_one_without_an_id_is_not() {
+        let kept = Kept::default();
+        let processor = Arc::new(BatchSpanProcessor::builder(kept.clone()).build());
+        let scope = InstrumentationScope::builder("test").build();
+        let sink = SpanSink::new(processor.clone(), scope);
+        sink.export(span(0));
+        sink.export(span(5));
+        processor.force_flush().expect("the exporter takes all");
+        let spans = kept.0.lock().expect("no test panics here");
+        let [found] = spans.as_slice() else {
+            panic!("expected one span, found {spans:?}");
+        };
+        assert_eq!(found.span_context.trace_id(), TraceId::from_bytes([7; 16]));
+        assert_eq!(
+            found.span_context.span_id(),
+            SpanId::from_bytes(5_u64.to_be_bytes())
+        );
+        assert_eq!(found.span_context.trace_state().header(), "vendor=1");
+        assert_eq!(found.parent_span_id, SpanId::from_bytes([9; 8]));
+        assert!(found.parent_span_is_remote && found.span_context.is_sampled());
+        assert_eq!(found.span_kind, SpanKind::Server);
+        let begun = SystemTime::UNIX_EPOCH + Duration::from_nanos(2_000_000_001);
+        // A clock that went backwards makes no span that ends before it begins.
+        assert_eq!((found.start_time, found.end_time), (begun, begun));
+        assert_eq!(found.status, SdkStatus::error("no upstream"));
+        assert_eq!(
+            found.attributes,
+            [
+                KeyValue::new("http.route", "/api/"),
+                KeyValue::new("http.response.status_code", 502),
+                KeyValue::new("retried", true),
+            ]
+        );
+    }
+}
