@@ -168,11 +168,11 @@ fn definitions(
     };
     for (item, (_, content)) in contents {
         match &**content {
-            Content::Api(Ok(read)) => {
-                let definition = read.definition.clone();
+            Content::Api(Ok(found)) => {
+                let definition = found.read.clone();
                 all.insert(
                     definition.api_id.clone(),
-                    (read.text.clone(), Some(definition)),
+                    (found.text.clone(), Some(definition)),
                 );
             }
             Content::Api(Err(bad)) => {
@@ -236,3 +236,6 @@ fn warnings(contents: &Contents) -> Vec<(String, FieldWarning)> {
     };
     contents.iter().flat_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests;

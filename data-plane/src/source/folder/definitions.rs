@@ -13,7 +13,7 @@ use super::{Refused, whole};
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
     /// What it says.
-    pub(super) definition: ApiDefinition,
+    pub(super) read: ApiDefinition,
     /// Its canonical text.
     pub(super) text: Arc<[u8]>,
     /// What its author should know.
@@ -68,7 +68,7 @@ pub(super) fn read(root: &Path, name: &str) -> Result<Definition, BadDefinition>
     }
     let text = definition.canonical().into_bytes().into();
     Ok(Definition {
-        definition,
+        read: definition,
         text,
         warnings,
     })

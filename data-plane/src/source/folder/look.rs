@@ -54,6 +54,14 @@ impl Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Print(Vec<Stamp>);
 
+#[cfg(test)]
+impl Print {
+    /// Of nothing.
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+}
+
 /// The same of one file: what it is after all links, its size and its times. The time of the last change
 /// of the inode cannot be set by anyone, so that a copy that keeps times is noticed too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +116,7 @@ pub(super) fn look(root: &Path) -> Result<Look, LookError> {
         path: apis.clone(),
         source: io::ErrorKind::NotFound.into(),
     })?;
-    for name in names.into_iter().filter(|name| name.ends_with(".json")) {
+    for name in names.into_iter().filter(|name| has_suffix(name, "json")) {
         let print = Print(vec![stamp(&apis, &name)]);
         look.insert(Item::Api(name), print);
     }
@@ -140,13 +148,18 @@ fn bundle(bundles: &Path, name: &str) -> Result<Option<Print>, LookError> {
             .filter(|file| *file == MANIFEST || is_library(file));
         return Ok(Some(Print(files.map(|file| stamp(&path, file)).collect())));
     }
-    Ok(name
-        .ends_with(".zip")
-        .then(|| Print(vec![stamp(bundles, name)])))
+    let packed = has_suffix(name, "zip");
+    Ok(packed.then(|| Print(vec![stamp(bundles, name)])))
+}
+
+fn has_suffix(name: &str, suffix: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == suffix)
 }
 
 fn is_library(name: &str) -> bool {
-    name.ends_with(".so")
+    has_suffix(name, "so")
 }
 
 /// The names in a folder in order, without those that begin with a dot: what tools write before they

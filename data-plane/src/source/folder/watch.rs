@@ -119,25 +119,10 @@ impl Watcher {
         } else if let Some(seen) = &self.seen
             && since.elapsed() >= SETTLE_LONGEST
         {
-            let still = self.what_lies_still(&now, seen);
+            let still = what_lies_still(&now, seen, self.taken.as_ref());
             self.take(still);
         }
         self.seen = Some(now);
-    }
-
-    /// Of a folder that keeps changing: what two looks agree on, and of the rest what was taken before.
-    fn what_lies_still(&self, now: &Look, seen: &Look) -> Look {
-        let none = Look::new();
-        let taken = self.taken.as_ref().unwrap_or(&none);
-        let items: BTreeSet<&Item> = now.keys().chain(taken.keys()).collect();
-        let print = |item: &Item| {
-            let agreed = now.get(item) == seen.get(item);
-            if agreed { now } else { taken }.get(item).cloned()
-        };
-        items
-            .into_iter()
-            .filter_map(|item| Some((item.clone(), print(item)?)))
-            .collect()
     }
 
     fn take(&mut self, look_taken: Look) {
@@ -315,10 +300,65 @@ impl Watcher {
         if !changed {
             return;
         }
-        match &trouble {
-            Some(trouble) => tracing::error!(code = trouble.code, "{}", trouble.message),
-            None => tracing::info!("the folder can be read again"),
+        if let Some(trouble) = &trouble {
+            tracing::error!(code = trouble.code, "{}", trouble.message);
+        } else {
+            tracing::info!("the folder can be read again");
         }
         self.output.send_modify(|state| state.trouble = trouble);
+    }
+}
+
+/// Of a folder that keeps changing: what two looks agree on, and of the rest what was taken before.
+fn what_lies_still(now: &Look, seen: &Look, taken: Option<&Look>) -> Look {
+    let none = Look::new();
+    let taken = taken.unwrap_or(&none);
+    let items: BTreeSet<&Item> = now.keys().chain(taken.keys()).collect();
+    let print = |item: &Item| {
+        let agreed = now.get(item) == seen.get(item);
+        if agreed { now } else { taken }.get(item).cloned()
+    };
+    items
+        .into_iter()
+        .filter_map(|item| Some((item.clone(), print(item)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_keeps_changing_stays_as_it_was_and_the_rest_moves_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let apis = folder.path().join("apis");
+        fs::create_dir(&apis).unwrap();
+        let write = |name: &str, text: &str| fs::write(apis.join(name), text).unwrap();
+        let see = || look(folder.path()).unwrap();
+        let item = |name: &str| Item::Api(name.to_owned());
+        for name in ["edited.json", "busy.json", "gone.json"] {
+            write(name, "1");
+        }
+        let taken = see();
+        write("edited.json", "22");
+        write("busy.json", "22");
+        write("new.json", "1");
+        fs::remove_file(apis.join("gone.json")).unwrap();
+        let seen = see();
+        write("busy.json", "333");
+        write("newest.json", "1");
+        let now = see();
+        let still = what_lies_still(&now, &seen, Some(&taken));
+        assert_eq!(
+            still.get(&item("edited.json")),
+            now.get(&item("edited.json"))
+        );
+        assert_eq!(still.get(&item("busy.json")), taken.get(&item("busy.json")));
+        assert_eq!(still.get(&item("new.json")), now.get(&item("new.json")));
+        for absent in ["gone.json", "newest.json"] {
+            assert!(!still.contains_key(&item(absent)), "{absent}");
+        }
     }
 }

@@ -77,26 +77,14 @@ impl Releases {
                 _ => {}
             }
         }
-        for (name, mut claims) in named {
-            if claims.len() > 1 {
-                let earlier = base.releases.get(name);
-                let (first, others): (Vec<_>, Vec<_>) = claims
-                    .into_iter()
-                    .partition(|(_, bundle)| Some(&bundle.release) == earlier);
-                for (item, _) in if first.len() == 1 {
-                    others
-                } else {
-                    first.iter().chain(&others).copied().collect()
-                } {
-                    let why = Refused::new(
-                        "BUNDLE_DUPLICATE",
-                        format!("expected one bundle {name} in the folder, found several"),
-                    );
-                    refused.push((item.clone(), why, Concern::Bundles));
-                }
-                claims = if first.len() == 1 { first } else { Vec::new() };
+        for (name, claims) in named {
+            let (first, others) = first_of(&claims, base.releases.get(name));
+            for item in others {
+                let message = format!("expected one bundle {name} in the folder, found several");
+                let why = Refused::new("BUNDLE_DUPLICATE", message);
+                refused.push((item.clone(), why, Concern::Bundles));
             }
-            if let Some((_, bundle)) = claims.first() {
+            if let Some(bundle) = first {
                 self.add(bundle);
             }
         }
@@ -194,6 +182,27 @@ impl Releases {
             }
         }
     }
+}
+
+/// Of the bundles of one name the one that counts, if there is one, and the files of the others: a single
+/// one, or the one that was there before.
+fn first_of<'c>(
+    claims: &[(&'c Item, &'c Bundle)],
+    earlier: Option<&Release>,
+) -> (Option<&'c Bundle>, Vec<&'c Item>) {
+    if let [(_, only)] = claims {
+        return (Some(only), Vec::new());
+    }
+    let was_there = |bundle: &Bundle| Some(&bundle.release) == earlier;
+    let mut before = claims.iter().filter(|(_, bundle)| was_there(bundle));
+    let first = match (before.next(), before.next()) {
+        (Some((_, bundle)), None) => Some(*bundle),
+        _ => None,
+    };
+    let others = claims
+        .iter()
+        .filter(|(_, bundle)| first.is_none() || !was_there(bundle));
+    (first, others.map(|(item, _)| *item).collect())
 }
 
 /// What would not be read back: as publishing refuses it.
