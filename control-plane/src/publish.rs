@@ -26,7 +26,6 @@ use crate::principal::Principal;
 use crate::random;
 use crate::refusal::{Violation, violations};
 
-pub(crate) use admission::check_entries;
 pub use commit::Published;
 pub use error::PublishError;
 pub use receive::Receiver;

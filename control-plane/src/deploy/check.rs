@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use gantry_domain::admission::check_entries;
 use gantry_domain::api_definition::Plugins;
 use gantry_domain::plan::{hooks_of, owner, plan_api};
 use gantry_domain::{ApiDefinition, ApiId, GatewayId, GatewayProfile, Release};
 
 use crate::catalog::Snapshot;
 use crate::metrics::Metrics;
-use crate::publish::check_entries;
 use crate::refusal::Violation;
 
 /// What stands against a state of an environment.
@@ -82,7 +82,8 @@ fn check_definition(
         .releases
         .values()
         .flat_map(|release| &release.artifacts);
-    for mut found in check_entries("custom_middleware", middleware, &artifacts) {
+    for found in check_entries("custom_middleware", middleware, &artifacts) {
+        let mut found = Violation::from(found);
         found.subject = format!("apis/{api}/{}", found.subject);
         if found.code == "FILE_NOT_FOUND" {
             found.message = found.message.replace("the bundle", "a deployed bundle");

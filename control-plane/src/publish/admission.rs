@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 use gantry_bundle::hash::Md5Sum;
 use gantry_bundle::{Inspection, inspect_reader};
-use gantry_domain::resolution::{Convention, matches};
-use gantry_domain::{Artifact, FieldWarning, FileName, Manifest, Middleware, TenantId};
+use gantry_domain::admission::{check_entries, shadowed};
+use gantry_domain::{Artifact, FieldWarning, FileName, Manifest, TenantId};
 
 use super::{PublishError, Publisher, staged_key};
 use crate::blob::{BlobError, BlobKey};
@@ -53,11 +53,9 @@ impl Publisher {
             }
         }
         if wrong.is_empty() {
-            wrong.extend(check_entries(
-                "custom_middleware",
-                &manifest.middleware,
-                &&admission.artifacts,
-            ));
+            let middleware = &manifest.middleware;
+            let found = check_entries("custom_middleware", middleware, &&admission.artifacts);
+            wrong.extend(found.into_iter().map(Violation::from));
             self.metrics.verified("functions", wrong.is_empty());
             let checksum = self.check_md5(tenant, upload, manifest).await?;
             if manifest.checksum.is_some() {
@@ -170,94 +168,6 @@ fn place_of(tenant: &TenantId, upload: &UploadRow, file: &UploadFileRow) -> Blob
         Some(key) => key.clone(),
         None => staged_key(tenant, &upload.upload, &file.file),
     }
-}
-
-/// What is wrong with the functions that hooks name, given the files that could answer. Which of
-/// them does depends on the gateway, so each must offer the function and declare the hook.
-pub(crate) fn check_entries<'a>(
-    path: &str,
-    middleware: &Middleware,
-    artifacts: &(impl IntoIterator<Item = &'a Artifact> + Clone),
-) -> Vec<Violation> {
-    let mut wrong = Vec::new();
-    for (hook, position, entry) in middleware.enabled() {
-        let place = match hook {
-            gantry_domain::Hook::Auth => format!("{path}.{}", hook.field()),
-            _ => format!("{path}.{}[{position}]", hook.field()),
-        };
-        let mut violate = |field: &str, code, message| {
-            wrong.push(Violation {
-                subject: format!("{place}.{field}"),
-                code,
-                message,
-            });
-        };
-        let files = artifacts.clone().into_iter();
-        let mut answering = files
-            .filter(|file| matches(&entry.path, &file.file).is_some())
-            .peekable();
-        if answering.peek().is_none() {
-            let message = format!(
-                "expected the name of a file of the bundle, found {}",
-                entry.path
-            );
-            violate("path", "FILE_NOT_FOUND", message);
-        }
-        for artifact in answering {
-            match artifact.note.function(&entry.function) {
-                None => {
-                    let names: Vec<_> = artifact
-                        .note
-                        .functions
-                        .iter()
-                        .map(|f| f.name.as_str())
-                        .collect();
-                    let message = format!(
-                        "expected a function of {}, which offers {}, found {}",
-                        artifact.file,
-                        names.join(", "),
-                        entry.function
-                    );
-                    violate("name", "FUNCTION_NOT_FOUND", message);
-                }
-                Some(function) if !function.hooks.contains(hook) => {
-                    let message = format!(
-                        "expected a hook that {} declares for {} ({}), found {hook}",
-                        artifact.file, entry.function, function.hooks
-                    );
-                    violate("name", "HOOK_UNDECLARED", message);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    wrong
-}
-
-/// A plain file takes precedence over a versioned build of the same library wherever both fit.
-fn shadowed(artifacts: &[Artifact]) -> Vec<FieldWarning> {
-    let plain = artifacts
-        .iter()
-        .filter(|plain| Convention::of(&plain.file).is_none());
-    let pairs = plain.flat_map(|plain| {
-        let versioned = artifacts.iter().filter(|versioned| {
-            plain.file != versioned.file
-                && matches(&plain.file, &versioned.file).is_some()
-                && plain.target.platform == versioned.target.platform
-        });
-        versioned.map(move |versioned| (plain, versioned))
-    });
-    pairs
-        .map(|(plain, versioned)| FieldWarning {
-            path: format!("files.{}", versioned.file),
-            code: "VERSIONED_SHADOWED",
-            message: format!(
-                "{} comes first wherever it fits, so {} does not run unless the environment looks \
-                 up versioned_first",
-                plain.file, versioned.file
-            ),
-        })
-        .collect()
 }
 
 async fn blocking<T: Send + 'static>(

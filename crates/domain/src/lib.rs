@@ -25,6 +25,7 @@ pub mod release;
 pub mod session;
 pub mod yank;
 
+pub mod admission;
 pub mod plan;
 pub mod resolution;
 pub mod revision;

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gantry_bundle::{BundleError, BundleSource};
+use gantry_domain::admission::{check_entries, shadowed};
 use gantry_domain::{Artifact, FieldWarning, Limits, Release, TenantId};
 
 use super::Refused;
+use super::definitions::join;
 use super::look::BUNDLES;
 
 /// A bundle that was read.
@@ -50,6 +52,13 @@ pub(super) fn read(
     if !wrong.is_empty() {
         return Err(Refused::new("LIBRARY_REFUSED", wrong.join("; ")));
     }
+    let middleware = &source.manifest().middleware;
+    let unfit = check_entries("custom_middleware", middleware, &&artifacts);
+    if !unfit.is_empty() {
+        return Err(Refused::new("MANIFEST_INVALID", join(&unfit)));
+    }
+    let warnings = source.warnings().iter().cloned();
+    let warnings = warnings.chain(shadowed(&artifacts)).collect();
     let release = Release {
         tenant: tenant.clone(),
         manifest: source.manifest().clone(),
@@ -57,7 +66,7 @@ pub(super) fn read(
     };
     Ok(Bundle {
         release,
-        warnings: source.warnings().to_vec(),
+        warnings,
         source: Arc::new(source),
     })
 }
