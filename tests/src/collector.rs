@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -29,6 +30,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::process::eventually;
@@ -71,6 +73,7 @@ struct Received {
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
+    scheme: &'static str,
     protocol: &'static str,
     received: Arc<Mutex<Received>>,
     stop: Option<oneshot::Sender<()>>,
@@ -83,7 +86,7 @@ impl Collector {
     /// # Errors
     /// No port or thread is to be had.
     pub fn start() -> Result<Self> {
-        Self::listen("127.0.0.1:0".parse()?, "grpc")
+        Self::listen("127.0.0.1:0".parse()?, "grpc", None)
     }
 
     /// Starts one that takes OTLP as protobuf over HTTP.
@@ -91,7 +94,18 @@ impl Collector {
     /// # Errors
     /// No port or thread is to be had.
     pub fn start_http() -> Result<Self> {
-        Self::listen("127.0.0.1:0".parse()?, "http/protobuf")
+        Self::listen("127.0.0.1:0".parse()?, "http/protobuf", None)
+    }
+
+    /// Starts one that takes OTLP over gRPC and TLS, and writes its certificate to a file.
+    ///
+    /// # Errors
+    /// No port or thread is to be had, or the file cannot be written.
+    pub fn start_tls(certificate_file: &Path) -> Result<Self> {
+        let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        std::fs::write(certificate_file, issued.cert.pem())?;
+        let identity = Identity::from_pem(issued.cert.pem(), issued.signing_key.serialize_pem());
+        Self::listen("127.0.0.1:0".parse()?, "grpc", Some(identity))
     }
 
     /// Starts one over gRPC where an earlier one was.
@@ -99,10 +113,15 @@ impl Collector {
     /// # Errors
     /// The address is in use.
     pub fn start_at(address: SocketAddr) -> Result<Self> {
-        Self::listen(address, "grpc")
+        Self::listen(address, "grpc", None)
     }
 
-    fn listen(address: SocketAddr, protocol: &'static str) -> Result<Self> {
+    fn listen(
+        address: SocketAddr,
+        protocol: &'static str,
+        identity: Option<Identity>,
+    ) -> Result<Self> {
+        let scheme = if identity.is_some() { "https" } else { "http" };
         let listener = std::net::TcpListener::bind(address).context("bind the collector")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -118,7 +137,7 @@ impl Collector {
                 runtime.block_on(async {
                     let serving = async {
                         match protocol {
-                            "grpc" => serve_grpc(listener, taking).await,
+                            "grpc" => serve_grpc(listener, taking, identity).await,
                             _ => serve_http(listener, taking).await,
                         }
                     };
@@ -130,6 +149,7 @@ impl Collector {
             })?;
         Ok(Self {
             address,
+            scheme,
             protocol,
             received,
             stop: Some(stop),
@@ -144,7 +164,11 @@ impl Collector {
 
     /// The variables that make a process send its traces here, without delay.
     pub fn variables(&self) -> Vec<(String, String)> {
-        let endpoint = format!("http://{}", self.address);
+        // By name, since a certificate is of a name.
+        let endpoint = match self.scheme {
+            "https" => format!("https://localhost:{}", self.address.port()),
+            _ => format!("http://{}", self.address),
+        };
         [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", self.protocol),
@@ -252,11 +276,19 @@ impl TraceService for Taking {
     }
 }
 
-async fn serve_grpc(listener: std::net::TcpListener, taking: Taking) {
+async fn serve_grpc(listener: std::net::TcpListener, taking: Taking, identity: Option<Identity>) {
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
     };
-    let _ = tonic::transport::Server::builder()
+    let mut server = Server::builder();
+    if let Some(identity) = identity {
+        let tls = ServerTlsConfig::new().identity(identity);
+        let Ok(with_tls) = server.tls_config(tls) else {
+            return;
+        };
+        server = with_tls;
+    }
+    let _ = server
         .add_service(TraceServiceServer::new(taking))
         .serve_with_incoming(TcpListenerStream::new(listener))
         .await;

@@ -89,6 +89,7 @@ impl Variables {
         if export.is_some() {
             reader.check_headers();
             reader.check_attributes();
+            reader.check_compression();
         }
         Self {
             export,
@@ -276,6 +277,17 @@ impl Reader<'_> {
         if pairs(&given).any(|pair| pair.is_none()) {
             let text = format!("expected key=value pairs with commas between, not {given:?}");
             self.complain("OTEL_RESOURCE_ATTRIBUTES", text);
+        }
+    }
+
+    fn check_compression(&mut self) {
+        let given = self.first([
+            "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+            "OTEL_EXPORTER_OTLP_COMPRESSION",
+        ]);
+        if let Some((variable, value)) = given.filter(|(_, value)| value != "none") {
+            let text = format!("expected none, not {value:?}; traces are sent as they are");
+            self.complain(variable, text);
         }
     }
 

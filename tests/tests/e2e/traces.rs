@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use gantry_tests::collector::Span;
 use gantry_tests::plugins;
-use gantry_tests::process::eventually;
+use gantry_tests::process::{eventually, signal};
 use gantry_tests::{Collector, Outcome, Stage, StageOptions, Upstream};
 
 use crate::lab::Lab;
@@ -225,6 +225,25 @@ fn collector_that_is_away_disturbs_nothing_and_is_missed_once() {
 }
 
 #[test]
+fn collector_that_takes_connections_and_never_answers_keeps_nobody_from_ending() {
+    // The kernel takes the connection; nobody will ever read from it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let variables = vec![("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint)];
+    let lab = lab(variables.clone());
+    let pushed = push(&lab, "1.0.0", variables);
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    let id = lab.stage.control_plane.id();
+    signal(id, "TERM").unwrap();
+    // A child that has ended is a zombie until the stage, its parent, looks.
+    eventually("the control plane ends", || {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.contains(") Z ").then_some(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn traces_go_by_http_with_headers_too() {
     let collector = Collector::start_http().unwrap();
     let lab = lab(Vec::new());
@@ -247,6 +266,36 @@ fn traces_go_by_http_with_headers_too() {
         headers.iter().all(|headers| headers["x-team"] == "edge"),
         "{headers:?}"
     );
+}
+
+#[test]
+fn traces_go_by_tls_to_a_collector_whose_certificate_is_trusted_and_to_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = folder.path().join("collector.pem");
+    let collector = Collector::start_tls(&certificate).unwrap();
+    let lab = lab(Vec::new());
+    let list = |trace: &str, file: Option<&std::path::Path>| {
+        let mut variables = collector.variables();
+        variables.push(parent(trace, "01"));
+        if let Some(file) = file {
+            let file = file.to_string_lossy().into_owned();
+            variables.push(("OTEL_EXPORTER_OTLP_CERTIFICATE".into(), file));
+        }
+        let gantry = lab.project.admin.with_variables(variables);
+        let listed = gantry.run(&["list"]).unwrap();
+        assert_eq!(listed.code, 0, "{}", listed.stderr);
+        listed.stderr
+    };
+    let untrusted = "11111111111111111111111111111111";
+    let words = list(untrusted, None);
+    assert!(words.contains("TRACES_NOT_DELIVERED"), "{words}");
+    assert_eq!(list(TRACE, Some(&certificate)), "");
+    collector
+        .wait_for(TRACE, |spans| {
+            spans.iter().any(|span| span.name == "gantry list")
+        })
+        .unwrap();
+    assert_eq!(collector.trace(untrusted), []);
 }
 
 #[test]

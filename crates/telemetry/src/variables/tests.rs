@@ -95,6 +95,7 @@ fn bad_values_are_named_and_what_holds_without_them_is_used() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "no pair"),
         ("OTEL_RESOURCE_ATTRIBUTES", "team"),
         ("OTEL_SDK_DISABLED", "perhaps"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
     ] {
         assert_eq!(complaints(&[ENDPOINT, bad]), [bad.0]);
         let read = read(&[ENDPOINT, bad]);
