@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use gantry_gateway::config::{Arguments, Command, ConfigCommand, Settings, Source};
 use gantry_gateway::source::folder::check::check;
+use gantry_gateway::supervisor::Tracing;
 use gantry_gateway::{probe, supervisor, worker};
 
 /// What a configuration that is refused ends with, as usage errors do.
@@ -46,7 +47,7 @@ fn check_folder(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn supervise(settings: Settings) -> anyhow::Result<()> {
-    let _telemetry = gantry_telemetry::init(&gantry_telemetry::Process {
+    let telemetry = gantry_telemetry::init(&gantry_telemetry::Process {
         service: "gantry-gateway",
         version: env!("CARGO_PKG_VERSION"),
         format: settings.log_format,
@@ -58,7 +59,12 @@ fn supervise(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    Ok(runtime.block_on(supervisor::run(settings))?)
+    let tracing = telemetry.spans().map(|spans| Tracing {
+        sampler: telemetry.sampler(),
+        spans,
+    });
+    // What it traced last is delivered when `telemetry` is dropped.
+    Ok(runtime.block_on(supervisor::run(settings, tracing))?)
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

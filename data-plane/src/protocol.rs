@@ -67,6 +67,9 @@ pub struct WorkerSettings {
     pub access_log: bool,
     /// Whether the line holds the query.
     pub access_log_query: bool,
+    /// Which requests are traced, as [`gantry_telemetry::Sampler`] writes it. Without it the gateway
+    /// takes no part in traces.
+    pub trace_sampler: Option<String>,
 }
 
 /// What changes from the generation a worker runs to another.

@@ -236,6 +236,7 @@ impl Settings {
             drain_timeout_ms: self.worker.drain_timeout_ms,
             access_log: self.access_log.output != AccessLogOutput::Off,
             access_log_query: self.access_log.query,
+            trace_sampler: None,
         }
     }
 }

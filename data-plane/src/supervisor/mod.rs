@@ -48,6 +48,8 @@ use std::sync::Arc;
 
 use gantry_domain::GatewayProfile;
 use gantry_proto::v1;
+use gantry_telemetry::Sampler;
+use gantry_telemetry::spans::SpanSink;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -116,11 +118,20 @@ pub enum SupervisorError {
     },
 }
 
-/// Runs a gateway until it is told to end.
+/// Which requests are traced, and where their spans go.
+#[derive(Debug, Clone)]
+pub struct Tracing {
+    /// Which.
+    pub sampler: Sampler,
+    /// Where.
+    pub spans: SpanSink,
+}
+
+/// Runs a gateway until it is told to end. Without `tracing` it takes no part in traces.
 ///
 /// # Errors
 /// It cannot begin; what happens later is logged, reported and borne.
-pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
+pub async fn run(settings: Settings, tracing: Option<Tracing>) -> Result<(), SupervisorError> {
     let system = |what| move |source| SupervisorError::System { what, source };
     let stop = stop_on_signals().map_err(system("watch for signals"))?;
     let reopen = signal(SignalKind::user_defined1()).map_err(system("watch for signals"))?;
@@ -149,7 +160,13 @@ pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
         }
     })?;
     let directory = Arc::<Directory>::default();
-    let telemetry = Telemetry::start(&settings.access_log, pool.memories(), directory.clone());
+    let (sampler, spans) = tracing.map(|tracing| (tracing.sampler, tracing.spans)).unzip();
+    let telemetry = Telemetry::start(
+        &settings.access_log,
+        pool.memories(),
+        directory.clone(),
+        spans,
+    );
     let telemetry = telemetry.map_err(|source| SupervisorError::AccessLog {
         output: settings.access_log.output.clone(),
         source,
@@ -173,6 +190,7 @@ pub async fn run(settings: Settings) -> Result<(), SupervisorError> {
         wire_profile,
         link,
         directory,
+        sampler,
         telemetry: Arc::new(telemetry),
         reopen,
         stop,
@@ -190,6 +208,7 @@ struct Tasks {
     wire_profile: v1::GatewayProfile,
     link: Option<Link>,
     directory: Arc<Directory>,
+    sampler: Option<Sampler>,
     telemetry: Arc<Telemetry>,
     /// Rings when the access log is to be reopened.
     reopen: Signal,
@@ -211,6 +230,7 @@ impl Tasks {
             wire_profile,
             link,
             directory,
+            sampler,
             telemetry,
             reopen,
             stop,
@@ -237,6 +257,7 @@ impl Tasks {
             &statuses,
             &damaged,
             &directory,
+            sampler,
             &workers_stop,
         );
         let mut last = JoinSet::new();

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use gantry_domain::Hook;
+use gantry_telemetry::Sampler;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +17,8 @@ use super::telemetry::Directory;
 use crate::config::Settings;
 use crate::protocol::ApiFailure;
 use crate::source::{KeyIndex, Tenancy};
-use crate::sys::descriptors::listen;
 use crate::sys::counters::{ApiOutcome, Counter, Histogram, HookError, Timing};
+use crate::sys::descriptors::listen;
 use crate::sys::slot::SlotMemory;
 
 /// What workers are to run.
@@ -146,6 +147,7 @@ impl Pool {
         statuses: &watch::Sender<Vec<SlotStatus>>,
         damaged: &Arc<Notify>,
         directory: &Arc<Directory>,
+        sampler: Option<Sampler>,
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -160,6 +162,7 @@ impl Pool {
                 statuses: statuses.clone(),
                 damaged: damaged.clone(),
                 directory: directory.clone(),
+                sampler,
             };
             tasks.spawn(slot.run(stop.clone()));
         }

@@ -11,6 +11,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gantry_telemetry::Sampler;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,8 @@ pub struct Slot {
     pub damaged: Arc<Notify>,
     /// What the numbers in the slot's memory mean.
     pub directory: Arc<Directory>,
+    /// Which requests are traced; without one the gateway takes no part in traces.
+    pub sampler: Option<Sampler>,
 }
 
 /// How a worker's time ended.

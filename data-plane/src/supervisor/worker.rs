@@ -22,7 +22,7 @@ use super::role;
 use super::slot::Slot;
 use super::telemetry::Directory;
 use crate::frames::{FrameReader, FrameWriter};
-use crate::protocol::{CONTROL_FD, LISTENER_FD, Order, SHARED_FD};
+use crate::protocol::{CONTROL_FD, LISTENER_FD, Order, SHARED_FD, WorkerSettings};
 use crate::source::{KeyIndex, Tenancy};
 
 /// Orders on their way to a worker, at most.
@@ -70,7 +70,10 @@ impl Worker {
         let (reader, writer) = UnixStream::from_std(near)?.into_split();
         let (orders, queue) = mpsc::channel(ORDERS_MAX);
         let pepper = tenancy.identity.key_pepper.expose();
-        let configure = Order::Configure(slot.settings.for_worker(slot.number, pepper));
+        let configure = Order::Configure(WorkerSettings {
+            trace_sampler: slot.sampler.map(|sampler| sampler.to_string()),
+            ..slot.settings.for_worker(slot.number, pepper)
+        });
         // The queue is new and empty, so this does not wait.
         let _ = orders.send(configure).await;
         let pid = child.id();

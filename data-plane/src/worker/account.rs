@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use http::{Method, Request, Response, StatusCode, Version};
 
 use super::api::{Api, Function};
-use super::context::Worker;
+use super::context::{RecordSettings, Worker};
 use super::records;
 use super::respond::Refusal;
 use super::server::Client;
@@ -74,12 +74,16 @@ impl Account {
     pub fn open<B>(worker: &'static Worker, client: &Client, request: &Request<B>) -> Self {
         let mut path = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         path.clear();
-        if worker.records.access_log {
+        let RecordSettings {
+            access_log,
+            query,
+            tracing,
+        } = worker.records;
+        let trace = Context::of(request.headers(), tracing.as_ref());
+        if access_log || trace.is_some_and(|trace| trace.span.is_some()) {
             let uri = request.uri();
             push_cut(&mut path, uri.path().as_bytes());
-            if worker.records.query
-                && let Some(query) = uri.query()
-            {
+            if query && let Some(query) = uri.query() {
                 push_cut(&mut path, b"?");
                 push_cut(&mut path, query.as_bytes());
             }
@@ -99,7 +103,7 @@ impl Account {
             complete: false,
             upstream: None,
             client: client.address.ip(),
-            trace: Context::of(request.headers()),
+            trace,
         };
         Self { worker, notes }
     }

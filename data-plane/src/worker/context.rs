@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use gantry_plugin_host::{Exchange, Verdict};
+use gantry_telemetry::Sampler;
 use http::StatusCode;
 
 use super::api::{Api, Function};
@@ -24,6 +25,8 @@ pub struct RecordSettings {
     pub access_log: bool,
     /// Whether the line holds the query.
     pub query: bool,
+    /// Which requests are traced; none of them where the gateway takes no part in traces.
+    pub tracing: Option<Sampler>,
 }
 
 /// A worker.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_plugin_host::set_log_sink;
+use gantry_telemetry::{Sampler, SamplerError};
 use thiserror::Error;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{TcpListener, UnixStream};
@@ -123,6 +124,7 @@ impl Life {
         let records = RecordSettings {
             access_log: settings.access_log,
             query: settings.access_log_query,
+            tracing: sampler(settings, &reporter),
         };
         let worker = Worker::new(memory, routes, keys, reporter, bodies, records);
         let worker: &'static Worker = Box::leak(Box::new(worker));
@@ -224,6 +226,16 @@ fn apply_in_order(
         }
     });
     ready
+}
+
+/// Which requests are traced. Both ends are of one build, so a text that is no sampler is our own fault.
+fn sampler(settings: &WorkerSettings, reporter: &Reporter) -> Option<Sampler> {
+    let parsed = settings.trace_sampler.as_ref()?.parse();
+    parsed
+        .inspect_err(|error: &SamplerError| {
+            reporter.note("error", "SETTINGS_INVALID", error.to_string());
+        })
+        .ok()
 }
 
 fn upstream_settings(settings: &WorkerSettings) -> UpstreamSettings {

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 
 use gantry_plugin_host::Trace;
+use gantry_telemetry::Sampler;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::record::{SpanId, TraceId};
@@ -15,6 +16,10 @@ use crate::record::{SpanId, TraceId};
 /// Bytes of a `traceparent` of version 00.
 const TRACEPARENT_BYTES: usize = 55;
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The flag that says that the sender records the trace.
+const SAMPLED: u8 = 1;
+/// The flag that says that the trace's number is random; it belongs to the number.
+const RANDOM: u8 = 2;
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A request's place in its trace.
@@ -28,16 +33,30 @@ pub struct Context {
     pub span: Option<SpanId>,
     /// Whether the gateway takes part in traces at all.
     takes_part: bool,
+    /// The flags that the client named, beside whether it records.
+    flags: u8,
 }
 
 impl Context {
-    /// The place of a request; none if the client names none and the gateway takes no part in traces.
-    pub fn of(headers: &HeaderMap) -> Option<Self> {
-        named(headers).map(|(trace_id, parent, _)| Self {
+    /// The place of a request; none if the client names none and the gateway takes no part in traces,
+    /// which is to say that there is no sampler.
+    pub fn of(headers: &HeaderMap, sampler: Option<&Sampler>) -> Option<Self> {
+        let named = named(headers);
+        if sampler.is_none() && named.is_none() {
+            return None;
+        }
+        let (trace_id, parent, flags) = match named {
+            Some((trace_id, parent, flags)) => (trace_id, Some(parent), flags),
+            None => (fresh_trace_id(), None, 0),
+        };
+        let sampled = parent.map(|_| flags & SAMPLED != 0);
+        let recorded = sampler.is_some_and(|sampler| sampler.samples(sampled, trace_id));
+        Some(Self {
             trace_id,
-            parent: Some(parent),
-            span: None,
-            takes_part: false,
+            parent,
+            span: recorded.then(fresh_span_id),
+            takes_part: sampler.is_some(),
+            flags: flags & RANDOM,
         })
     }
 
@@ -48,23 +67,24 @@ impl Context {
             parent: None,
             span: None,
             takes_part: false,
+            flags: 0,
         }
     }
 
     /// The trace as functions see it.
     pub fn for_functions(&self, headers: &HeaderMap) -> Trace {
         let traceparent = match (self.span, self.parent) {
-            (Some(span), _) => text(&traceparent(&self.trace_id, span, true)),
+            (Some(span), _) => text(&traceparent(&self.trace_id, span, self.flags | SAMPLED)),
             (None, Some(parent)) => {
                 let came = headers
                     .get(TRACEPARENT)
                     .and_then(|value| value.to_str().ok());
                 came.map_or_else(
-                    || text(&traceparent(&self.trace_id, parent, false)),
+                    || text(&traceparent(&self.trace_id, parent, self.flags)),
                     str::to_owned,
                 )
             }
-            (None, None) => text(&traceparent(&self.trace_id, fresh_span_id(), false)),
+            (None, None) => text(&traceparent(&self.trace_id, fresh_span_id(), self.flags)),
         };
         Trace {
             trace_id: traceparent[3..35].to_owned(),
@@ -78,7 +98,8 @@ impl Context {
             return None;
         }
         let span = fresh_span_id();
-        let value = traceparent(&self.trace_id, span, self.span.is_some());
+        let sampled = if self.span.is_some() { SAMPLED } else { 0 };
+        let value = traceparent(&self.trace_id, span, self.flags | sampled);
         if let Ok(value) = HeaderValue::from_bytes(&value) {
             headers.insert(TRACEPARENT, value);
         }
@@ -141,11 +162,11 @@ fn from_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn traceparent(trace_id: &TraceId, span: SpanId, sampled: bool) -> [u8; TRACEPARENT_BYTES] {
+fn traceparent(trace_id: &TraceId, span: SpanId, flags: u8) -> [u8; TRACEPARENT_BYTES] {
     let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
     to_hex(trace_id, &mut value[3..35]);
     to_hex(&span, &mut value[36..52]);
-    value[54] = if sampled { b'1' } else { b'0' };
+    to_hex(&[flags], &mut value[53..55]);
     value
 }
 
@@ -195,7 +216,7 @@ mod tests {
         let later = format!("cc{}-more", &NAMED[2..]);
         for named in [NAMED, &later] {
             let mut headers = headers(&[named]);
-            let context = Context::of(&headers).unwrap();
+            let context = Context::of(&headers, None).unwrap();
             let trace = context.for_functions(&headers);
             assert_eq!(trace.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
             assert_eq!(trace.traceparent, named);
@@ -223,7 +244,61 @@ mod tests {
             &[&invalid],
         ];
         for values in cases {
-            assert_eq!(Context::of(&headers(values)), None, "{values:?}");
+            assert_eq!(Context::of(&headers(values), None), None, "{values:?}");
+        }
+    }
+
+    fn told(values: &[&str], sampler: &str) -> (Context, Option<SpanId>, HeaderMap) {
+        let mut headers = headers(values);
+        headers.insert(TRACESTATE, HeaderValue::from_static("vendor=1"));
+        let context = Context::of(&headers, Some(&sampler.parse().unwrap())).unwrap();
+        let span = context.tell(&mut headers);
+        (context, span, headers)
+    }
+
+    #[test]
+    fn recorded_request_names_its_own_span_in_the_trace_of_the_client() {
+        let random = NAMED.replace("-01", "-03");
+        for (value, flags) in [(NAMED, "01"), (&random, "03")] {
+            let (context, span, headers) = told(&[value], "parentbased_always_off");
+            let (trace_id, upstream, _) = named(&headers).unwrap();
+            assert_eq!((trace_id, Some(upstream)), (context.trace_id, span));
+            assert_ne!(context.span, span);
+            assert_eq!(
+                context.parent.unwrap(),
+                from_hex(b"00f067aa0ba902b7").unwrap()
+            );
+            assert!(headers[TRACEPARENT].to_str().unwrap().ends_with(flags));
+            assert_eq!(headers[TRACESTATE], "vendor=1");
+            let seen = context.for_functions(&headers).traceparent;
+            assert!(
+                seen.ends_with(flags) && seen.starts_with(&NAMED[..35]),
+                "{seen}"
+            );
+        }
+    }
+
+    #[test]
+    fn unrecorded_request_passes_on_what_the_client_named() {
+        let unsampled = NAMED.replace("-01", "-00");
+        let (context, span, headers) = told(&[&unsampled], "parentbased_always_on");
+        assert_eq!((context.span, span), (None, None));
+        assert_eq!(headers[TRACEPARENT], unsampled);
+        let (_, span, headers) = told(&[NAMED], "always_off");
+        assert_eq!(span, None);
+        assert_eq!(headers[TRACEPARENT], NAMED);
+    }
+
+    #[test]
+    fn root_tells_the_upstream_its_decision_either_way() {
+        for (sampler, flags) in [("parentbased_always_on", 1), ("parentbased_always_off", 0)] {
+            for values in [&[][..], &["malformed"]] {
+                let (context, span, headers) = told(values, sampler);
+                assert_eq!(span.is_some(), flags == 1);
+                let (trace_id, _, told) = named(&headers).unwrap();
+                assert_eq!((trace_id, told), (context.trace_id, flags));
+                assert_eq!(headers.get(TRACESTATE), None);
+            }
         }
     }
 

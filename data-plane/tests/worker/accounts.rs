@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gantry_domain::Hook;
 use gantry_gateway::protocol::WorkerSettings;
-use gantry_gateway::record::{AnsweredBy, Record, RequestRecord};
+use gantry_gateway::record::{AnsweredBy, CallOutcome, Record, RequestRecord};
 use gantry_gateway::sys::ring::Consumer;
 use gantry_gateway::sys::slot::{ApiOutcome, Counter, HookError, SlotMemory, Timing};
 use gantry_gateway::worker::respond::Refusal;
@@ -141,6 +141,77 @@ async fn each_request_leaves_one_account_that_says_who_answered() {
 }
 
 #[tokio::test]
+async fn traced_request_leaves_spans_below_the_client_s_and_the_upstream_is_told_of_its_own() {
+    let upstream = Upstream::start().await;
+    let settings = WorkerSettings {
+        access_log: false,
+        trace_sampler: Some("parentbased_always_off".into()),
+        ..settings()
+    };
+    let mut worker = TestWorker::start(settings).await;
+    let api = TestApi::new("a", "/a", &upstream.url())
+        .function("pre", "Mark")
+        .function("response", "FailResponse");
+    assert_eq!(worker.apply(everything(1, [api])).await, []);
+    let ask = async |flags: &str| {
+        let parent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}");
+        send(
+            worker.address,
+            "GET",
+            "/a/b",
+            &[("traceparent", &parent)],
+            "",
+        )
+        .await
+    };
+    assert_eq!(ask("00").await.status, 500);
+    get(worker.address, "/a/untraced").await;
+    assert_eq!(ask("01").await.status, 500);
+    let mut consumer = Consumer::default();
+    let (mut calls, mut asked, mut server) = (Vec::new(), Vec::new(), None);
+    let until = Instant::now() + PATIENCE;
+    while server.is_none() {
+        assert!(Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        worker
+            .memory
+            .drain(&mut consumer, |bytes| match Record::read(bytes).unwrap() {
+                Record::Request(request) => {
+                    assert!(!request.logged && server.is_none());
+                    assert_eq!((request.path, request.status), (&b"/a/b"[..], 500));
+                    server = request.span;
+                }
+                Record::Call(call) => calls.push(call),
+                Record::Upstream(record) => {
+                    assert_eq!((record.method, record.status), (&b"GET"[..], 200));
+                    asked.push((record.trace_id, record.span));
+                }
+            });
+    }
+    let server = server.unwrap();
+    assert_eq!(
+        server.parent,
+        Some([0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7])
+    );
+    let outcomes: Vec<_> = calls
+        .iter()
+        .map(|call| (call.function, call.outcome))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [(1, CallOutcome::Continued), (2, CallOutcome::Failed)]
+    );
+    let below: Vec<_> = calls
+        .iter()
+        .map(|call| (call.trace_id, call.span))
+        .collect();
+    for (trace_id, span) in below.iter().chain(&asked) {
+        assert_eq!((trace_id[0], span.parent), (0x4b, Some(server.id)));
+    }
+    assert_eq!(asked.len(), 1);
+}
+
+#[tokio::test]
 async fn client_that_leaves_before_the_answer_has_an_account_too() {
     // Takes the request and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -173,6 +244,8 @@ async fn answer_that_its_client_does_not_take_whole_is_incomplete() {
         .await
         .unwrap();
     let (mut asked, _) = upstream.accept().await.unwrap();
+    // An answer before the request would be nonsense.
+    assert_ne!(asked.read(&mut [0; 4096]).await.unwrap(), 0);
     asked
         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n12345")
         .await
@@ -180,7 +253,9 @@ async fn answer_that_its_client_does_not_take_whole_is_incomplete() {
     let mut answer = vec![0; 4096];
     let mut read = 0;
     while !answer[..read].ends_with(b"12345") {
-        read += client.read(&mut answer[read..]).await.unwrap();
+        let more = client.read(&mut answer[read..]).await.unwrap();
+        assert_ne!(more, 0, "{}", String::from_utf8_lossy(&answer[..read]));
+        read += more;
     }
     drop(client);
     let all = accounts(&worker.memory, &mut Consumer::default(), 1).await;

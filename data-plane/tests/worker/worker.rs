@@ -53,6 +53,7 @@ pub(crate) fn settings() -> WorkerSettings {
         drain_timeout_ms: 10_000,
         access_log: true,
         access_log_query: false,
+        trace_sampler: None,
     }
 }
 

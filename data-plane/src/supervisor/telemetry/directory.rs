@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::protocol::{ApiOrder, Generation};
+use url::Url;
+
+use crate::protocol::{ApiOrder, Generation, Service};
 use crate::supervisor::generation::{ArtifactLabel, Effective, EffectiveApi, functions};
 use crate::supervisor::state::Identity;
 
@@ -24,6 +26,8 @@ pub struct ApiName {
     pub id: Arc<str>,
     /// Its listen path, without a slash at its end.
     pub prefix: Arc<str>,
+    /// Host and port of its upstream, where it has one.
+    pub server: Option<(Arc<str>, u16)>,
 }
 
 /// A function as telemetry names it.
@@ -74,6 +78,10 @@ impl Names {
             if *known.prefix != *order.prefix {
                 known.prefix = order.prefix.as_str().into();
             }
+            let server = server_of(order);
+            if known.server != server {
+                known.server = server;
+            }
             return;
         }
         let Ok(number) = u32::try_from(self.apis.len() + 1) else {
@@ -83,7 +91,8 @@ impl Names {
             let id: Arc<str> = order.api_id.as_str().into();
             let prefix = order.prefix.as_str().into();
             self.numbers.insert(id.clone(), number);
-            self.apis.push(ApiName { id, prefix });
+            let server = server_of(order);
+            self.apis.push(ApiName { id, prefix, server });
         }
     }
 
@@ -106,6 +115,14 @@ impl Names {
             self.functions.insert(function.number, name);
         }
     }
+}
+
+fn server_of(order: &ApiOrder) -> Option<(Arc<str>, u16)> {
+    let Service::Serve(runtime) = &order.service else {
+        return None;
+    };
+    let url = Url::parse(&runtime.target_url).ok()?;
+    Some((url.host_str()?.into(), url.port_or_known_default()?))
 }
 
 /// The names, shared by all who need them. Reading takes them as they are; nobody holds the lock for
@@ -147,7 +164,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{ApiRuntime, FunctionOrder, Service};
+    use crate::protocol::{ApiRuntime, FunctionOrder};
     use gantry_telemetry::Secret;
 
     fn identity() -> Identity {
@@ -220,7 +237,9 @@ mod tests {
         assert_eq!(second.numbers.len(), 2);
         let names = directory.names();
         assert_eq!(*names.api(first.numbers["a"]).unwrap().id, *"a");
-        assert_eq!(*names.api(first.numbers["b"]).unwrap().prefix, *"/moved");
+        let moved = names.api(first.numbers["b"]).unwrap();
+        assert_eq!(*moved.prefix, *"/moved");
+        assert_eq!(moved.server, Some(("127.0.0.1".into(), 1)));
         assert_eq!(
             (&*names.tenant, &*names.environment),
             ("acme", "production")

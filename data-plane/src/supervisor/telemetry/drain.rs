@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use gantry_telemetry::spans::{FinishedSpan, SpanSink};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::access_log::AccessLog;
 use super::directory::{Directory, Names};
 use super::line::Lines;
+use super::spans::{self, When};
 use crate::config::AccessLog as AccessLogSettings;
 use crate::record::Record;
 use crate::sys::clock::{monotonic_nanos, unix_nanos};
@@ -61,6 +63,7 @@ impl Telemetry {
         settings: &AccessLogSettings,
         memories: Vec<Arc<SlotMemory>>,
         directory: Arc<Directory>,
+        spans: Option<SpanSink>,
     ) -> io::Result<Self> {
         let access_log = AccessLog::open(&settings.output)?;
         let (commands, queue) = channel();
@@ -77,6 +80,7 @@ impl Telemetry {
                 buffer: Vec::new(),
                 count: 0,
                 counts: Arc::clone(&counts),
+                spans,
             },
         };
         std::thread::Builder::new()
@@ -160,10 +164,37 @@ impl Clock {
         }
     }
 
+    /// When something was that began at a monotonic time.
+    const fn when(&self, begun: u64, duration_nanos: u64) -> When {
+        let start = self.unix_nanos(begun);
+        When {
+            start,
+            end: start.saturating_add(duration_nanos),
+        }
+    }
+
     /// Nanoseconds since 1970 of a monotonic time that has passed.
     const fn unix_nanos(&self, monotonic: u64) -> u64 {
         let ago = self.monotonic.saturating_sub(monotonic);
         self.unix.saturating_sub(ago)
+    }
+}
+
+/// The span that a record is, if it is one.
+fn span(names: &Names, clock: &Clock, worker: u32, record: &Record<'_>) -> Option<FinishedSpan> {
+    match record {
+        Record::Request(record) => {
+            let when = clock.when(record.begun, record.duration_nanos);
+            spans::request(names, worker, when, record)
+        }
+        Record::Call(record) => {
+            let when = clock.when(record.begun, record.duration_nanos);
+            Some(spans::call(names, when, record))
+        }
+        Record::Upstream(record) => {
+            let when = clock.when(record.begun, record.duration_nanos);
+            Some(spans::upstream(names, when, record))
+        }
     }
 }
 
@@ -175,6 +206,8 @@ struct Writer {
     /// Lines in the buffer.
     count: u64,
     counts: Arc<DrainCounts>,
+    /// Where spans go, if anywhere.
+    spans: Option<SpanSink>,
 }
 
 impl Writer {
@@ -192,6 +225,11 @@ impl Writer {
                 }
             }
             Record::Call(_) | Record::Upstream(_) => {}
+        }
+        if let Some(sink) = &self.spans
+            && let Some(span) = span(names, clock, worker, record)
+        {
+            sink.export(span);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod drain;
 
 pub mod access_log;
 pub mod line;
+pub mod spans;
 
 pub mod convergence;
 mod exposition;
