@@ -28,6 +28,8 @@ pub struct GatewayOptions {
     pub version: Option<String>,
     /// Its configuration instead of the example in `deploy`.
     pub config: Option<PathBuf>,
+    /// Further variables.
+    pub variables: Vec<(String, String)>,
 }
 
 /// A running gateway.
@@ -272,7 +274,9 @@ fn launch(
             .env("GANTRY_TOKEN", token),
         Source::Folder(watched) => command.arg("--folder").arg(watched),
     };
-    command.env_remove("RUST_LOG");
+    command
+        .env_remove("RUST_LOG")
+        .envs(options.variables.iter().cloned());
     let mut process = Process::start(
         &format!("gateway {}", options.id),
         &mut command,

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::cli::Gantry;
 use crate::control_plane::{ControlPlane, ControlPlaneOptions};
 use crate::gateway::{Gateway, GatewayOptions};
-use crate::storage::{S3Server, Storage};
+use crate::storage::{Bucket, S3Server, Storage};
 
 /// A control plane in a folder of its own, and the operators' token.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Stage {
 pub struct StageOptions {
     /// What objects are kept in.
     pub storage: Storage,
+    /// A bucket of a server that somebody else started, instead of one of the stage's own.
+    pub bucket: Option<Bucket>,
     /// Variables of the control plane beside those of its storage.
     pub variables: Vec<(String, String)>,
 }
@@ -39,17 +41,22 @@ impl StageOptions {
     /// # Errors
     /// It says something unknown.
     pub fn from_environment() -> Result<Self> {
-        Ok(Self {
-            storage: Storage::from_environment()?,
-            variables: Vec::new(),
-        })
+        Ok(Self::on(Storage::from_environment()?))
     }
 
     /// Objects in what is said here, whatever the environment says.
     pub fn on(storage: Storage) -> Self {
         Self {
             storage,
-            variables: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Objects in a bucket of a server that runs already.
+    pub fn in_bucket(bucket: &Bucket) -> Self {
+        Self {
+            bucket: Some(bucket.clone()),
+            ..Self::default()
         }
     }
 
@@ -107,7 +114,10 @@ impl Stage {
             remote => Some(S3Server::start(remote, &folder.join("s3"))?),
         };
         let options = ControlPlaneOptions {
-            bucket: s3.as_ref().map(|server| server.bucket().clone()),
+            bucket: s3
+                .as_ref()
+                .map(|server| server.bucket().clone())
+                .or_else(|| options.bucket.clone()),
             variables: options.variables.clone(),
             under: Vec::new(),
         };

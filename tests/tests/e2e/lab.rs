@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use gantry_tests::plugins::{self, BundleFolder};
-use gantry_tests::{Answer, Gateway, Outcome, Project, Request, Stage, Upstream};
+use gantry_tests::{Answer, Gateway, Outcome, Project, Request, Stage, StageOptions, Upstream};
 use serde_json::{Value, json};
 
 /// The gateway version that most tests use.
@@ -19,7 +19,12 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn start() -> Self {
-        let stage = Stage::start().expect("start a control plane");
+        let options = StageOptions::from_environment().expect("the storage is known");
+        Self::start_on(&options)
+    }
+
+    pub(crate) fn start_on(options: &StageOptions) -> Self {
+        let stage = Stage::start_with(options).expect("start a control plane");
         let project = stage
             .project("acme", "production")
             .expect("create a project");

@@ -9,6 +9,7 @@ mod seed_rules;
 mod catalog;
 mod durability;
 mod layout;
+mod object_storage;
 mod publishing;
 
 mod bodies;

@@ -91,6 +91,7 @@ impl Bench {
             id: id.to_owned(),
             version: Some(VERSION.to_owned()),
             config: Some(config),
+            ..GatewayOptions::default()
         }
     }
 
