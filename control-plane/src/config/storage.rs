@@ -191,6 +191,7 @@ fn read_patience(source: &mut Source) -> Patience {
     Patience {
         attempt_timeout: Duration::from_millis(timeout_ms),
         attempts_max,
+        ..default
     }
 }
 

@@ -13,8 +13,6 @@ use super::S3Options;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before the second attempt; it doubles from there, with jitter.
-pub(super) const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// The longest pause between attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Where the region comes from neither configuration nor environment.
@@ -27,6 +25,8 @@ pub struct Patience {
     pub attempt_timeout: Duration,
     /// Attempts of a call, the first one included.
     pub attempts_max: u32,
+    /// The pause before the second attempt; it doubles from there, with jitter.
+    pub backoff_first: Duration,
 }
 
 impl Default for Patience {
@@ -34,6 +34,7 @@ impl Default for Patience {
         Self {
             attempt_timeout: Duration::from_mins(2),
             attempts_max: 6,
+            backoff_first: Duration::from_millis(200),
         }
     }
 }
@@ -48,7 +49,7 @@ pub(super) async fn client(options: &S3Options, loader: ConfigLoader) -> Client 
         .retry_config(
             RetryConfig::standard()
                 .with_max_attempts(patience.attempts_max)
-                .with_initial_backoff(BACKOFF_FIRST)
+                .with_initial_backoff(patience.backoff_first)
                 .with_max_backoff(BACKOFF_MAX),
         )
         .timeout_config(

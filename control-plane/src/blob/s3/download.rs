@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use super::super::{BlobError, BlobKey, PART_BYTES};
 use super::S3Store;
-use super::client::BACKOFF_FIRST;
 use super::failure::Failure;
 
 impl S3Store {
@@ -33,7 +32,7 @@ impl S3Store {
                     Err(broken) if attempt >= patience.attempts_max => {
                         return Err(broken.of("read", key));
                     }
-                    Err(_) => pause(&mut attempt).await,
+                    Err(_) => pause(patience.backoff_first, &mut attempt).await,
                 },
                 Err(Failure::Beyond) => break,
                 Err(other) => return Err(other.of("read", key)),
@@ -106,7 +105,7 @@ async fn collect(
     timeout(patience, whole).await.map_err(slow)?
 }
 
-async fn pause(attempt: &mut u32) {
-    tokio::time::sleep(BACKOFF_FIRST * *attempt).await;
+async fn pause(first: Duration, attempt: &mut u32) {
+    tokio::time::sleep(first * *attempt).await;
     *attempt += 1;
 }

@@ -31,6 +31,7 @@ impl Lab {
         let patience = Patience {
             attempt_timeout,
             attempts_max: ATTEMPTS,
+            backoff_first: Duration::from_millis(20),
         };
         let store = server.store_behind(proxy.address(), patience).await;
         Self {
@@ -217,7 +218,7 @@ async fn survive_a_bad_way(storage: Storage) {
     answer_that_breaks_off_is_gone_on_with(&lab, &key, &body).await;
     answer_that_always_breaks_off_is_given_up(&lab, &key).await;
     refused_connections_are_tried_again_and_given_up(&lab, &key).await;
-    let lab = Lab::with_patience(lab.server, Duration::from_millis(1500)).await;
+    let lab = Lab::with_patience(lab.server, Duration::from_secs(1)).await;
     silence_and_dribbling_are_not_waited_for(&lab, &key, &body).await;
 }
 
