@@ -27,6 +27,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use crate::Process;
+use crate::queue::{Queue, Word};
 use crate::spans::SpanSink;
 use crate::variables::{Export, Protocol, Variables};
 
@@ -69,7 +70,9 @@ impl Exporter {
             let _within = runtime.enter();
             otlp(process, export)?
         };
+        let queue = Queue::new(export.batches.queue_max);
         let courier = Courier {
+            queue: queue.clone(),
             otlp: Arc::new(otlp),
             runtime: runtime.handle().clone(),
             endpoint: export.endpoint.clone(),
@@ -87,18 +90,18 @@ impl Exporter {
             .with_batch_config(batches)
             .build();
         processor.set_resource(&resource);
-        let processor = Arc::new(processor);
+        let entrance = Entrance(Arc::new(processor), queue);
         let provider = SdkTracerProvider::builder()
             .with_sampler(variables.sampler.to_sdk())
             .with_resource(resource)
-            .with_span_processor(Shared(processor.clone()))
+            .with_span_processor(entrance.clone())
             .build();
         let scope = InstrumentationScope::builder(process.service)
             .with_version(process.version)
             .build();
         Ok(Self {
             provider,
-            sink: SpanSink::new(processor, scope),
+            sink: SpanSink::new(Arc::new(entrance), scope),
             runtime: Some(runtime),
         })
     }
@@ -186,6 +189,7 @@ fn resource(process: &Process, variables: &Variables) -> Resource {
 /// The exporter with what the SDK leaves to it: a runtime to run on, a bound, and words.
 #[derive(Debug)]
 struct Courier {
+    queue: Queue,
     otlp: Arc<Otlp>,
     runtime: Handle,
     endpoint: String,
@@ -197,7 +201,7 @@ struct Courier {
 
 impl SpanExporter for Courier {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let (otlp, count) = (self.otlp.clone(), batch.len() as u64);
+        let (otlp, count) = (self.otlp.clone(), batch.len());
         // The timeout is for one attempt; with its repetitions a batch may take twice of it.
         let bound = self.timeout.saturating_mul(2);
         let sending = async move { tokio::time::timeout(bound, otlp.export(batch)).await };
@@ -207,7 +211,8 @@ impl SpanExporter for Courier {
             Ok(Err(_)) => Err(OTelSdkError::Timeout(bound)),
             Err(stopped) => Err(OTelSdkError::InternalFailure(stopped.to_string())),
         };
-        self.tell(&sent, count);
+        self.tell(&sent, count as u64);
+        self.tell_of_queue(self.queue.leave(count).as_ref());
         sent
     }
 
@@ -224,6 +229,22 @@ impl SpanExporter for Courier {
 }
 
 impl Courier {
+    fn tell_of_queue(&self, word: Option<&Word>) {
+        match word {
+            None => {}
+            Some(Word::Overflows) => tracing::warn!(
+                code = "TRACES_DROPPED",
+                "more spans come than leave for {}: those beyond OTEL_BSP_MAX_QUEUE_SIZE are dropped",
+                self.endpoint
+            ),
+            Some(Word::Recovered(dropped)) => tracing::info!(
+                dropped,
+                "all spans leave for {} again; {dropped} were dropped",
+                self.endpoint
+            ),
+        }
+    }
+
     fn tell(&self, sent: &OTelSdkResult, count: u64) {
         let endpoint = &self.endpoint;
         match sent {
@@ -250,17 +271,20 @@ impl Courier {
     }
 }
 
-/// One queue for the spans of this process and for those that come from others.
-#[derive(Debug)]
-struct Shared(Arc<BatchSpanProcessor>);
+/// One way in for the spans of this process and for those that come from others.
+#[derive(Debug, Clone)]
+struct Entrance(Arc<BatchSpanProcessor>, Queue);
 
-impl SpanProcessor for Shared {
+impl SpanProcessor for Entrance {
     fn on_start(&self, span: &mut Span, context: &opentelemetry::Context) {
         self.0.on_start(span, context);
     }
 
     fn on_end(&self, span: SpanData) {
-        self.0.on_end(span);
+        // The processor passes over others, which then never leave.
+        if span.span_context.is_sampled() && self.1.enter() {
+            self.0.on_end(span);
+        }
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -12,6 +12,7 @@ mod export;
 mod format;
 pub mod metrics;
 pub mod propagation;
+mod queue;
 pub mod rpc;
 mod sampler;
 mod secret;

@@ -14,9 +14,7 @@ use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status as SdkStatus, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_sdk::trace::{
-    BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor as _,
-};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks, SpanProcessor};
 
 /// A span that has ended and is to be exported.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,12 +84,12 @@ pub enum Status {
 /// Takes finished spans to the exporter of this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SpanSink {
-    processor: Arc<BatchSpanProcessor>,
+    processor: Arc<dyn SpanProcessor>,
     scope: InstrumentationScope,
 }
 
 impl SpanSink {
-    pub(crate) fn new(processor: Arc<BatchSpanProcessor>, scope: InstrumentationScope) -> Self {
+    pub(crate) fn new(processor: Arc<dyn SpanProcessor>, scope: InstrumentationScope) -> Self {
         Self { processor, scope }
     }
 
@@ -157,7 +155,7 @@ mod tests {
     use std::sync::Mutex;
 
     use opentelemetry_sdk::error::OTelSdkResult;
-    use opentelemetry_sdk::trace::SpanExporter;
+    use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanExporter};
 
     use super::*;
 
