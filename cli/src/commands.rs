@@ -13,6 +13,7 @@ mod pins;
 mod pull;
 mod push;
 mod release;
+mod rollout;
 mod tenant;
 mod token;
 mod unyank;

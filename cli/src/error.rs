@@ -46,6 +46,16 @@ pub(crate) enum CliError {
     /// Nothing would run; what and why has been shown.
     #[error("{api} would not run on this gateway")]
     Unresolved { api: String },
+    /// Gateways say that they cannot serve a deployment; each has been shown with its reason.
+    #[error("{failed} of {total} gateways cannot serve it")]
+    NotServing { failed: usize, total: usize },
+    /// Time was up before all gateways served a deployment; each has been shown.
+    #[error("{behind} of {total} gateways do not serve it after {limit_s} s")]
+    NotYetServing {
+        behind: usize,
+        total: usize,
+        limit_s: u64,
+    },
     /// A file or standard input cannot be read, or is not what it should be.
     #[error("read {}", path.display())]
     File {
@@ -116,6 +126,14 @@ impl CliError {
             Self::Answer { .. } => {
                 vec!["use the command line that was released with the control plane".to_owned()]
             }
+            Self::NotServing { .. } => {
+                vec!["the version stays deployed; deploy an earlier one to go back".to_owned()]
+            }
+            Self::NotYetServing { .. } => vec![
+                "it goes on without us: `gantry gateways` shows how far they are, and the same \
+                 command waits again"
+                    .to_owned(),
+            ],
             Self::Bundle(_)
             | Self::LibrariesRefused { .. }
             | Self::Unresolved { .. }

@@ -24,9 +24,9 @@ pub(crate) enum Exit {
     Denied = 5,
     /// A quota or a limit.
     Exhausted = 6,
-    /// A deployment was refused because a gateway could not run it.
+    /// A deployment was refused because a gateway could not run it, or a gateway does not.
     Rejected = 7,
-    /// No answer in time: it may or may not have happened.
+    /// No answer in time, or not done in time: it may or may not have happened, or may yet.
     Unknown = 8,
     /// The command line or the configuration is wrong.
     Usage = 64,
@@ -47,6 +47,8 @@ impl Exit {
             CliError::Bundle(error) => Self::of_bundle(error),
             CliError::LibrariesRefused { .. } | CliError::Damaged(_) => Self::Unverified,
             CliError::Unresolved { .. } => Self::NotFound,
+            CliError::NotServing { .. } => Self::Rejected,
+            CliError::NotYetServing { .. } => Self::Unknown,
             CliError::File { .. }
             | CliError::Written { .. }
             | CliError::Answer { .. }

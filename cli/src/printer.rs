@@ -149,6 +149,16 @@ impl Printer {
         }
     }
 
+    /// Shows that something goes on, hidden unless somebody watches.
+    pub(crate) fn spinner(&self) -> ProgressBar {
+        let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if self.err_is_terminal && !self.quiet {
+            spinner.set_draw_target(ProgressDrawTarget::stderr());
+            spinner.enable_steady_tick(Duration::from_millis(120));
+        }
+        spinner
+    }
+
     fn labelled(&self, label: &str, colour: Colour, words: &str) {
         if self.err_has_colour {
             let (code, words) = (colour as u8, clean(words));

@@ -7,12 +7,14 @@ use std::sync::Mutex;
 use clap::Args;
 use gantry_bundle::BundleSource;
 use gantry_client::upload::{Progress, Pushed, push};
-use gantry_domain::Limits;
+use gantry_domain::{EnvironmentName, Limits};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::bundle::refuse_unfit;
+use super::deploy::{Deployed, DeployedView, Order, deploy};
 use super::release::ReleaseView;
+use super::rollout::Waiting;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::view::{Shown, View, Warning, size};
@@ -22,9 +24,10 @@ use crate::view::{Shown, View, Warning, size};
 #[command(after_help = "Examples:
   gantry push ./hooks              a folder with manifest.json and the libraries it lists
   gantry push hooks-1.2.0.zip      the same, packed
+  gantry push ./hooks --deploy staging --wait
 
 A push that was interrupted goes on where it stopped when it is repeated. Publishing deploys
-nothing; `gantry deploy` does. A published version never changes, and pushing the same files
+nothing; --deploy and `gantry deploy` do. A published version never changes, and pushing the same files
 again is no error.")]
 pub(crate) struct Push {
     /// A folder with manifest.json, or a zip.
@@ -32,6 +35,11 @@ pub(crate) struct Push {
     /// Send libraries that would be refused, and let the control plane say so.
     #[arg(long)]
     no_inspect: bool,
+    /// Deploy the version in this environment once it is published.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    deploy: Option<EnvironmentName>,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,6 +48,8 @@ struct PushedView {
     already_published: bool,
     sent_bytes: u64,
     warnings: Vec<Warning>,
+    /// Only where it was deployed as well.
+    deployment: Option<DeployedView>,
 }
 
 impl View for PushedView {
@@ -49,6 +59,12 @@ impl View for PushedView {
 }
 
 pub(super) async fn run(arguments: Push, context: &Context) -> Result<(), CliError> {
+    if arguments.waiting.wait && arguments.deploy.is_none() {
+        return Err(CliError::Usage {
+            message: "--wait waits for a deployment, and none was asked for".to_owned(),
+            hint: "use --deploy ENVIRONMENT --wait",
+        });
+    }
     let client = context.client()?;
     let bundle = BundleSource::open(&arguments.path, &Limits::default())?;
     let printer = context.printer();
@@ -62,8 +78,7 @@ pub(super) async fn run(arguments: Push, context: &Context) -> Result<(), CliErr
     let meter = Meter::new(&bar);
     let pushed = push(&client, &bundle, |progress| meter.show(&progress)).await;
     bar.finish_and_clear();
-    let view = view(pushed?, local);
-    printer.data(&view)?;
+    let mut view = view(pushed?, local);
     printer.warnings(&view.warnings[bundle.warnings().len()..]);
     let (name, version) = (&view.release.bundle, &view.release.version);
     if view.already_published {
@@ -74,10 +89,27 @@ pub(super) async fn run(arguments: Push, context: &Context) -> Result<(), CliErr
         let sent = size(view.sent_bytes);
         printer.note(format_args!("Published {name}@{version}; {sent} were new."));
     }
-    printer.note(format_args!(
-        "Run it with: gantry deploy {name}@{version} --env ENVIRONMENT"
-    ));
-    Ok(())
+    let Some(environment) = &arguments.deploy else {
+        printer.data(&view)?;
+        printer.note(format_args!(
+            "Run it with: gantry deploy {name}@{version} --env ENVIRONMENT"
+        ));
+        return Ok(());
+    };
+    let order = Order {
+        bundle: &bundle.manifest().name,
+        version: &bundle.manifest().version,
+        environment: environment.to_string(),
+        force: false,
+        waiting: arguments.waiting,
+    };
+    let Deployed {
+        view: deployment,
+        failure,
+    } = deploy(context, &client, order).await?;
+    view.deployment = Some(deployment);
+    printer.data(&view)?;
+    failure.map_or(Ok(()), Err)
 }
 
 fn view(pushed: Pushed, mut warnings: Vec<Warning>) -> PushedView {
@@ -87,6 +119,7 @@ fn view(pushed: Pushed, mut warnings: Vec<Warning>) -> PushedView {
         already_published: pushed.already_published,
         sent_bytes: pushed.sent_bytes,
         warnings,
+        deployment: None,
     }
 }
 

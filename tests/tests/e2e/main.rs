@@ -9,8 +9,8 @@ mod seed_rules;
 mod catalog;
 mod durability;
 mod layout;
-mod object_storage;
 mod publishing;
+mod rollout;
 
 mod bodies;
 mod failing_plugins;
