@@ -80,6 +80,25 @@ impl KeyFile {
 
 /// Reads the file.
 pub(super) fn read(root: &Path) -> Result<KeyFile, Refused> {
+    let (keys, mode) = load(root)?;
+    let in_clear = |key: &Key| matches!(key.credential, Credential::Secret(_));
+    if mode & READABLE_BY_OTHERS != 0 && keys.keys.iter().any(in_clear) {
+        let message = format!(
+            "has secrets in clear and mode {:o}; expected no access for others (chmod o-r), or hmac_sha256",
+            mode & 0o777
+        );
+        return Err(Refused::new("KEYS_EXPOSED", message));
+    }
+    Ok(keys)
+}
+
+/// The pepper that the file names, whether or not its keys are taken.
+pub(super) fn pepper(root: &Path) -> Option<Vec<u8>> {
+    load(root).ok()?.0.pepper
+}
+
+/// The file's content and mode.
+fn load(root: &Path) -> Result<(KeyFile, u32), Refused> {
     let unreadable = |e: std::io::Error| Refused::unreadable(&e);
     let file = File::open(root.join(KEYS)).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.mode();
@@ -91,16 +110,7 @@ pub(super) fn read(root: &Path) -> Result<KeyFile, Refused> {
         let message = format!("expected at most {KEYS_BYTES_MAX} bytes, found more");
         return Err(Refused::new("DOCUMENT_TOO_LARGE", message));
     }
-    let keys = parse(&bytes)?;
-    let in_clear = |key: &Key| matches!(key.credential, Credential::Secret(_));
-    if mode & READABLE_BY_OTHERS != 0 && keys.keys.iter().any(in_clear) {
-        let message = format!(
-            "has secrets in clear and mode {:o}; expected no access for others (chmod o-r), or hmac_sha256",
-            mode & 0o777
-        );
-        return Err(Refused::new("KEYS_EXPOSED", message));
-    }
-    Ok(keys)
+    Ok((parse(&bytes)?, mode))
 }
 
 fn parse(bytes: &[u8]) -> Result<KeyFile, Refused> {

@@ -10,7 +10,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use gantry_bundle::source::MANIFEST;
 use gantry_domain::Limits;
 use thiserror::Error;
 
@@ -138,15 +137,14 @@ pub(super) fn look(root: &Path) -> Result<Look, LookError> {
     Ok(look)
 }
 
-/// A folder with its manifest and libraries, or an archive; none for anything else.
+/// A folder with its files, or an archive; none for anything else.
 fn bundle(bundles: &Path, name: &str) -> Result<Option<Print>, LookError> {
     let path = bundles.join(name);
     if path.is_dir() {
         let files = names(&path, LIBRARIES_MAX)?.unwrap_or_default();
-        let files = files
-            .iter()
-            .filter(|file| *file == MANIFEST || is_library(file));
-        return Ok(Some(Print(files.map(|file| stamp(&path, file)).collect())));
+        // Which of them belong to it is in the manifest.
+        let stamps = files.iter().map(|file| stamp(&path, file)).collect();
+        return Ok(Some(Print(stamps)));
     }
     let packed = has_suffix(name, "zip");
     Ok(packed.then(|| Print(vec![stamp(bundles, name)])))

@@ -77,7 +77,7 @@ pub fn identity(store: &Store, folder: &Folder) -> Result<Identity, StateError> 
     }
     let path = store.file("pepper");
     let kept = whole::read(&path, PEPPER_BYTES_MAX as u64).map_err(StateError::at(&path))?;
-    let given = keys::read(&folder.path).ok().and_then(|keys| keys.pepper);
+    let given = keys::pepper(&folder.path);
     let pepper = match (given, &kept) {
         (Some(given), _) => given,
         (None, Some(kept)) => kept.clone(),
