@@ -30,6 +30,11 @@ pub(crate) fn bodies() -> Stored {
         .clone()
 }
 
+/// The plugin that measurements are made with: two functions that read one header and set one.
+pub(crate) fn bench_hooks() -> Stored {
+    store("benches/fixtures/hooks.c")
+}
+
 /// A fixture that all tests of the repository share.
 pub(crate) fn fixture(name: &str) -> Stored {
     store(&format!("tests/fixtures/plugins/{name}.c"))

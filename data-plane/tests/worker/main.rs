@@ -1,6 +1,7 @@
 //! Workers and probes as real processes: the gateway's own binary, real libraries, real sockets.
 #![expect(clippy::unwrap_used, reason = "a test may stop where it fails")]
 
+mod callgrind;
 mod library;
 mod orders;
 mod upstream;
@@ -12,6 +13,7 @@ mod bodies;
 mod drain;
 mod faults;
 mod generations;
+mod guards;
 mod hooks;
 mod http;
 mod probe;

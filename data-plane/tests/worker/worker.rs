@@ -66,12 +66,16 @@ impl TestWorker {
     }
 
     pub(crate) async fn start(settings: WorkerSettings) -> Self {
+        Self::start_as(RoleCommand::new("worker").program(BINARY), settings).await
+    }
+
+    /// A worker that is started by another command than the usual one.
+    pub(crate) async fn start_as(command: RoleCommand, settings: WorkerSettings) -> Self {
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let memory = SlotMemory::create().unwrap();
         let (near, far) = StdUnixStream::pair().unwrap();
-        let mut child = RoleCommand::new("worker")
-            .program(BINARY)
+        let mut child = command
             .environment("RUST_BACKTRACE", "0")
             .descriptor(OwnedFd::from(far), CONTROL_FD)
             .descriptor(OwnedFd::from(listener), LISTENER_FD)
