@@ -3,18 +3,22 @@
 
 mod narrator;
 mod scenes;
+mod storage;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
+use gantry_tests::{StageOptions, Storage};
 
 use crate::run::{cargo, quietly};
+use crate::tools;
 use narrator::Narrator;
 use scenes::Set;
 
 /// Plays the demo. Without `once` it keeps everything running until it is interrupted.
-pub(crate) fn run(once: bool, folder: Option<PathBuf>) -> Result<()> {
+pub(crate) fn run(once: bool, folder: Option<PathBuf>, storage: Storage) -> Result<()> {
     let mut narrator = Narrator::new();
+    tools::provide_storage(storage)?;
     narrator.say("Building the control plane, the gateway and the command line.");
     quietly(
         cargo()
@@ -25,11 +29,13 @@ pub(crate) fn run(once: bool, folder: Option<PathBuf>) -> Result<()> {
     let folder = folder.unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&folder)?;
 
-    let mut set = Set::build(&folder, &mut narrator)?;
+    let mut set = Set::build(&folder, &StageOptions::on(storage), &mut narrator)?;
     set.publish_and_deploy(&mut narrator)?;
+    set.show_storage(&mut narrator)?;
     set.show_each_hook(&mut narrator)?;
     set.swap_under_load(&mut narrator)?;
     set.second_gateway(&mut narrator)?;
+    set.lose_storage(&mut narrator)?;
     narrator.finale();
     if once {
         return Ok(());

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use gantry_tests::Storage;
 
 /// The project's habits.
 #[derive(Debug, Parser)]
@@ -46,6 +47,9 @@ enum Habit {
         /// Keep data and logs in this folder instead of a temporary one.
         #[arg(long)]
         folder: Option<PathBuf>,
+        /// Where objects are kept: local, or a bucket of a real server: s3 (s3s-fs) or seaweedfs.
+        #[arg(long, default_value_t)]
+        storage: Storage,
     },
 }
 
@@ -54,7 +58,11 @@ fn main() -> ExitCode {
         Habit::Check => check::run(),
         Habit::Test { arguments } => test::run(&arguments),
         Habit::Bench(options) => bench::run(&options),
-        Habit::Demo { once, folder } => demo::run(once, folder),
+        Habit::Demo {
+            once,
+            folder,
+            storage,
+        } => demo::run(once, folder, storage),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

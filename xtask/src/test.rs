@@ -1,6 +1,8 @@
 //! Every test of the project, on a machine that has Rust, a C compiler and Python.
 
 use anyhow::Result;
+use gantry_tests::Storage;
+use gantry_tests::storage::VARIABLE;
 
 use crate::run::{cargo, follow, run as command, say};
 use crate::slowest::Slowest;
@@ -13,6 +15,10 @@ const SLOWEST: usize = 10;
 /// only those who ask for what is not yet stable. The variable reaches the programs and no compiler, so
 /// nothing is built differently.
 const TIMED: &str = r#"target."cfg(all())".runner = ["env", "RUSTC_BOOTSTRAP=1"]"#;
+
+/// End-to-end tests that are run a second time with every object in S3, and where they keep them then.
+/// All of them can be: `GANTRY_TEST_STORAGE=s3 cargo xtask test -p gantry-tests --test e2e`.
+const ON_S3: [&str; 4] = ["seed_rules", "layout", "publishing", "last_known_good"];
 
 /// Provides what the tests need, builds what they start, and runs them: all of them, or what the
 /// arguments of `cargo test` select.
@@ -33,7 +39,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             .args(["--", "-Zunstable-options", "--report-time"]),
         |line| slowest.read(line),
     );
+    let mut on_s3 = cargo();
+    on_s3
+        .args(["test", "--package", "gantry-tests", "--test", "e2e", "--"])
+        .args(ON_S3)
+        .env(VARIABLE, Storage::S3sFs.to_string());
+    let on_s3 = command(&mut on_s3);
     let examples = command(cargo().args(all).arg("--doc"));
     say(&slowest.to_string());
-    programs.and(examples)
+    programs.and(on_s3).and(examples)
 }

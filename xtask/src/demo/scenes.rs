@@ -12,27 +12,39 @@ use serde_json::{Value, json};
 use super::narrator::Narrator;
 
 /// The gateway version of the first gateway, and of the second.
-const VERSIONS: [&str; 2] = ["v5.2.5", "v5.3.0"];
+pub(super) const VERSIONS: [&str; 2] = ["v5.2.5", "v5.3.0"];
 
 /// Everything that is on stage.
 pub(crate) struct Set {
     folder: PathBuf,
-    stage: Stage,
+    pub(super) stage: Stage,
     project: Project,
     upstream: Upstream,
-    gateways: Vec<Gateway>,
+    pub(super) gateways: Vec<Gateway>,
 }
 
 impl Set {
     /// Starts a control plane with a tenant, an upstream and a gateway.
-    pub(crate) fn build(folder: &Path, narrator: &mut Narrator) -> Result<Self> {
+    pub(crate) fn build(
+        folder: &Path,
+        options: &StageOptions,
+        narrator: &mut Narrator,
+    ) -> Result<Self> {
         narrator.scene("A control plane, a tenant, a gateway");
-        let stage = Stage::start_in(folder, &StageOptions::default())?;
+        let stage = Stage::start_in(folder, options)?;
         narrator.say(&format!(
-            "The control plane listens on {} and keeps SQLite and objects in {}.",
+            "The control plane listens on {} and keeps SQLite in {}.",
             stage.control_plane.endpoint(),
             folder.display()
         ));
+        narrator.say(&match &stage.s3 {
+            None => "Objects are in the same folder.".to_owned(),
+            Some(server) => format!(
+                "Objects are in bucket {} of a real S3 server on {}.",
+                server.bucket().name(),
+                server.bucket().endpoint()
+            ),
+        });
         let project = stage.project("acme", "production")?;
         narrator.say("The operator created tenant acme; its admin created environment production and a gateway token.");
         let gateway = stage.ready_gateway(&project, "gateway-1", VERSIONS[0])?;
@@ -292,7 +304,7 @@ impl Set {
     }
 }
 
-fn alice() -> Request {
+pub(super) fn alice() -> Request {
     Request::get("/orders/latest").header("x-api-key", "key-of-alice")
 }
 
@@ -318,7 +330,7 @@ fn sha256(file: &Path) -> Result<String> {
         .to_owned())
 }
 
-fn arch() -> &'static str {
+pub(super) fn arch() -> &'static str {
     if cfg!(target_arch = "aarch64") {
         "arm64"
     } else {
