@@ -17,6 +17,7 @@ use crate::settings::{Given, OutputFormat, Settings, SettingsError};
     propagate_version = true
 )]
 #[command(after_help = "Examples:
+  gantry build ./hooks --out bundle            build a plugin from its source
   gantry push ./hooks                          publish a folder with manifest.json
   gantry deploy hooks@1.2.0 --env staging      run it
   gantry gateways --env staging                see where it runs

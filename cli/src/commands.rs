@@ -1,6 +1,7 @@
 //! One file per verb.
 
 mod api;
+mod build;
 mod bundle;
 mod deploy;
 mod env;
@@ -29,6 +30,8 @@ use crate::error::CliError;
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Build a plugin from its source for every gateway version and platform; needs no control plane.
+    Build(build::Build),
     /// Look at a bundle or a library, or pack a folder into a zip; needs no control plane.
     #[command(subcommand)]
     Bundle(bundle::Bundle),
@@ -77,6 +80,7 @@ impl Command {
     /// What follows `gantry` on the command line.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
+            Self::Build(_) => "build",
             Self::Bundle(_) => "bundle",
             Self::Push(_) => "push",
             Self::List(_) => "list",
@@ -102,6 +106,7 @@ impl Command {
 /// Runs a command to its end.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
+        Command::Build(command) => build::run(command, context),
         Command::Bundle(command) => bundle::run(command, context),
         Command::Push(command) => push::run(command, context).await,
         Command::List(command) => list::run(command, context).await,

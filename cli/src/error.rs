@@ -8,6 +8,7 @@ use gantry_client::upload::PushError;
 use gantry_client::{ClientError, ConnectError, Kind, Violation};
 use thiserror::Error;
 
+use crate::build::BuildError;
 use crate::settings::SettingsError;
 use crate::view::coded;
 
@@ -40,6 +41,9 @@ pub(crate) enum CliError {
     /// The bundle cannot be read or written.
     #[error("{}", bundle_message(.0))]
     Bundle(#[from] BundleError),
+    /// A plugin could not be built; what its compiler said has been shown.
+    #[error("{}", coded(&.0.to_string(), .0.code()))]
+    Build(#[source] BuildError),
     /// Inspection refused libraries; each has been shown with its reason.
     #[error("{refused} of {total} libraries would be refused")]
     LibrariesRefused { refused: usize, total: usize },
@@ -120,6 +124,7 @@ impl CliError {
                     .collect()
             }
             Self::Refused { error, .. } => error.advice.clone(),
+            Self::Build(error) => error.hints(),
             Self::Bundle(BundleError::ManifestMissing) => {
                 vec!["a bundle is a folder or a zip with manifest.json at its top".to_owned()]
             }

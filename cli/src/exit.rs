@@ -45,6 +45,7 @@ impl Exit {
             CliError::Usage { .. } | CliError::Settings(_) | CliError::Connect(_) => Self::Usage,
             CliError::Refused { operation, error } => Self::of_refusal(*operation, error.kind),
             CliError::Bundle(error) => Self::of_bundle(error),
+            CliError::Build(error) => error.exit(),
             CliError::LibrariesRefused { .. } | CliError::Damaged(_) => Self::Unverified,
             CliError::Unresolved { .. } => Self::NotFound,
             CliError::NotServing { .. } => Self::Rejected,

@@ -8,6 +8,7 @@
 //! standard output; the exit code is never 0 after an error.
 
 mod args;
+mod build;
 mod commands;
 mod context;
 mod error;

@@ -159,6 +159,11 @@ impl Printer {
         spinner
     }
 
+    /// Words of another program, such as a compiler's about a file and a line.
+    pub(crate) fn quoted(&self, words: &str) {
+        self.line(&words.replace('\t', "    "));
+    }
+
     fn labelled(&self, label: &str, colour: Colour, words: &str) {
         if self.err_has_colour {
             let (code, words) = (colour as u8, clean(words));

@@ -137,7 +137,7 @@ fn help_is_data_and_wrong_usage_is_64() {
 fn every_verb_has_help() {
     let desk = Desk::new();
     let verbs = [
-        "bundle", "push", "deploy", "pins", "api", "key", "gateways", "explain", "env",
+        "build", "bundle", "push", "deploy", "pins", "api", "key", "gateways", "explain", "env",
     ];
     let more = [
         "token", "tenant", "whoami", "list", "versions", "get", "pull", "yank", "unyank",

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use gantry_bundle::hash::hash_reader;
 use gantry_bundle::source::MANIFEST;
 use gantry_bundle::{BundleError, BundleSource, InspectError, Inspection, inspect_reader, pack};
-use gantry_domain::{FileName, Limits};
+use gantry_domain::{FileName, Limits, NotedFunction};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -56,11 +56,30 @@ pub(crate) struct Pack {
     no_inspect: bool,
 }
 
+/// A function as a library's note declares it.
 #[derive(Debug, Serialize)]
-struct FunctionView {
+pub(super) struct FunctionView {
     name: String,
     hooks: Vec<String>,
     flags: Vec<String>,
+}
+
+impl From<NotedFunction> for FunctionView {
+    fn from(function: NotedFunction) -> Self {
+        let flags = function.flags.iter().map(|flag| flag.as_str().to_owned());
+        Self {
+            name: function.name.to_string(),
+            hooks: function.hooks.iter().map(|hook| hook.to_string()).collect(),
+            flags: flags.collect(),
+        }
+    }
+}
+
+impl FunctionView {
+    /// The same for people.
+    pub(super) fn shown(&self) -> String {
+        format!("{} ({})", self.name, self.hooks.join(", "))
+    }
 }
 
 /// A library, accepted or refused.
@@ -140,16 +159,7 @@ impl LibraryView {
         self.libc = target.libc.map(|libc| libc.to_string());
         self.abi = Some(target.abi.to_string());
         self.language = Some(note.language);
-        let functions = note.functions.into_iter().map(|function| FunctionView {
-            name: function.name.to_string(),
-            hooks: function.hooks.iter().map(|hook| hook.to_string()).collect(),
-            flags: function
-                .flags
-                .iter()
-                .map(|flag| flag.as_str().to_owned())
-                .collect(),
-        });
-        self.functions = functions.collect();
+        self.functions = note.functions.into_iter().map(FunctionView::from).collect();
         let warnings = warnings.into_iter().map(|warning| Warning {
             path: self.file.clone(),
             code: warning.code().to_owned(),
@@ -159,10 +169,7 @@ impl LibraryView {
     }
 
     fn row(&self) -> Vec<String> {
-        let functions = self.functions.iter();
-        let functions: Vec<_> = functions
-            .map(|function| format!("{} ({})", function.name, function.hooks.join(", ")))
-            .collect();
+        let functions: Vec<_> = self.functions.iter().map(FunctionView::shown).collect();
         vec![
             self.file.clone(),
             or_dash(self.platform.as_ref()),
