@@ -27,6 +27,9 @@ use crate::source::{Complaint, Origin, SourceState, Tenancy, Trouble};
 
 /// Time between the first two looks: nobody should wait for a folder that lies still.
 const FIRST_LOOKS: Duration = Duration::from_millis(50);
+/// Time between two looks as a multiple of what a look takes, at least: a large folder on a slow disk must
+/// not keep a core busy.
+const REST_PER_LOOK: u32 = 20;
 /// Time after which what lies still is taken though something else keeps changing.
 const SETTLE_LONGEST: Duration = Duration::from_secs(10);
 
@@ -35,7 +38,6 @@ pub async fn run(folder: Folder, output: watch::Sender<SourceState>, stop: Cance
     let Some(tenancy) = output.borrow().tenancy.clone() else {
         return;
     };
-    let pause = Duration::from_millis(folder.poll_interval_ms);
     let mut watcher = Watcher::new(folder, &tenancy, output);
     loop {
         // It reads and hashes: other work of this thread must not wait for that.
@@ -47,11 +49,7 @@ pub async fn run(folder: Folder, output: watch::Sender<SourceState>, stop: Cance
             return;
         };
         watcher = stepped;
-        let pause = if watcher.taken.is_some() {
-            pause
-        } else {
-            pause.min(FIRST_LOOKS)
-        };
+        let pause = watcher.pause();
         tokio::select! {
             () = sleep(pause) => {}
             () = stop.cancelled() => return,
@@ -65,6 +63,8 @@ struct Watcher {
     unpacked: PathBuf,
     output: watch::Sender<SourceState>,
     ledger: KeyLedger,
+    /// How long the last look took.
+    look_took: Duration,
     /// The last look.
     seen: Option<Look>,
     /// The look that was taken last, and what it showed.
@@ -86,6 +86,7 @@ impl Watcher {
             tenancy: tenancy.clone(),
             folder,
             output,
+            look_took: Duration::ZERO,
             seen: None,
             taken: None,
             contents: Contents::new(),
@@ -95,9 +96,22 @@ impl Watcher {
         }
     }
 
+    /// Time until the next look.
+    fn pause(&self) -> Duration {
+        let configured = Duration::from_millis(self.folder.poll_interval_ms);
+        let wanted = match self.taken {
+            Some(_) => configured,
+            None => configured.min(FIRST_LOOKS),
+        };
+        wanted.max(self.look_took * REST_PER_LOOK)
+    }
+
     /// One look and what follows from it. Blocks.
     fn step(&mut self) {
-        let now = match look(&self.folder.path) {
+        let began = Instant::now();
+        let looked = look(&self.folder.path);
+        self.look_took = began.elapsed();
+        let now = match looked {
             Ok(now) => now,
             Err(e) => {
                 self.seen = None;
