@@ -17,6 +17,7 @@ pub mod relay;
 pub mod scrape;
 pub mod stage;
 pub mod storage;
+pub mod strace;
 pub mod upstream;
 pub mod web;
 pub mod wire;

@@ -2,11 +2,14 @@
 //!
 //! A new object is written under a temporary name, synced, and linked to its path: `link(2)` fails
 //! where the path exists, so nothing is ever replaced, and a crash leaves a temporary file and never
-//! half an object. Folders are synced too, since a file without its entry is lost.
+//! half an object. Folders are synced too, since a file without its entry is lost: each one above an
+//! object, by this very process, since one that made them may have died before it came to that.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,12 +24,16 @@ use crate::random;
 
 /// Where temporary files lie: beside the objects, since links do not cross file systems.
 const TEMPORARY: &str = "tmp";
+/// Folders that are remembered as synced; forgetting one costs a sync.
+const SYNCED_MAX: usize = 16_384;
 
 /// A directory of objects.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
     part_bytes: u64,
+    /// Folders whose entries this process has synced.
+    synced: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl LocalStore {
@@ -38,6 +45,7 @@ impl LocalStore {
         let store = Self {
             root: root.into(),
             part_bytes: PART_BYTES,
+            synced: Arc::default(),
         };
         let opened = store.clone();
         blocking("open", &store.root.display().to_string(), move || {
@@ -46,7 +54,11 @@ impl LocalStore {
             for entry in fs::read_dir(&temporary)? {
                 fs::remove_file(entry?.path())?;
             }
-            sync_directory(&opened.root)
+            sync_directory(&opened.root)?;
+            match opened.root.parent() {
+                Some(parent) if parent != Path::new("") => sync_directory(parent),
+                _ => Ok(()),
+            }
         })
         .await?;
         Ok(store)
@@ -63,17 +75,27 @@ impl LocalStore {
         self.root.join(key.path())
     }
 
-    /// Makes the folders of a path and syncs each new one's entry.
+    /// Makes the folders of a path and syncs their entries.
     fn make_parents(&self, path: &Path) -> io::Result<()> {
         let parent = path.parent().unwrap_or(&self.root);
-        if parent.is_dir() {
+        if parent == self.root || (self.synced().contains(parent) && parent.is_dir()) {
             return Ok(());
         }
         self.make_parents(parent)?;
         match fs::create_dir(parent) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
-            _ => sync_directory(parent.parent().unwrap_or(&self.root)),
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => sync_directory(parent.parent().unwrap_or(&self.root))?,
         }
+        let mut synced = self.synced();
+        if synced.len() >= SYNCED_MAX {
+            synced.clear();
+        }
+        synced.insert(parent.to_owned());
+        Ok(())
+    }
+
+    fn synced(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<Created> {
@@ -222,7 +244,7 @@ impl BlobStore for LocalStore {
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
-        let path = self.path(key);
+        let (store, path) = (self.clone(), self.path(key));
         blocking("delete", &key.path(), move || {
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -230,7 +252,11 @@ impl BlobStore for LocalStore {
             }
             // Only the innermost folder goes, and only when it is empty: the ones above may be about
             // to be used by another upload of the tenant.
-            let _ = path.parent().map(fs::remove_dir);
+            if let Some(parent) = path.parent()
+                && fs::remove_dir(parent).is_ok()
+            {
+                store.synced().remove(parent);
+            }
             Ok(())
         })
         .await

@@ -1,5 +1,7 @@
 //! What is acknowledged survives: whoever is killed, whenever, and without a byte that was only in memory.
 
+mod fsync;
+mod memory;
 mod plan;
 mod rounds;
 mod scene;

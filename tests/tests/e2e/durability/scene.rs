@@ -10,7 +10,7 @@ use gantry_tests::control_plane::ControlPlaneOptions;
 use gantry_tests::plugins::BundleFolder;
 use gantry_tests::process::eventually;
 use gantry_tests::relay::Relay;
-use gantry_tests::{ControlPlane, Gantry, S3Server, Storage};
+use gantry_tests::{ControlPlane, Gantry, S3Server, Storage, strace};
 use tempfile::TempDir;
 
 use super::plan::Plan;
@@ -72,7 +72,7 @@ impl Scene {
         let back = back.transpose()?;
         let home = folder.join("control-plane");
         let token = ControlPlane::bootstrap(&home)?;
-        let options = options(s3.as_ref(), back.as_ref(), false, LONG);
+        let options = options(s3.as_ref(), back.as_ref(), false, LONG)?;
         let control_plane = ControlPlane::start_with(&home, &options)?;
         let front = Relay::start(control_plane.address())?;
         let endpoint = format!("http://{}", front.address());
@@ -96,7 +96,7 @@ impl Scene {
     pub(super) fn start(&mut self, traced: bool, patient: bool) -> Result<()> {
         self.control_plane.kill()?;
         let idle = if patient { LONG } else { "0" };
-        let options = options(self.s3.as_ref(), self.back.as_ref(), traced, idle);
+        let options = options(self.s3.as_ref(), self.back.as_ref(), traced, idle)?;
         let home = self.folder.join("control-plane");
         self.control_plane = ControlPlane::start_with(&home, &options)?;
         self.front.lead_to(self.control_plane.address());
@@ -254,7 +254,7 @@ fn options(
     back: Option<&Relay>,
     traced: bool,
     idle: &str,
-) -> ControlPlaneOptions {
+) -> Result<ControlPlaneOptions> {
     let bucket = s3.zip(back);
     let part_bytes = if bucket.is_some() {
         PART_BYTES_S3
@@ -263,28 +263,26 @@ fn options(
     };
     let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let rests = format!("inject=linkat:delay_enter={REST_US}:delay_exit={REST_US}");
-    let strace = [
-        "strace",
-        "-D",
-        "-f",
-        "-qq",
-        "--seccomp-bpf",
-        "-o",
-        "/dev/null",
-    ];
-    let strace = strace
-        .into_iter()
-        .chain(["-e", "trace=linkat", "-e", &rests]);
-    ControlPlaneOptions {
+    let under = if traced {
+        let rest = [
+            "--seccomp-bpf",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=linkat",
+            "-e",
+            &rests,
+        ];
+        strace::words(&rest)?
+    } else {
+        Vec::new()
+    };
+    Ok(ControlPlaneOptions {
         bucket: bucket.map(|(s3, back)| s3.bucket().by_way_of(back.address())),
         variables: vec![
             variable("GANTRY_STORAGE_PART_BYTES", part_bytes),
             variable("GANTRY_STORAGE_UPLOAD_IDLE_MAX_S", idle),
         ],
-        under: if traced {
-            strace.map(str::to_owned).collect()
-        } else {
-            Vec::new()
-        },
-    }
+        under,
+    })
 }
