@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gantry_telemetry::propagation::is_recorded;
 use tracing::{Instrument as _, Span, field};
 
 use super::{
@@ -63,7 +64,7 @@ async fn measure<T>(
 
 /// What nobody asked for (sweeping, readiness) is no trace of its own.
 fn span(op: &'static str, key: &impl std::fmt::Display) -> Span {
-    if Span::current().is_none() {
+    if !is_recorded() {
         return Span::none();
     }
     tracing::info_span!(

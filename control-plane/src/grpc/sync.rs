@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument as _;
 
 use super::status::{invalid, status};
 use super::{caller, refuse};
@@ -66,7 +67,12 @@ impl SyncService for SyncApi {
             inbound: request.into_inner(),
             outbound: sender,
         };
-        self.tasks.spawn(conversation.run());
+        // For its log lines. Not a span of the call's trace: a stream lives for days.
+        let about = tracing::info_span!(
+            target: "session", parent: None, "sync",
+            tenant.id = %conversation.who.tenant, environment = %conversation.environment
+        );
+        self.tasks.spawn(conversation.run().instrument(about));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 

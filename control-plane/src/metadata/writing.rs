@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+use gantry_telemetry::propagation::is_recorded;
 use sqlx::{Sqlite, Transaction};
 use tracing::Span;
 
@@ -55,10 +56,10 @@ pub(super) struct Timed {
 impl Timed {
     pub(super) fn begin(action: &'static str, metrics: &Metrics) -> Self {
         // What nobody asked for (repair, sweeping) is no trace of its own.
-        let span = if Span::current().is_none() {
-            Span::none()
-        } else {
+        let span = if is_recorded() {
             tracing::info_span!("metadata", otel.name = format!("metadata {action}"))
+        } else {
+            Span::none()
         };
         Self {
             action,

@@ -75,6 +75,11 @@ impl Remote {
 /// A future that runs with a [`Remote`] context.
 pub type Carried<F> = WithContext<F>;
 
+/// Whether what happens now is part of a trace that is recorded: a span of it would be exported.
+pub fn is_recorded() -> bool {
+    Context::map_current(|context| context.span().span_context().is_sampled())
+}
+
 /// Writes the current context into the headers of a request; nothing where there is none.
 pub fn inject(headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(&Context::current(), &mut HeadersMut(headers));
