@@ -230,9 +230,21 @@ fn collector_that_takes_connections_and_never_answers_keeps_nobody_from_ending()
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let variables = vec![("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint)];
-    let lab = lab(variables.clone());
+    let mut small = variables.clone();
+    small.push(("OTEL_BSP_MAX_QUEUE_SIZE".into(), "1".into()));
+    small.push(("OTEL_EXPORTER_OTLP_TIMEOUT".into(), "100".into()));
+    let lab = lab(small);
     let pushed = push(&lab, "1.0.0", variables);
     assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    // One span waits for the collector; the others of the push have no room behind it.
+    eventually("the overflow is said", || {
+        lab.stage
+            .control_plane
+            .log()
+            .contains("TRACES_DROPPED")
+            .then_some(())
+    })
+    .unwrap();
     let id = lab.stage.control_plane.id();
     signal(id, "TERM").unwrap();
     // A child that has ended is a zombie until the stage, its parent, looks.
