@@ -316,7 +316,7 @@ fn broken_files_hold_their_api_and_leave_others_alone() {
     // A newcomer with rules that this gateway does not know, or at a path that is taken, opens nothing.
     bench.api("new", &json!({"enable_jwt": true}));
     wait_api(&gateway, "new", "failed", "enable_jwt");
-    assert_eq!(get(&gateway, "/new/x").status, 500);
+    wait_status_of(&gateway, "/new/x", 500);
     bench.api(
         "thief",
         &json!({"proxy": {"listen_path": "/other/", "target_url": "http://127.0.0.1:1"}}),
