@@ -125,6 +125,11 @@ impl Gateway {
         self.listen
     }
 
+    /// Where its operators reach it.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Its folder: state and log.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -26,4 +26,5 @@ mod standalone;
 mod stock_client;
 mod tenancy;
 mod metrics;
+mod observability;
 mod traces;
