@@ -2,9 +2,11 @@
 //! the first wins, whoever it is, and the other says so. On `SeaweedFS`, which decides between writers at
 //! the same instant as AWS does.
 
+use std::collections::BTreeMap;
 use std::sync::Barrier;
 
 use gantry_tests::plugins::{BundleFolder, example};
+use gantry_tests::process::eventually;
 use gantry_tests::{Outcome, Project, S3Server, Stage, StageOptions, Storage};
 use serde_json::Value;
 
@@ -15,8 +17,8 @@ struct Plane {
     project: Project,
 }
 
-fn plane(server: &S3Server) -> Plane {
-    let stage = Stage::start_with(&StageOptions::in_bucket(server.bucket())).unwrap();
+fn plane(options: &StageOptions) -> Plane {
+    let stage = Stage::start_with(options).unwrap();
     let project = stage.project("acme", "production").unwrap();
     Plane { stage, project }
 }
@@ -62,7 +64,9 @@ fn commit(server: &S3Server, version: &str) -> Vec<u8> {
 fn control_planes_on_one_bucket_never_overwrite_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let server = S3Server::start(Storage::SeaweedFs, folder.path()).unwrap();
-    let (one, other) = (plane(&server), plane(&server));
+    let options = StageOptions::in_bucket(server.bucket());
+    let (one, other) = (plane(&options), plane(&options));
+    let (mut published, mut lost) = (BTreeMap::new(), Vec::new());
 
     // One after the other, with other bytes.
     let first = release(&one.push("1.0.0", "1.0.0"));
@@ -98,16 +102,41 @@ fn control_planes_on_one_bucket_never_overwrite_each_other() {
         let (winner, loser) = if won[0] { (0, 1) } else { (1, 0) };
         assert_code(&outcomes[loser], "VERSION_IMMUTABLE");
         let planes = [&one, &other];
-        let published = planes[winner].get(&version);
-        assert_eq!(planes[loser].get(&version), published, "both say what won");
+        let release = planes[winner].get(&version);
+        assert_eq!(planes[loser].get(&version), release, "both say what won");
         let document = String::from_utf8(commit(&server, &version)).unwrap();
         let of_winner = sha256(&words[winner]);
         assert!(document.contains(&of_winner), "{document}");
         assert!(!document.contains(&sha256(&words[loser])), "{document}");
-        let again = release(&planes[winner].push(&version, &words[winner]));
-        let digest = published["digest"].as_str().unwrap();
+        let again = self::release(&planes[winner].push(&version, &words[winner]));
+        let digest = release["digest"].as_str().unwrap();
         assert_eq!(again["digest"], digest, "the winner is told the same again");
+        published.insert(version, release);
+        lost.push(sha256(&words[loser]));
     }
+
+    // One that knows of nothing finds everything, and sweeps nothing but what was never published.
+    drop((one, other));
+    let before = server.bucket().objects().unwrap();
+    let sweeping = options
+        .variable("GANTRY_STORAGE_UPLOAD_IDLE_MAX_S", "1")
+        .variable("GANTRY_STORAGE_SWEEP_INTERVAL_S", "1");
+    let third = plane(&sweeping);
+    for (version, release) in published {
+        let name = format!("hooks@{version}");
+        let got = eventually(&format!("{name} is found"), || {
+            third.project.admin.json(&["get", &name]).ok()
+        });
+        assert_eq!(without_time(got.unwrap()), release, "{version}");
+    }
+    let is_lost = |key: &String| lost.iter().any(|digest| key.contains(digest));
+    let after = eventually("what the losers sent is swept", || {
+        let objects = server.bucket().objects().ok()?;
+        (!objects.iter().any(is_lost)).then_some(objects)
+    });
+    let staged = |key: &String| key.contains("/staging/");
+    let kept = before.into_iter().filter(|k| !is_lost(k) && !staged(k));
+    assert_eq!(after.unwrap(), kept.collect::<Vec<_>>());
 }
 
 fn sha256(words: &str) -> String {
