@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod cross;
 mod debian;
 mod demo;
 mod floors;

@@ -6,7 +6,7 @@ use gantry_tests::storage::VARIABLE;
 
 use crate::run::{cargo, follow, run as command, say};
 use crate::slowest::Slowest;
-use crate::{debian, tools};
+use crate::{cross, debian, tools};
 
 /// How many of the slowest tests are named in the end.
 const SLOWEST: usize = 10;
@@ -24,6 +24,7 @@ const ON_S3: [&str; 4] = ["seed_rules", "layout", "publishing", "last_known_good
 /// arguments of `cargo test` select.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     tools::provide()?;
+    cross::provide()?;
     debian::provide_counters()?;
     debian::provide_peers()?;
     command(cargo().args(["build", "--workspace", "--quiet"]))?;

@@ -78,7 +78,7 @@ fn s3s_fs(tools: &Path) -> Result<()> {
 }
 
 /// Into a Python environment of our own.
-fn pip_install(tools: &Path, package: &str) -> Result<()> {
+pub(crate) fn pip_install(tools: &Path, package: &str) -> Result<()> {
     let venv = tools.join("python");
     if !venv.join("bin/pip").is_file() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
