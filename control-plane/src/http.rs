@@ -145,7 +145,10 @@ impl Door {
             }
             let put = bundles::put(&self.0, request).instrument(request_span.clone());
             let answer = put.await;
-            request_span.record("http.response.status_code", answer.status().as_u16());
+            request_span.record(
+                "http.response.status_code",
+                i64::from(answer.status().as_u16()),
+            );
             if answer.status().is_server_error() {
                 request_span.record("otel.status_code", "ERROR");
             }

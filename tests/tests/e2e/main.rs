@@ -28,3 +28,4 @@ mod tenancy;
 mod metrics;
 mod observability;
 mod traces;
+mod traces_delivery;

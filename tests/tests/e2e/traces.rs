@@ -5,21 +5,20 @@ use std::collections::BTreeSet;
 
 use gantry_tests::collector::Span;
 use gantry_tests::plugins;
-use gantry_tests::process::{eventually, signal};
 use gantry_tests::{Collector, Outcome, Stage, StageOptions, Upstream};
 
 use crate::lab::Lab;
 
 /// As a CI system gives a job its trace: id of the trace, id of the span that runs the job.
-const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+pub(crate) const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const JOB: &str = "b7ad6b7169203331";
 
-fn parent(trace: &str, flags: &str) -> (String, String) {
+pub(crate) fn parent(trace: &str, flags: &str) -> (String, String) {
     ("TRACEPARENT".into(), format!("00-{trace}-{JOB}-{flags}"))
 }
 
 /// A lab whose control plane has these variables.
-fn lab(variables: Vec<(String, String)>) -> Lab {
+pub(crate) fn lab(variables: Vec<(String, String)>) -> Lab {
     let mut options = StageOptions::from_environment().unwrap();
     options.variables = variables;
     let stage = Stage::start_with(&options).unwrap();
@@ -32,7 +31,7 @@ fn lab(variables: Vec<(String, String)>) -> Lab {
 }
 
 /// Pushes the fixture under a version, with variables of the command line.
-fn push(lab: &Lab, version: &str, variables: Vec<(String, String)>) -> Outcome {
+pub(crate) fn push(lab: &Lab, version: &str, variables: Vec<(String, String)>) -> Outcome {
     let library = plugins::faulty().unwrap();
     let bundle = lab
         .bundle("faulty", version)
@@ -171,6 +170,52 @@ fn push_of_an_unsampled_job_leaves_no_span_anywhere() {
 }
 
 #[test]
+fn bundle_that_comes_by_plain_http_is_traced_below_its_caller() {
+    let collector = Collector::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let address_file = folder.path().join("http");
+    let mut variables = collector.variables();
+    variables.push(("GANTRY_HTTP_LISTEN".into(), "127.0.0.1:0".into()));
+    variables.push((
+        "GANTRY_HTTP_ADDRESS_FILE".into(),
+        address_file.to_string_lossy().into_owned(),
+    ));
+    let lab = lab(variables);
+    let library = plugins::faulty().unwrap();
+    let bundle = lab.bundle("faulty", "1.0.0");
+    let bundle = bundle.file("faulty.so", &library).unwrap();
+    let unpacked = bundle.hook("pre", "Echo", "faulty.so").write().unwrap();
+    let zip = folder.path().join("faulty.zip");
+    let (unpacked, packed) = (unpacked.to_string_lossy(), zip.to_string_lossy());
+    let pack = ["bundle", "pack", &unpacked, "--out", &packed];
+    assert_eq!(lab.project.admin.run(&pack).unwrap().code, 0);
+
+    let address = std::fs::read_to_string(&address_file).unwrap();
+    let put = ureq::put(format!("http://{address}/v1/bundles"))
+        .header(
+            "authorization",
+            format!("Bearer {}", lab.project.admin.token()),
+        )
+        .header("traceparent", parent(TRACE, "01").1)
+        .send(std::fs::read(&zip).unwrap().as_slice())
+        .unwrap();
+    assert_eq!(put.status().as_u16(), 201);
+    let spans = collector
+        .wait_for(TRACE, |spans| {
+            spans.iter().any(|span| span.name == "PUT /v1/bundles")
+        })
+        .unwrap();
+    let control = "gantry-control-plane";
+    let served = named(&spans, control, "PUT /v1/bundles");
+    assert_eq!(served.parent_id.as_deref(), Some(JOB));
+    assert_eq!(served.kind, "server");
+    assert_eq!(served.attributes["http.response.status_code"], 201);
+    assert_eq!(served.attributes["tenant.id"], "acme");
+    let stored = line_of(&spans, named(&spans, control, "objects create"));
+    assert_eq!(stored, ["objects create", "publish", "PUT /v1/bundles"]);
+}
+
+#[test]
 fn trace_goes_through_a_command_line_that_exports_nothing() {
     let collector = Collector::start().unwrap();
     let lab = lab(collector.variables());
@@ -185,154 +230,6 @@ fn trace_goes_through_a_command_line_that_exports_nothing() {
     );
     let served = named(&spans, "gantry-control-plane", PUBLISH);
     assert_eq!(served.parent_id.as_deref(), Some(JOB));
-}
-
-#[test]
-fn collector_that_is_away_disturbs_nothing_and_is_missed_once() {
-    let gone = Collector::start().unwrap();
-    let (variables, address) = (gone.variables(), gone.address());
-    drop(gone);
-    let lab = lab(variables.clone());
-    let missed = |text: &str| text.matches("TRACES_NOT_DELIVERED").count();
-    for version in ["1.0.0", "1.0.1"] {
-        let mut variables = variables.clone();
-        variables.push(parent(TRACE, "01"));
-        let pushed = push(&lab, version, variables);
-        assert_eq!(pushed.code, 0, "{}", pushed.stderr);
-        assert_eq!(missed(&pushed.stderr), 1, "{}", pushed.stderr);
-    }
-    let control_plane = &lab.stage.control_plane;
-    eventually("the outage is said", || {
-        (missed(&control_plane.log()) > 0).then_some(())
-    })
-    .unwrap();
-
-    let back = Collector::start_at(address).unwrap();
-    let mut asked = 0;
-    eventually("traces arrive again", || {
-        asked += 1;
-        let trace = format!("{asked:032x}");
-        let gantry = lab.project.admin.with_variables([parent(&trace, "01")]);
-        assert_eq!(gantry.run(&["list"]).unwrap().code, 0);
-        (!back.spans().is_empty()).then_some(())
-    })
-    .unwrap();
-    let log = eventually("the end of the outage is said", || {
-        Some(control_plane.log()).filter(|log| log.contains("again; "))
-    })
-    .unwrap();
-    assert_eq!(missed(&log), 1, "{log}");
-}
-
-#[test]
-fn collector_that_takes_connections_and_never_answers_keeps_nobody_from_ending() {
-    // The kernel takes the connection; nobody will ever read from it.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let variables = vec![("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint)];
-    let mut small = variables.clone();
-    small.push(("OTEL_BSP_MAX_QUEUE_SIZE".into(), "1".into()));
-    small.push(("OTEL_EXPORTER_OTLP_TIMEOUT".into(), "100".into()));
-    let lab = lab(small);
-    let pushed = push(&lab, "1.0.0", variables);
-    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
-    // One span waits for the collector; the others of the push have no room behind it.
-    eventually("the overflow is said", || {
-        lab.stage
-            .control_plane
-            .log()
-            .contains("TRACES_DROPPED")
-            .then_some(())
-    })
-    .unwrap();
-    let id = lab.stage.control_plane.id();
-    signal(id, "TERM").unwrap();
-    // A child that has ended is a zombie until the stage, its parent, looks.
-    eventually("the control plane ends", || {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        stat.contains(") Z ").then_some(())
-    })
-    .unwrap();
-}
-
-#[test]
-fn traces_go_by_http_with_headers_too() {
-    let collector = Collector::start_http().unwrap();
-    let lab = lab(Vec::new());
-    let mut variables = collector.variables();
-    variables.extend([
-        parent(TRACE, "01"),
-        ("OTEL_EXPORTER_OTLP_HEADERS".into(), "x-team=edge".into()),
-        ("OTEL_SERVICE_NAME".into(), "release-job".into()),
-    ]);
-    let gantry = lab.project.admin.with_variables(variables);
-    assert_eq!(gantry.run(&["list"]).unwrap().code, 0);
-    let spans = collector
-        .wait_for(TRACE, |spans| {
-            spans.iter().any(|span| span.name == "gantry list")
-        })
-        .unwrap();
-    assert!(spans.iter().all(|span| span.service == "release-job"));
-    let headers = collector.headers();
-    assert!(
-        headers.iter().all(|headers| headers["x-team"] == "edge"),
-        "{headers:?}"
-    );
-}
-
-#[test]
-fn traces_go_by_tls_to_a_collector_whose_certificate_is_trusted_and_to_no_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let certificate = folder.path().join("collector.pem");
-    let collector = Collector::start_tls(&certificate).unwrap();
-    let lab = lab(Vec::new());
-    let list = |trace: &str, file: Option<&std::path::Path>| {
-        let mut variables = collector.variables();
-        variables.push(parent(trace, "01"));
-        if let Some(file) = file {
-            let file = file.to_string_lossy().into_owned();
-            variables.push(("OTEL_EXPORTER_OTLP_CERTIFICATE".into(), file));
-        }
-        let gantry = lab.project.admin.with_variables(variables);
-        let listed = gantry.run(&["list"]).unwrap();
-        assert_eq!(listed.code, 0, "{}", listed.stderr);
-        listed.stderr
-    };
-    let untrusted = "11111111111111111111111111111111";
-    let words = list(untrusted, None);
-    assert!(words.contains("TRACES_NOT_DELIVERED"), "{words}");
-    assert_eq!(list(TRACE, Some(&certificate)), "");
-    collector
-        .wait_for(TRACE, |spans| {
-            spans.iter().any(|span| span.name == "gantry list")
-        })
-        .unwrap();
-    assert_eq!(collector.trace(untrusted), []);
-}
-
-#[test]
-fn variables_that_mean_nothing_are_named_and_stop_nothing() {
-    let lab = lab(Vec::new());
-    for (variable, value) in [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon"),
-        ("OTEL_TRACES_EXPORTER", "zipkin"),
-    ] {
-        let gantry = lab.project.admin.with_variables([
-            (
-                "OTEL_EXPORTER_OTLP_ENDPOINT".into(),
-                "http://127.0.0.1:9".into(),
-            ),
-            (variable.into(), value.into()),
-        ]);
-        let listed = gantry.run(&["list"]).unwrap();
-        assert_eq!(listed.code, 0, "{}", listed.stderr);
-        assert!(
-            listed.stderr.contains("OTEL_VARIABLE_INVALID") && listed.stderr.contains(variable),
-            "{}",
-            listed.stderr
-        );
-    }
 }
 
 #[test]
