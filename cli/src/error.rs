@@ -74,6 +74,13 @@ pub(crate) enum CliError {
         #[source]
         source: std::io::Error,
     },
+    /// A release has no file that was asked for.
+    #[error("{release}: expected {expected}, found {found} (FILE_NOT_FOUND)")]
+    NothingFits {
+        release: String,
+        expected: String,
+        found: String,
+    },
     /// What was downloaded is not what was published.
     #[error("{0}")]
     Damaged(PullError),
@@ -145,6 +152,7 @@ impl CliError {
             | Self::File { .. }
             | Self::Written { .. }
             | Self::Damaged(_)
+            | Self::NothingFits { .. }
             | Self::Output(_) => Vec::new(),
         }
     }

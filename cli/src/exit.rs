@@ -47,7 +47,7 @@ impl Exit {
             CliError::Bundle(error) => Self::of_bundle(error),
             CliError::Build(error) => error.exit(),
             CliError::LibrariesRefused { .. } | CliError::Damaged(_) => Self::Unverified,
-            CliError::Unresolved { .. } => Self::NotFound,
+            CliError::Unresolved { .. } | CliError::NothingFits { .. } => Self::NotFound,
             CliError::NotServing { .. } => Self::Rejected,
             CliError::NotYetServing { .. } => Self::Unknown,
             CliError::File { .. }

@@ -65,7 +65,10 @@ fn rust(package: &str, library: &str, name: &str, environment: &[(&str, &str)]) 
         "building {package}:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    fs::copy(own_target.join("debug").join(library), &kept)
+    // Renamed into place: whoever has an earlier one open reads on in that.
+    let fresh = folder.join(format!("{name}.fresh"));
+    fs::copy(own_target.join("debug").join(library), &fresh)
+        .and_then(|_| fs::rename(&fresh, &kept))
         .with_context(|| format!("keep {library}"))?;
     Ok(kept)
 }

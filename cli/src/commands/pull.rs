@@ -8,13 +8,14 @@ use clap::Args;
 use gantry_bundle::{BundleError, BundleSource, pack};
 use gantry_client::Client;
 use gantry_client::download::{self, Wanted};
-use gantry_domain::{Digest, FileName, Limits};
+use gantry_domain::{Digest, FileName, GatewayVersion, Limits, Platform};
 use gantry_proto::v1;
 use serde::Serialize;
 
 use super::release::ReleaseName;
 use crate::context::{Context, refused};
 use crate::error::CliError;
+use crate::meter::Meter;
 use crate::view::{Shown, View, size};
 
 const MANIFEST: &str = gantry_bundle::source::MANIFEST;
@@ -24,9 +25,12 @@ const MANIFEST: &str = gantry_bundle::source::MANIFEST;
 #[command(after_help = "Examples:
   gantry pull hooks@1.2.0                      into the folder hooks-1.2.0
   gantry pull hooks@1.2.0 --out hooks.zip      into a zip, which can be pushed again as it is
+  gantry pull hooks@1.2.0 --platform linux/arm64 --gateway v5.3.0
+                                               only what such a gateway can run
 
 Every file is verified against the digests of the release. A pull that was interrupted goes on
-where it stopped when it is repeated. Nothing that lies there already is overwritten.")]
+where it stopped when it is repeated. Nothing that lies there already is overwritten. With
+--platform or --gateway only libraries come, without manifest.json: they are no whole bundle.")]
 pub(crate) struct Pull {
     /// The bundle and its version, such as hooks@1.2.0.
     #[arg(value_name = "BUNDLE@VERSION")]
@@ -34,6 +38,31 @@ pub(crate) struct Pull {
     /// Folder to make, or a zip if it ends in .zip; BUNDLE-VERSION without it.
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
+    /// Only libraries for this platform, such as linux/amd64.
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// Only libraries for this gateway version or for any.
+    #[arg(long, value_name = "VERSION")]
+    gateway: Option<GatewayVersion>,
+}
+
+impl Pull {
+    /// Whether files may be left out.
+    const fn is_partial(&self) -> bool {
+        self.platform.is_some() || self.gateway.is_some()
+    }
+
+    fn wants(&self, file: &v1::ReleaseFile) -> bool {
+        let platform = self
+            .platform
+            .is_none_or(|wanted| file.platform.parse() == Ok(wanted));
+        // A file without a version is for any.
+        let gateway = file.gateway_version.is_empty()
+            || self
+                .gateway
+                .is_none_or(|wanted| file.gateway_version.parse() == Ok(wanted));
+        platform && gateway
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +105,12 @@ pub(super) async fn run(arguments: Pull, context: &Context) -> Result<(), CliErr
     if zip && out.exists() {
         return Err(taken(&out));
     }
+    if zip && arguments.is_partial() {
+        return Err(CliError::Usage {
+            message: "expected a folder with --platform or --gateway, found a zip".to_owned(),
+            hint: "a zip holds a whole bundle; name a folder with --out",
+        });
+    }
     // A zip is packed from a folder beside it, where an interrupted pull goes on.
     let folder = if zip {
         out.with_added_extension("partial")
@@ -86,13 +121,15 @@ pub(super) async fn run(arguments: Pull, context: &Context) -> Result<(), CliErr
     let answer = download::release(&client, bundle, version)
         .await
         .map_err(refused)?;
+    let wanted = wanted(&answer, &arguments)?;
     fs::create_dir_all(&folder).map_err(written(&folder))?;
-    let wanted = wanted(&answer)?;
     let received_bytes = pull(context, &client, &arguments.release, &wanted, &folder).await?;
-    let source = complete(&folder, &answer.manifest, &wanted)?;
-    if zip {
-        pack_into(&source, &out)?;
-        fs::remove_dir_all(&folder).map_err(written(&folder))?;
+    if !arguments.is_partial() {
+        let source = complete(&folder, &answer.manifest, &wanted)?;
+        if zip {
+            pack_into(&source, &out)?;
+            fs::remove_dir_all(&folder).map_err(written(&folder))?;
+        }
     }
     let view = PulledView {
         bundle: bundle.to_string(),
@@ -127,7 +164,7 @@ impl From<&Wanted> for PulledFile {
 }
 
 /// The files of a release. Their names were parsed, so that none leads out of the folder.
-fn wanted(answer: &v1::GetReleaseResponse) -> Result<Vec<Wanted>, CliError> {
+fn wanted(answer: &v1::GetReleaseResponse, arguments: &Pull) -> Result<Vec<Wanted>, CliError> {
     let release = answer.release.as_ref();
     let release = release.ok_or(CliError::Answer { missing: "release" })?;
     let one = |file: &v1::ReleaseFile| {
@@ -137,10 +174,36 @@ fn wanted(answer: &v1::GetReleaseResponse) -> Result<Vec<Wanted>, CliError> {
             size_bytes: file.size_bytes,
         })
     };
-    let wanted: Option<Vec<_>> = release.files.iter().map(one).collect();
-    wanted.ok_or(CliError::Answer {
+    let chosen = release.files.iter().filter(|file| arguments.wants(file));
+    let wanted: Option<Vec<_>> = chosen.map(one).collect();
+    let wanted = wanted.ok_or(CliError::Answer {
         missing: "readable list of files",
-    })
+    })?;
+    if wanted.is_empty() {
+        return Err(nothing_fits(release, arguments));
+    }
+    Ok(wanted)
+}
+
+fn nothing_fits(release: &v1::Release, arguments: &Pull) -> CliError {
+    let or_any = |word: Option<String>| word.unwrap_or_else(|| "any".to_owned());
+    let platform = or_any(arguments.platform.map(|platform| platform.to_string()));
+    let gateway = or_any(arguments.gateway.map(|gateway| gateway.to_string()));
+    let mut found: Vec<_> = release
+        .files
+        .iter()
+        .map(|file| {
+            let gateway = Some(&file.gateway_version).filter(|version| !version.is_empty());
+            format!("{} for gateway {}", file.platform, or_any(gateway.cloned()))
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    CliError::NothingFits {
+        release: format!("{}@{}", release.bundle, release.version),
+        expected: format!("a library for {platform} and gateway {gateway}"),
+        found: found.join(", "),
+    }
 }
 
 async fn pull(
@@ -153,14 +216,11 @@ async fn pull(
     let bar = context.printer().bytes_bar();
     bar.set_length(wanted.iter().map(|file| file.size_bytes).sum());
     bar.set_message(bundle.to_string());
-    let (mut received, mut before) = (0, 0);
-    for file in wanted {
-        let progress = |position| bar.set_position(before + position);
-        received += download::file(client, (bundle, version), file, folder, progress).await?;
-        before += file.size_bytes;
-    }
+    let meter = Meter::new(&bar);
+    let progress = |file: &FileName, position| meter.reach(file.as_str(), position);
+    let received = download::files(client, (bundle, version), wanted, folder, progress).await;
     bar.finish_and_clear();
-    Ok(received)
+    Ok(received?)
 }
 
 /// Writes the manifest last: a folder with one is a whole bundle. Then reads all of it back.

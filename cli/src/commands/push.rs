@@ -1,8 +1,6 @@
 //! `gantry push`: uploads a bundle and publishes it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use clap::Args;
 use gantry_bundle::BundleSource;
@@ -17,6 +15,7 @@ use super::release::ReleaseView;
 use super::rollout::Waiting;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::meter::Meter;
 use crate::view::{Shown, View, Warning, size};
 
 /// Arguments of `gantry push`.
@@ -76,7 +75,7 @@ pub(super) async fn run(arguments: Push, context: &Context) -> Result<(), CliErr
     let bar = printer.bytes_bar();
     bar.set_message(bundle.manifest().name.to_string());
     let meter = Meter::new(&bar);
-    let pushed = push(&client, &bundle, |progress| meter.show(&progress)).await;
+    let pushed = push(&client, &bundle, |progress| show(&meter, &bar, &progress)).await;
     bar.finish_and_clear();
     let mut view = view(pushed?, local);
     printer.warnings(&view.warnings[bundle.warnings().len()..]);
@@ -123,39 +122,16 @@ fn view(pushed: Pushed, mut warnings: Vec<Warning>) -> PushedView {
     }
 }
 
-/// Adds up how far several files are.
-struct Meter<'a> {
-    bar: &'a ProgressBar,
-    offsets: Mutex<BTreeMap<String, u64>>,
-}
-
-impl<'a> Meter<'a> {
-    const fn new(bar: &'a ProgressBar) -> Self {
-        Self {
-            bar,
-            offsets: Mutex::new(BTreeMap::new()),
-        }
-    }
-
-    fn show(&self, progress: &Progress<'_>) {
-        match progress {
-            Progress::Begun { files } => {
-                self.bar
-                    .set_length(files.iter().map(|file| file.size_bytes).sum());
-                for file in *files {
-                    self.reach(&file.name, file.committed_bytes);
-                }
+/// Shows how far a push is.
+fn show(meter: &Meter<'_>, bar: &ProgressBar, progress: &Progress<'_>) {
+    match progress {
+        Progress::Begun { files } => {
+            bar.set_length(files.iter().map(|file| file.size_bytes).sum());
+            for file in *files {
+                meter.reach(&file.name, file.committed_bytes);
             }
-            Progress::Sent { file, offset_bytes } => self.reach(file.as_str(), *offset_bytes),
-            Progress::Publishing => self.bar.set_message("publishing"),
         }
-    }
-
-    fn reach(&self, file: &str, offset: u64) {
-        // A poisoned lock would mean that drawing a bar panicked: then there is none.
-        if let Ok(mut offsets) = self.offsets.lock() {
-            offsets.insert(file.to_owned(), offset);
-            self.bar.set_position(offsets.values().sum());
-        }
+        Progress::Sent { file, offset_bytes } => meter.reach(file.as_str(), *offset_bytes),
+        Progress::Publishing => bar.set_message("publishing"),
     }
 }

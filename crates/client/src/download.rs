@@ -8,6 +8,7 @@ use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gantry_bundle::StreamHasher;
 use gantry_domain::{BundleName, BundleVersion, Digest, FileName};
 use gantry_proto::v1;
@@ -16,12 +17,12 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tonic::Status;
 
-use crate::backoff::Backoff;
 use crate::client::{Client, Repeat};
 use crate::error::{ClientError, Kind};
+use crate::stall::Stall;
 
-/// Attempts in a row that bring no byte further.
-const ATTEMPTS_MAX: u32 = 5;
+/// Files that are received at once.
+const FILES_AT_ONCE: usize = 4;
 /// How long the control plane may pause within a file.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Bytes read at once of what an earlier attempt left.
@@ -84,6 +85,30 @@ pub async fn release(
         .await
 }
 
+/// Brings files of a version into a folder, several at a time. `progress` gets how far each is. Returns
+/// how many bytes had to be sent.
+///
+/// # Errors
+/// The first refusal. What came so far stays, so that another attempt goes on from there.
+pub async fn files(
+    client: &Client,
+    release: (&BundleName, &BundleVersion),
+    wanted: &[Wanted],
+    folder: &Path,
+    progress: impl Fn(&FileName, u64) + Sync,
+) -> Result<u64, PullError> {
+    let progress = &progress;
+    let received = wanted.iter().map(|wanted| {
+        file(client, release, wanted, folder, move |at| {
+            progress(&wanted.file, at);
+        })
+    });
+    stream::iter(received)
+        .buffer_unordered(FILES_AT_ONCE)
+        .try_fold(0, |sum, sent| async move { Ok(sum + sent) })
+        .await
+}
+
 /// Brings one file of a version into a folder. `progress` gets how far it is. Returns how many bytes
 /// had to be sent; none when the file is there already.
 ///
@@ -104,7 +129,7 @@ pub async fn file(
     let partial = folder.join(format!("{}.partial", wanted.file));
     let mut target = Target::open(partial, wanted).await?;
     let begun = target.position();
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut stall = Stall::new(client.patience());
     while target.position() < wanted.size_bytes {
         progress(target.position());
         let before = target.position();
@@ -119,15 +144,13 @@ pub async fn file(
             }
         };
         if target.position() > before {
-            backoff.reset();
+            stall.over();
         }
-        let wait = error.retry_after.unwrap_or_else(|| backoff.next_wait());
-        if backoff.failures() >= ATTEMPTS_MAX {
+        tracing::debug!(file = %wanted.file, error = %error, "going on");
+        if let Err(error) = stall.wait(error).await {
             target.keep().await?;
             return Err(error.into());
         }
-        tracing::debug!(file = %wanted.file, error = %error, "going on");
-        tokio::time::sleep(wait).await;
     }
     let sent = target.position() - begun;
     target.finish(wanted, &path).await?;

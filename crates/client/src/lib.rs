@@ -19,6 +19,7 @@ mod backoff;
 mod client;
 mod error;
 mod options;
+mod stall;
 mod traced;
 
 pub use backoff::Backoff;

@@ -20,9 +20,9 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument as _;
 
-use crate::backoff::Backoff;
 use crate::client::{Client, Repeat};
 use crate::error::{ClientError, Kind};
+use crate::stall::Stall;
 
 /// Bytes of one message's payload: large enough to be efficient, small enough to share a connection.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -30,10 +30,6 @@ const CHUNK_BYTES: usize = 256 << 10;
 const FILES_AT_ONCE: usize = 4;
 /// Chunks that are read ahead of the network, per file.
 const CHUNKS_AHEAD: usize = 4;
-/// The longest first pause after a failure; it doubles from there.
-const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-/// The longest pause.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How long a control plane may take to publish: to read every file again, and to copy it.
 const PUBLISH_MAX: Duration = Duration::from_mins(30);
 /// The slowest line that is worth waiting for, bytes per second.
@@ -170,41 +166,6 @@ async fn publish(
         }
         repeated = true;
         stall.wait(error).await?;
-    }
-}
-
-/// How long there has been nothing but failures.
-struct Stall {
-    since: Instant,
-    patience: Duration,
-    backoff: Backoff,
-}
-
-impl Stall {
-    fn new(patience: Duration) -> Self {
-        Self {
-            since: Instant::now(),
-            patience,
-            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
-        }
-    }
-
-    /// Something got further.
-    fn over(&mut self) {
-        self.since = Instant::now();
-        self.backoff.reset();
-    }
-
-    /// Waits before the next attempt, or gives the error back when patience is at its end.
-    async fn wait(&mut self, error: ClientError) -> Result<(), ClientError> {
-        if self.since.elapsed() >= self.patience {
-            return Err(error);
-        }
-        let wait = error
-            .retry_after
-            .unwrap_or_else(|| self.backoff.next_wait());
-        tokio::time::sleep(wait).await;
-        Ok(())
     }
 }
 

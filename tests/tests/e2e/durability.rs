@@ -3,6 +3,7 @@
 mod fsync;
 mod memory;
 mod plan;
+mod pull;
 mod rounds;
 mod scene;
 mod traps;
@@ -17,7 +18,7 @@ use std::path::Path;
 struct Numbers(u64);
 
 impl Numbers {
-    /// The next one (SplitMix64).
+    /// The next one (`SplitMix64`).
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

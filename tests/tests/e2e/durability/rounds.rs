@@ -56,7 +56,7 @@ struct Score {
 fn play(storage: Storage) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seed = number("GANTRY_SEED").unwrap_or_else(|| now.unwrap().as_micros() as u64);
+    let seed = number("GANTRY_SEED").unwrap_or_else(|| u64::from(now.unwrap().subsec_nanos()));
     let rounds: u64 = number("GANTRY_ROUNDS").unwrap_or(ROUNDS);
     eprintln!(
         "{rounds} rounds on {storage}: GANTRY_SEED={seed} GANTRY_ROUNDS={rounds} repeats them"
@@ -65,7 +65,7 @@ fn play(storage: Storage) {
     let mut score = Score::default();
     for round in 0..rounds {
         let plan = Plan::draw(seed, round, storage);
-        if let Err(error) = play_round(&mut scene, plan.clone(), &mut score) {
+        if let Err(error) = play_round(&mut scene, &plan, &mut score) {
             panic!("seed {seed}, {plan}: {error:?}\n{}", scene.log());
         }
     }
@@ -90,17 +90,17 @@ fn play(storage: Storage) {
     );
 }
 
-fn play_round(scene: &mut Scene, plan: Plan, score: &mut Score) -> Result<()> {
+fn play_round(scene: &mut Scene, plan: &Plan, score: &mut Score) -> Result<()> {
     let version = plan.version();
-    let bundle = scene.bundle(&plan)?;
+    let bundle = scene.bundle(plan)?;
     let traced = plan.storage == Storage::Local
         && matches!(plan.point, Point::BeforeCommit | Point::BeforeRow);
     // Its start drops what the round before left.
     scene.start(traced, false)?;
     scene.converge().context("after the round before")?;
     let client = Arc::new(OnceLock::new());
-    let (sprung, trap) = trap(scene, &plan, client.clone());
-    let lookout = set(scene, &plan, trap);
+    let (sprung, trap) = trap(scene, plan, client.clone());
+    let lookout = set(scene, plan, trap);
     let arguments = ["push", &bundle.to_string_lossy(), "--output", "json"];
     let log = scene.folder.join(format!("push-{version}.log"));
     let mut push = Process::start("gantry push", &mut scene.admin.command(&arguments)?, &log)?;
@@ -108,7 +108,7 @@ fn play_round(scene: &mut Scene, plan: Plan, score: &mut Score) -> Result<()> {
     let waited = await_trap(&sprung, &mut push);
     drop(lookout);
     waited?;
-    let point = bury(scene, &plan, &mut push)?;
+    let point = bury(scene, plan, &mut push)?;
     scene.front.disarm();
     let goes_on = match plan.victim {
         Victim::Client => false,
@@ -126,11 +126,11 @@ fn play_round(scene: &mut Scene, plan: Plan, score: &mut Score) -> Result<()> {
     if let Some(back) = &scene.back {
         back.disarm();
     }
-    let there = scene.is_intact(&plan, &bundle)?;
+    let there = scene.is_intact(plan, &bundle)?;
     ensure!(there || !goes_on, "an acknowledged version is not there");
     let again: Value = scene.admin.push(&bundle).context("push again")?;
     ensure!(
-        there || scene.is_intact(&plan, &bundle)?,
+        there || scene.is_intact(plan, &bundle)?,
         "a version that was pushed again is not there"
     );
     scene.expect(&version, &again["release"])?;
