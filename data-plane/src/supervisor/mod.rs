@@ -66,7 +66,7 @@ pub use self::start::profile;
 use self::start::{begin, listen_admin, wire_profile, write_addresses};
 use self::state::{StateDir, StateError};
 use self::telemetry::convergence::Convergence;
-use self::telemetry::{Directory, Metrics, Telemetry};
+use self::telemetry::{Directory, Metrics, SlotTelemetry, Telemetry};
 use crate::config::{AccessLogOutput, BUILT_VERSION, Settings, Source};
 use crate::source::link::LinkError;
 use crate::source::sync::Sync;
@@ -160,7 +160,9 @@ pub async fn run(settings: Settings, tracing: Option<Tracing>) -> Result<(), Sup
         }
     })?;
     let directory = Arc::<Directory>::default();
-    let (sampler, spans) = tracing.map(|tracing| (tracing.sampler, tracing.spans)).unzip();
+    let (sampler, spans) = tracing
+        .map(|tracing| (tracing.sampler, tracing.spans))
+        .unzip();
     let telemetry = Telemetry::start(
         &settings.access_log,
         pool.memories(),
@@ -251,13 +253,16 @@ impl Tasks {
             counters: pool.counters(),
         };
         let (workers_stop, last_stop) = (CancellationToken::new(), CancellationToken::new());
+        let slot_telemetry = SlotTelemetry {
+            directory: directory.clone(),
+            sampler,
+        };
         let mut workers = pool.run(
             &settings,
             &desired_reader,
             &statuses,
             &damaged,
-            &directory,
-            sampler,
+            &slot_telemetry,
             &workers_stop,
         );
         let mut last = JoinSet::new();

@@ -6,14 +6,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use gantry_domain::Hook;
-use gantry_telemetry::Sampler;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::generation::Effective;
 use super::slot::Slot;
-use super::telemetry::Directory;
+use super::telemetry::SlotTelemetry;
 use crate::config::Settings;
 use crate::protocol::ApiFailure;
 use crate::source::{KeyIndex, Tenancy};
@@ -146,8 +145,7 @@ impl Pool {
         desired: &watch::Receiver<Desired>,
         statuses: &watch::Sender<Vec<SlotStatus>>,
         damaged: &Arc<Notify>,
-        directory: &Arc<Directory>,
-        sampler: Option<Sampler>,
+        telemetry: &SlotTelemetry,
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -161,8 +159,7 @@ impl Pool {
                 desired: desired.clone(),
                 statuses: statuses.clone(),
                 damaged: damaged.clone(),
-                directory: directory.clone(),
-                sampler,
+                telemetry: telemetry.clone(),
             };
             tasks.spawn(slot.run(stop.clone()));
         }

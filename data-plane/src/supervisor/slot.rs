@@ -11,7 +11,6 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_telemetry::Sampler;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,7 @@ use super::culprit::Culprit;
 use super::plugin_log;
 use super::pool::{Desired, SlotStatus};
 use super::probe::{describe, signal_name};
-use super::telemetry::Directory;
+use super::telemetry::SlotTelemetry;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::frames::FrameError;
@@ -62,10 +61,8 @@ pub struct Slot {
     pub statuses: watch::Sender<Vec<SlotStatus>>,
     /// Rung when a library on disk turned out damaged.
     pub damaged: Arc<Notify>,
-    /// What the numbers in the slot's memory mean.
-    pub directory: Arc<Directory>,
-    /// Which requests are traced; without one the gateway takes no part in traces.
-    pub sampler: Option<Sampler>,
+    /// What its workers' words mean, and which they say.
+    pub telemetry: SlotTelemetry,
 }
 
 /// How a worker's time ended.

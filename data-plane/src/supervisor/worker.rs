@@ -71,7 +71,7 @@ impl Worker {
         let (orders, queue) = mpsc::channel(ORDERS_MAX);
         let pepper = tenancy.identity.key_pepper.expose();
         let configure = Order::Configure(WorkerSettings {
-            trace_sampler: slot.sampler.map(|sampler| sampler.to_string()),
+            trace_sampler: slot.telemetry.sampler.map(|sampler| sampler.to_string()),
             ..slot.settings.for_worker(slot.number, pepper)
         });
         // The queue is new and empty, so this does not wait.
@@ -92,7 +92,7 @@ impl Worker {
             applying: None,
             serial: 0,
             keys_told: None,
-            directory: slot.directory.clone(),
+            directory: slot.telemetry.directory.clone(),
         })
     }
 

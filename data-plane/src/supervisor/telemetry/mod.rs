@@ -16,6 +16,19 @@ pub mod convergence;
 mod exposition;
 pub mod metrics;
 
+use std::sync::Arc;
+
+use gantry_telemetry::Sampler;
+
 pub use directory::Directory;
 pub use drain::Telemetry;
 pub use metrics::Metrics;
+
+/// What slots need so that their workers' words have a meaning.
+#[derive(Debug, Clone)]
+pub struct SlotTelemetry {
+    /// What numbers mean; slots enter what they tell their workers.
+    pub directory: Arc<Directory>,
+    /// Which requests are traced; without one the gateway takes no part in traces.
+    pub sampler: Option<Sampler>,
+}
