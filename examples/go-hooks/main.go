@@ -8,6 +8,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -89,21 +90,25 @@ func startMaskFields(start gantry.Start) (func(*gantry.ResponseCall) error, erro
 			// What cannot be read cannot be masked, so it does not go out.
 			return fmt.Errorf("a body in %s", encoding)
 		}
+		text := call.Body()
+		if !json.Valid(text) {
+			return errors.New("the body is no JSON")
+		}
 		// Numbers stay as they were written.
-		decoder := json.NewDecoder(bytes.NewReader(call.Body()))
+		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.UseNumber()
 		var body any
 		if err := decoder.Decode(&body); err != nil {
-			return fmt.Errorf("the body is no JSON: %w", err)
+			return err
 		}
 		if mask(body, masked) == 0 {
 			return nil
 		}
-		text, err := json.Marshal(body)
+		changed, err := json.Marshal(body)
 		if err != nil {
 			return err
 		}
-		call.SetBody(text)
+		call.SetBody(changed)
 		return nil
 	}, nil
 }
