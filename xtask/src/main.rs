@@ -9,6 +9,7 @@ mod debian;
 mod demo;
 mod floors;
 mod house;
+mod rounds;
 mod run;
 mod slowest;
 mod test;
@@ -38,6 +39,8 @@ enum Habit {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Kills clients, control planes and S3 servers in the midst of pushes.
+    Rounds(rounds::Options),
     /// Builds what is released and measures it.
     Bench(bench::Options),
     /// Builds and starts everything, and shows what each hook does.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().habit {
         Habit::Check => check::run(),
         Habit::Test { arguments } => test::run(&arguments),
+        Habit::Rounds(options) => rounds::run(&options),
         Habit::Bench(options) => bench::run(&options),
         Habit::Demo {
             once,

@@ -9,8 +9,9 @@ mod scene;
 mod traps;
 
 use gantry_tests::plugins;
+use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 /// Numbers that follow from a seed.
@@ -47,6 +48,12 @@ impl Numbers {
         bytes.truncate(count);
         bytes
     }
+}
+
+/// Tells the log, also that of a test that passes: seeds and figures.
+fn say(words: impl Display) {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{words}");
 }
 
 /// A small library that is admitted, and that stays admitted with whatever bytes behind it.

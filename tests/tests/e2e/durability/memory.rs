@@ -7,7 +7,7 @@ use gantry_tests::plugins::BundleFolder;
 use gantry_tests::process::Process;
 use gantry_tests::{Stage, StageOptions, Storage};
 
-use super::{Numbers, library, write_padded};
+use super::{Numbers, library, say, write_padded};
 
 /// What either side may take above what it takes when idle, bytes.
 const ABOVE_IDLE_MAX: u64 = 64 << 20;
@@ -26,10 +26,6 @@ fn large_bundle_takes_little_memory_on_either_side_with_an_s3_server() {
     check(Storage::S3sFs);
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the figures are what a reader of the log wants"
-)]
 fn check(storage: Storage) {
     let given = std::env::var("GANTRY_BUNDLE_BYTES");
     let bundle_bytes = given.map_or(BUNDLE_BYTES, |text| text.parse().unwrap());
@@ -63,7 +59,7 @@ fn check(storage: Storage) {
     fs::write(format!("/proc/{control_plane}/clear_refs"), "5").unwrap();
     let client = push("1.0.1", bundle_bytes / FILES).saturating_sub(client_idle);
     let served = memory(control_plane, "VmHWM").unwrap().saturating_sub(idle);
-    eprintln!(
+    say(format_args!(
         "{storage}: a bundle of {} MiB takes {} MiB of the client above {} MiB, and {} MiB of the \
          control plane above {} MiB",
         bundle_bytes >> 20,
@@ -71,7 +67,7 @@ fn check(storage: Storage) {
         client_idle >> 20,
         served >> 20,
         idle >> 20
-    );
+    ));
     assert!(
         client <= ABOVE_IDLE_MAX,
         "the client took {client} bytes above idle"

@@ -15,6 +15,7 @@ use gantry_tests::relay::Trap;
 use serde_json::Value;
 
 use super::plan::{Plan, Point, Victim};
+use super::say;
 use super::scene::Scene;
 use super::traps::{self, Lookout, Request};
 
@@ -26,12 +27,12 @@ const HITS_MIN: u64 = 3;
 const HITS_ROUNDS_MIN: u64 = 20;
 
 #[test]
-fn pushes_survive_the_death_of_anybody_with_local_storage() {
+fn local_pushes_survive_the_death_of_anybody() {
     play(Storage::Local);
 }
 
 #[test]
-fn pushes_survive_the_death_of_anybody_with_an_s3_server() {
+fn s3_pushes_survive_the_death_of_anybody() {
     play(Storage::S3sFs);
 }
 
@@ -49,18 +50,14 @@ struct Score {
     resumed: u64,
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "seeds are told to who must play a round again"
-)]
 fn play(storage: Storage) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seed = number("GANTRY_SEED").unwrap_or_else(|| u64::from(now.unwrap().subsec_nanos()));
     let rounds: u64 = number("GANTRY_ROUNDS").unwrap_or(ROUNDS);
-    eprintln!(
+    say(format_args!(
         "{rounds} rounds on {storage}: GANTRY_SEED={seed} GANTRY_ROUNDS={rounds} repeats them"
-    );
+    ));
     let mut scene = Scene::open(storage).unwrap();
     let mut score = Score::default();
     for round in 0..rounds {
@@ -71,7 +68,7 @@ fn play(storage: Storage) {
     }
     scene.start(false, false).unwrap();
     scene.converge().unwrap();
-    eprintln!("{storage}, seed {seed}: {score:#?}");
+    say(format_args!("{storage}, seed {seed}: {score:?}"));
     for point in Point::ALL {
         let hits = score.points.get(&point).copied().unwrap_or_default();
         let min = if rounds < HITS_ROUNDS_MIN {
