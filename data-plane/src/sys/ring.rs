@@ -17,6 +17,8 @@ use std::sync::atomic::{
 /// Words of eight bytes; a power of two. 1 MiB: at 50 000 requests a second and 200 bytes for each, ten
 /// drains' worth.
 const WORDS: usize = 1 << 17;
+/// Bytes of all of them.
+pub const RING_BYTES: usize = WORDS * 8;
 /// Bytes of a record, at most.
 pub const RECORD_BYTES_MAX: usize = 4096;
 /// In the upper half of the word before a record: tells a length from most garbage.
