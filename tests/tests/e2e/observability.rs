@@ -250,3 +250,39 @@ fn metrics_tell_how_plugins_came_and_how_they_fail() {
         "{active:?}"
     );
 }
+
+#[test]
+fn plugin_that_scribbles_over_shared_memory_costs_figures_and_nothing_else() {
+    let lab = Lab::start();
+    lab.deploy_c(
+        "tests/fixtures/plugins/scribble.c",
+        "scribble",
+        ("pre", "Scribble"),
+    );
+    let hooks = middleware(&[("pre", &[("Scribble", "scribble.so")])]);
+    let mut gateway = gateway(&lab, Vec::new(), &hooks);
+    for _ in 0..30 {
+        assert_eq!(get(&gateway, "/api/x").status, 200);
+        assert!(gateway.status().unwrap()["report"].is_object());
+    }
+    let url = format!("http://{}/metrics", gateway.admin());
+    let damaged = eventually("the damage is noticed", || {
+        let scrape = Scrape::read(&url).unwrap();
+        let damaged = scrape.samples("gantry_records_damaged_total")[0].value;
+        (damaged > 0.0).then_some(damaged)
+    });
+    damaged.unwrap();
+    // The memory is as good as before once nobody scribbles any more.
+    lab.put(&gateway, &json!({"use_keyless": true}));
+    let before = access_lines(&gateway).len();
+    eventually("access lines again", || {
+        assert_eq!(get(&gateway, "/api/again").status, 200);
+        let lines = access_lines(&gateway);
+        lines[before..]
+            .iter()
+            .any(|line| line["path"] == "/api/again" && line["api_id"] == "test")
+            .then_some(())
+    })
+    .unwrap();
+    gateway.stop().unwrap();
+}
