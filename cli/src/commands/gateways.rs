@@ -34,6 +34,8 @@ struct ArtifactView {
     workers: u32,
     code: Option<String>,
     message: Option<String>,
+    /// Where it came from, if it was fetched since the gateway started.
+    fetched_from: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -139,6 +141,7 @@ impl From<v1::ArtifactStatus> for ArtifactView {
             workers: artifact.workers,
             code: given(artifact.code),
             message: given(artifact.message),
+            fetched_from: given(artifact.fetched_from),
         }
     }
 }

@@ -118,6 +118,12 @@ fn library_passes_by_the_control_plane_and_comes_through_it_when_it_must() {
     assert!(inner < size_bytes / 2, "the control plane did not: {inner}");
     let status = gateway.status().unwrap();
     assert_eq!(serving(&status, "1.0.0")["fetched_from"], "object_storage");
+    let reported = eventually("the control plane is told", || {
+        let gateways = ways.lab.project.admin.json(&["gateways"]).ok()?;
+        let artifact = gateways[0]["artifacts"][0].clone();
+        artifact["fetched_from"].is_string().then_some(artifact)
+    });
+    assert_eq!(reported.unwrap()["fetched_from"], "object_storage");
 
     // A changed byte, and a way that is broken: the same library comes the other way.
     for (version, fault, times, code) in [
