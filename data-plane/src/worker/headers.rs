@@ -45,6 +45,11 @@ const SINGLE: [HeaderName; 9] = [
 /// Removes what belongs to one connection, also what `Connection` names. Host and length stay: they
 /// say where and how the message itself goes.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let of_connection = |name: &HeaderName| *name == CONNECTION || HOP_BY_HOP.contains(name);
+    // Most messages have none: comparing names costs less than looking for each of them.
+    if !headers.keys().any(of_connection) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
