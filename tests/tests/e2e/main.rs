@@ -7,8 +7,10 @@ mod lab;
 mod seed_rules;
 
 mod catalog;
+mod delivery;
 mod durability;
 mod layout;
+mod object_storage;
 mod publishing;
 mod rollout;
 
