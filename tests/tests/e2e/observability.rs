@@ -16,6 +16,9 @@ fn traced(trace: &str, flags: &str) -> String {
     format!("00-{trace}-{CLIENT_SPAN}-{flags}")
 }
 
+/// A metric's name, labels and value.
+type Expected = (&'static str, &'static [(&'static str, &'static str)], f64);
+
 /// A trace id that no other test has.
 fn trace_id(digit: char) -> String {
     String::from(digit).repeat(32)
@@ -206,7 +209,6 @@ fn metrics_tell_how_plugins_came_and_how_they_fail() {
         (value(&scrape, "requests_total", &failed) == Some(3.0)).then_some(scrape)
     })
     .unwrap();
-    type Expected = (&'static str, &'static [(&'static str, &'static str)], f64);
     let expected: [Expected; 8] = [
         (
             "plugin_hook_errors_total",
