@@ -20,11 +20,13 @@ use gantry_tests::process::eventually;
 pub(crate) fn run(pages: &[&str], ports: &[&str]) -> String {
     let script: String = pages.iter().map(|page| commands(page)).collect();
     let script = adapted(&script, ports);
-    let tools = tool("grpcurl").unwrap();
+    let (tools, zig) = (tool("grpcurl").unwrap(), tool("python-zig").unwrap());
+    // What brings zig brings a Python too, which must not come before the machine's.
     let path = format!(
-        "{}:{}",
+        "{}:{}:{}",
         tools.parent().unwrap().display(),
-        std::env::var("PATH").unwrap()
+        std::env::var("PATH").unwrap(),
+        zig.parent().unwrap().display()
     );
     let mut shell = Command::new("bash");
     outside_cargo(&mut shell);

@@ -3,6 +3,7 @@
 
 mod documents;
 mod lab;
+mod workbench;
 
 mod seed_rules;
 
@@ -23,11 +24,14 @@ mod languages;
 mod last_known_good;
 mod workers;
 
+mod build;
+mod build_refusals;
+
+mod metrics;
+mod observability;
 mod readme;
 mod standalone;
 mod stock_client;
 mod tenancy;
-mod metrics;
-mod observability;
 mod traces;
 mod traces_delivery;
