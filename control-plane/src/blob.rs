@@ -30,7 +30,8 @@ pub use observed::Observed;
 pub use parts::{Part, Parts, PartsError};
 pub use presigned::{PRESIGNED_FOR_MAX, Presigned};
 pub use s3::{
-    PresignOptions, S3_FILE_BYTES_MAX, S3_PART_BYTES_MIN, S3_PARTS_MAX, S3Options, S3Store,
+    Patience, PresignOptions, S3_FILE_BYTES_MAX, S3_PART_BYTES_MIN, S3_PARTS_MAX, S3Options,
+    S3Store,
 };
 
 /// Bytes of a part, unless configuration says otherwise. S3 takes parts of 5 MiB and more, and a part
@@ -223,7 +224,9 @@ impl Refuse for BlobError {
     fn code(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } => "STORAGE_UNAVAILABLE",
-            _ => "INTERNAL",
+            Self::Refused { .. } => "STORAGE_REFUSED",
+            Self::Io { .. } => "STORAGE_FAILED",
+            Self::NotFound { .. } | Self::Truncated { .. } => "INTERNAL",
         }
     }
 }
