@@ -1,5 +1,6 @@
 //! What is acknowledged survives: whoever is killed, whenever, and without a byte that was only in memory.
 
+mod cuts;
 mod fsync;
 mod memory;
 mod plan;

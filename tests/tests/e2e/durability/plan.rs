@@ -57,6 +57,8 @@ pub(super) struct Plan {
     pub(super) victim: Victim,
     /// Whether the client lives on when the control plane is killed, and has to finish by itself.
     pub(super) client_goes_on: bool,
+    /// Whether a version that is not there afterwards is never pushed again.
+    pub(super) abandoned: bool,
     /// Decides between the steps that a point has.
     pub(super) step: u64,
     /// Sizes of the two files, bytes.
@@ -77,7 +79,7 @@ impl Plan {
         };
         // Several parts, of the size that the storage takes; S3 has another way for what fits into one.
         let least = match storage {
-            Storage::Local => [600_000; 2],
+            Storage::Local => [1_500_000; 2],
             _ => [(5 << 20) + 1, 200_000],
         };
         Self {
@@ -86,6 +88,7 @@ impl Plan {
             point: Point::ALL[turn],
             victim,
             client_goes_on: numbers.below(2) == 0,
+            abandoned: numbers.below(2) == 0,
             step: numbers.below(3),
             sizes: least.map(|least| least + numbers.below(400_000)),
             numbers,
