@@ -115,8 +115,10 @@ pub enum Service {
     },
 }
 
-/// How an API is served.
+/// How an API is served. What is held is kept on disk: a build that does not know a field must not serve
+/// without what it says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ApiRuntime {
     /// `http://host[:port][/path]`.
     pub target_url: String,
@@ -134,6 +136,35 @@ pub struct ApiRuntime {
     pub config: String,
     /// Its functions, in the order in which a request meets them.
     pub functions: Vec<FunctionOrder>,
+    /// The functions of its endpoints, in order.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointOrder>,
+}
+
+/// A function that runs for one endpoint, before those at `post`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointOrder {
+    /// The method, in capitals.
+    pub method: String,
+    /// The path, as [`gantry_domain::PathPattern`] writes it.
+    pub path: String,
+    /// What happens to the endpoint's requests.
+    pub function: EndpointFunction,
+}
+
+/// What happens to an endpoint's requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointFunction {
+    /// The function runs.
+    Run(FunctionOrder),
+    /// They are answered 500: the function cannot run here.
+    Refuse {
+        /// Stable code.
+        code: String,
+        /// For logs and status; clients do not see it.
+        message: String,
+    },
 }
 
 /// One function in its place. Two orders that are equal but for `number` are one instance.
@@ -141,7 +172,10 @@ pub struct ApiRuntime {
 pub struct FunctionOrder {
     /// `pre`, `auth`, `post_auth`, `post` or `response`.
     pub hook: String,
-    /// Its position among the entries of the hook.
+    /// Whether it belongs to an endpoint.
+    #[serde(default)]
+    pub endpoint: bool,
+    /// Its position among the entries of the hook, or of the endpoints.
     pub position: usize,
     /// Its name.
     pub function: String,
@@ -212,6 +246,8 @@ pub struct ApiFailure {
     pub api_id: String,
     /// Whether its earlier instances go on (`held`); otherwise it answers 500.
     pub held: bool,
+    /// Whether it is served but for requests to an endpoint, which are answered 500.
+    pub endpoint: bool,
     /// The library in question, where there is one.
     pub digest: Option<String>,
     /// Stable code.

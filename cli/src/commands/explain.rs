@@ -45,6 +45,10 @@ struct CandidateView {
 #[derive(Debug, Serialize)]
 struct FunctionView {
     hook: String,
+    /// Where it is a function of an endpoint.
+    method: Option<String>,
+    /// The endpoint's path.
+    endpoint: Option<String>,
     position: u32,
     function: String,
     path: String,
@@ -84,6 +88,8 @@ impl From<v1::ExplainedFunction> for FunctionView {
         Self {
             candidates: candidates.collect(),
             hook: function.hook,
+            method: given(function.method),
+            endpoint: given(function.endpoint),
             position: function.position,
             function: function.function,
             path: function.path,
@@ -97,11 +103,19 @@ impl From<v1::ExplainedFunction> for FunctionView {
 }
 
 impl FunctionView {
+    /// The hook, or the endpoint that it runs for.
+    fn place(&self) -> String {
+        match (&self.method, &self.endpoint) {
+            (Some(method), Some(path)) => format!("{method} {path}"),
+            _ => self.hook.clone(),
+        }
+    }
+
     /// One row per candidate; one that says why, if there is none or none is taken.
     fn rows(&self) -> Vec<Vec<String>> {
         let begin = || {
             vec![
-                self.hook.clone(),
+                self.place(),
                 self.function.clone(),
                 self.path.clone(),
                 format!("{}@{}", self.bundle, self.version),

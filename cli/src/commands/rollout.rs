@@ -402,11 +402,10 @@ impl Concern {
     fn uses(&self, definition: &[u8], bundle: &BundleName) -> bool {
         match ApiDefinition::parse(definition, &Limits::default()) {
             Ok((definition, _)) => match &definition.plugins {
-                Plugins::None => false,
                 Plugins::Bundle(name) => name == bundle,
-                Plugins::Inline(middleware) => middleware.enabled().any(|(_, _, entry)| {
-                    self.names.iter().any(|n| matches(&entry.path, n).is_some())
-                }),
+                Plugins::None | Plugins::Inline(_) => definition
+                    .files()
+                    .any(|path| self.names.iter().any(|n| matches(path, n).is_some())),
             },
             // One that a newer control plane understands may well use it.
             Err(_) => true,

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use gantry_domain::admission::check_entries;
+use gantry_domain::admission::{check_endpoints, check_entries};
 use gantry_domain::api_definition::Plugins;
-use gantry_domain::plan::{hooks_of, owner, plan_api};
-use gantry_domain::{ApiDefinition, ApiId, GatewayId, GatewayProfile, Release};
+use gantry_domain::plan::{ApiPlan, PlanFailure, hooks_of, owner, plan_api};
+use gantry_domain::resolution::matches;
+use gantry_domain::{
+    ApiDefinition, ApiId, EndpointEntry, GatewayId, GatewayProfile, Middleware, Release,
+};
 
 use crate::catalog::Snapshot;
 use crate::metrics::Metrics;
@@ -66,23 +69,35 @@ fn check_definition(
             found
         }));
     }
-    let Plugins::Inline(middleware) = &definition.plugins else {
-        return;
-    };
-    for (_, _, entry) in middleware.enabled() {
-        if let Err((code @ "FILE_AMBIGUOUS", message)) =
-            owner(definition, &entry.path, &state.releases)
-        {
-            findings
-                .illegal
-                .push(violation("/custom_middleware", code, message));
+    let mut ambiguous = |field: &str, path| {
+        if let Err((code @ "FILE_AMBIGUOUS", message)) = owner(definition, path, &state.releases) {
+            findings.illegal.push(violation(field, code, message));
         }
+    };
+    let enabled = definition.endpoints.iter().enumerate();
+    for (position, endpoint) in enabled.filter(|(_, endpoint)| !endpoint.entry.disabled) {
+        let field = format!("/{}.plugin_path", EndpointEntry::place(position));
+        ambiguous(&field, &endpoint.entry.path);
     }
-    let artifacts = state
-        .releases
-        .values()
+    let inline = match &definition.plugins {
+        Plugins::Inline(middleware) => Some(middleware),
+        Plugins::None | Plugins::Bundle(_) => None,
+    };
+    for (_, _, entry) in inline.into_iter().flat_map(Middleware::enabled) {
+        ambiguous("/custom_middleware", &entry.path);
+    }
+    // The functions of a bundle's manifest were checked when it was published.
+    let all = state.releases.values();
+    let artifacts = all
+        .filter(|release| match &definition.plugins {
+            Plugins::Bundle(bundle) => release.bundle() == bundle,
+            Plugins::None | Plugins::Inline(_) => true,
+        })
         .flat_map(|release| &release.artifacts);
-    for found in check_entries("custom_middleware", middleware, &artifacts) {
+    let of_hooks =
+        inline.map(|middleware| check_entries("custom_middleware", middleware, &artifacts));
+    let of_endpoints = check_endpoints(&definition.endpoints, &artifacts);
+    for found in of_hooks.into_iter().flatten().chain(of_endpoints) {
         let mut found = Violation::from(found);
         found.subject = format!("apis/{api}/{}", found.subject);
         if found.code == "FILE_NOT_FOUND" {
@@ -101,32 +116,49 @@ fn check_gateways(
 ) {
     let lookup = state.revision.lookup;
     // A fleet has few profiles and many gateways: plan once per profile.
-    let mut planned: Vec<(&GatewayProfile, Option<(&'static str, String)>)> = Vec::new();
+    let mut planned: Vec<(&GatewayProfile, Vec<(&'static str, String)>)> = Vec::new();
     for (gateway, profile) in gateways {
         let known = planned.iter().find(|(known, _)| *known == profile);
-        let known = known.map(|(_, failure)| failure.clone());
-        let failure = known.unwrap_or_else(|| {
+        let known = known.map(|(_, failures)| failures.clone());
+        let failures = known.unwrap_or_else(|| {
             let plan = plan_api(definition, &state.releases, profile, lookup);
-            metrics.resolved(if plan.is_ok() {
+            let failures = failures_of(plan);
+            metrics.resolved(if failures.is_empty() {
                 "resolved"
             } else {
                 "unresolved"
             });
-            let failure = plan.err().map(|failure| (failure.code, describe(&failure)));
-            planned.push((profile, failure.clone()));
-            failure
+            planned.push((profile, failures.clone()));
+            failures
         });
+        let subject = format!("gateways/{gateway}/apis/{api}");
         findings
             .unfit
-            .extend(failure.map(|(code, message)| Violation {
-                subject: format!("gateways/{gateway}/apis/{api}"),
+            .extend(failures.into_iter().map(|(code, message)| Violation {
+                subject: subject.clone(),
                 code,
                 message,
             }));
     }
 }
 
-fn describe(failure: &gantry_domain::plan::PlanFailure) -> String {
+/// Why an API, or some of its endpoints, cannot run.
+fn failures_of(plan: Result<ApiPlan, PlanFailure>) -> Vec<(&'static str, String)> {
+    let failures = match plan {
+        Err(failure) => vec![failure],
+        Ok(plan) => {
+            let endpoints = plan.endpoints.into_iter();
+            endpoints
+                .filter_map(|endpoint| endpoint.function.err())
+                .collect()
+        }
+    };
+    let told = failures.iter();
+    told.map(|failure| (failure.code, describe(failure)))
+        .collect()
+}
+
+fn describe(failure: &PlanFailure) -> String {
     match &failure.place {
         Some((hook, position, function)) => {
             format!(
@@ -143,12 +175,10 @@ fn describe(failure: &gantry_domain::plan::PlanFailure) -> String {
 /// functions of a file that the release (or the one before) answers for.
 pub(super) fn concerns(definition: &ApiDefinition, releases: &[&Release]) -> bool {
     match &definition.plugins {
-        Plugins::None => false,
         Plugins::Bundle(bundle) => releases.iter().any(|release| release.bundle() == bundle),
-        Plugins::Inline(middleware) => middleware.enabled().any(|(_, _, entry)| {
+        Plugins::None | Plugins::Inline(_) => definition.files().any(|path| {
             let mut artifacts = releases.iter().flat_map(|release| &release.artifacts);
-            artifacts
-                .any(|file| gantry_domain::resolution::matches(&entry.path, &file.file).is_some())
+            artifacts.any(|file| matches(path, &file.file).is_some())
         }),
     }
 }

@@ -5,7 +5,7 @@ use gantry_domain::resolution::{Candidate, Lookup, resolve};
 use gantry_domain::{
     AbiVersion, ApiDefinition, ApiId, BundleName, BundleVersion, Digest, EnvironmentName, FileName,
     FunctionName, GatewayId, GatewayProfile, GatewayVersion, Hook, HookEntry, LibcVersion,
-    Platform, Release,
+    PathPattern, Platform, Release, endpoint,
 };
 
 use super::{DeployError, Deployments};
@@ -55,7 +55,9 @@ pub struct ExplainedCandidate {
 pub struct ExplainedFunction {
     /// Where it runs.
     pub hook: Hook,
-    /// Among the entries of the hook.
+    /// Method and path, for a function of an endpoint.
+    pub endpoint: Option<(String, PathPattern)>,
+    /// Among the entries of the hook, or of the endpoints.
     pub position: usize,
     /// Its name.
     pub function: FunctionName,
@@ -157,9 +159,23 @@ fn explain(state: &Snapshot, definition: &ApiDefinition, profile: &GatewayProfil
             entries.map(move |(position, entry)| (hook, position, entry))
         })
     });
-    let functions = entries
+    let mut functions: Vec<_> = entries
         .map(|place| explain_function(state, definition, profile, place))
         .collect();
+    // Where a request meets them: before those at `post`.
+    let after = |function: &ExplainedFunction| function.hook >= endpoint::HOOK;
+    let at = functions.iter().position(after).unwrap_or(functions.len());
+    let endpoints = definition.endpoints.iter().enumerate();
+    functions.splice(
+        at..at,
+        endpoints.map(|(position, endpoint)| {
+            let place = (endpoint::HOOK, position, &endpoint.entry);
+            ExplainedFunction {
+                endpoint: Some((endpoint.method.clone(), endpoint.path.clone())),
+                ..explain_function(state, definition, profile, place)
+            }
+        }),
+    );
     let failure = plan_api(definition, &state.releases, profile, lookup).err();
     Explanation {
         version: profile.version,
@@ -182,6 +198,7 @@ fn explain_function(
 ) -> ExplainedFunction {
     let mut explained = ExplainedFunction {
         hook,
+        endpoint: None,
         position,
         function: entry.function.clone(),
         path: entry.path.clone(),

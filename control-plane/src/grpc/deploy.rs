@@ -182,8 +182,15 @@ fn explanation(explained: &Explanation) -> ExplainResponse {
 fn function(explained: &ExplainedFunction) -> WireFunction {
     let (code, message) = why_not(explained.why_not.as_ref());
     let release = explained.release.as_ref();
+    let endpoint = explained.endpoint.as_ref();
     WireFunction {
         hook: explained.hook.to_string(),
+        method: endpoint
+            .map(|(method, _)| method.clone())
+            .unwrap_or_default(),
+        endpoint: endpoint
+            .map(|(_, path)| path.to_string())
+            .unwrap_or_default(),
         position: u32::try_from(explained.position).unwrap_or(u32::MAX),
         function: explained.function.to_string(),
         path: explained.path.to_string(),

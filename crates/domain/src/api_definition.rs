@@ -8,7 +8,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::json::{Fields, Findings, canonical, parse_object};
-use crate::{ApiId, BundleName, Digest, FieldError, FieldWarning, Hook, Limits, Middleware};
+use crate::{
+    ApiId, BundleName, Digest, EndpointEntry, FieldError, FieldWarning, FileName, Hook, Limits,
+    Middleware, endpoint,
+};
 
 /// The header that carries the token where a definition names none.
 pub const AUTH_HEADER_DEFAULT: &str = "Authorization";
@@ -100,6 +103,8 @@ pub struct ApiDefinition {
     pub switches: Switches,
     /// Where functions come from.
     pub plugins: Plugins,
+    /// Functions of single endpoints, whichever way the others are listed.
+    pub endpoints: Vec<EndpointEntry>,
     /// Free-form configuration for the functions.
     pub config_data: Map<String, Value>,
     /// An inactive definition is kept and not served.
@@ -162,6 +167,22 @@ impl ApiDefinition {
         Ok(self)
     }
 
+    /// The names of the files of the functions that run and that the definition itself lists, at hooks
+    /// and at endpoints; not those that a bundle's manifest lists.
+    pub fn files(&self) -> impl Iterator<Item = &FileName> {
+        let inline = match &self.plugins {
+            Plugins::Inline(middleware) => Some(middleware),
+            Plugins::None | Plugins::Bundle(_) => None,
+        };
+        let hooks = inline.into_iter().flat_map(Middleware::enabled);
+        let endpoints = self.endpoints.iter().map(|endpoint| &endpoint.entry);
+        let endpoints = endpoints.filter(|entry| !entry.disabled);
+        hooks
+            .map(|(_, _, entry)| entry)
+            .chain(endpoints)
+            .map(|entry| &entry.path)
+    }
+
     /// How requests are authenticated. Fails closed: switches that are still absent mean that a
     /// consumer key is asked for.
     pub fn authentication(&self) -> Authentication {
@@ -220,6 +241,8 @@ impl ApiDefinition {
                 set("custom_middleware_bundle", Some(json!(bundle.as_str())));
             }
         }
+        let endpoints = (!self.endpoints.is_empty()).then(|| endpoint::to_json(&self.endpoints));
+        set("extended_paths", endpoints);
         set(
             "config_data",
             (!self.config_data.is_empty()).then(|| Value::Object(self.config_data.clone())),
@@ -326,6 +349,7 @@ fn read(
             "both",
         );
     }
+    let endpoints = fields.object("extended_paths");
     let config_data = fields.object("config_data").unwrap_or_default();
     let config_bytes = canonical(&Value::Object(config_data.clone())).len();
     if config_bytes > limits.config_data_bytes_max {
@@ -355,6 +379,7 @@ fn read(
         (None, Some(bundle)) => Plugins::Bundle(bundle),
         (None, None) => Plugins::None,
     };
+    let endpoints = endpoints.map(|map| endpoint::read(map, limits, findings));
     let (api_id, name) = (api_id?, name?);
     Some(ApiDefinition {
         api_id,
@@ -365,6 +390,7 @@ fn read(
         strip_listen_path,
         switches,
         plugins,
+        endpoints: endpoints.unwrap_or_default(),
         config_data,
         active,
     })

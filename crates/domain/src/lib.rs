@@ -20,6 +20,7 @@ pub mod json;
 pub mod middleware;
 
 pub mod api_definition;
+pub mod endpoint;
 pub mod manifest;
 pub mod release;
 pub mod session;
@@ -37,6 +38,7 @@ pub mod rights;
 pub use api_definition::{ApiDefinition, Authentication};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::Digest;
+pub use endpoint::{EndpointEntry, PathPattern};
 pub use hook::{Hook, HookSet};
 pub use id::{
     ApiId, BundleName, EnvironmentName, FileName, FunctionName, GatewayId, KeyId, TenantId,

@@ -21,6 +21,8 @@ pub struct Limits {
     pub json_depth_max: usize,
     /// Functions at one hook of one API.
     pub hook_entries_max: usize,
+    /// Functions of endpoints of one API.
+    pub endpoint_entries_max: usize,
     /// API definitions in an environment.
     pub apis_max: usize,
     /// Consumer keys in an environment.
@@ -51,6 +53,7 @@ impl Default for Limits {
             session_bytes_max: 16 << 10,
             json_depth_max: 32,
             hook_entries_max: 32,
+            endpoint_entries_max: 128,
             apis_max: 10_000,
             keys_max: 1_000_000,
             environments_max: 64,

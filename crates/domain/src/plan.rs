@@ -8,8 +8,9 @@ use std::fmt;
 use crate::api_definition::Plugins;
 use crate::resolution::{Lookup, Resolution, matches, resolve};
 use crate::{
-    ApiDefinition, Artifact, BundleName, BundleVersion, FieldError, FileName, FunctionFlag,
-    FunctionName, GatewayProfile, Hook, HookEntry, Middleware, Release,
+    ApiDefinition, Artifact, BundleName, BundleVersion, EndpointEntry, FieldError, FileName,
+    FunctionFlag, FunctionName, GatewayProfile, Hook, HookEntry, Middleware, PathPattern, Release,
+    endpoint,
 };
 
 /// The releases that an environment pins.
@@ -20,7 +21,7 @@ pub type Releases = BTreeMap<BundleName, Release>;
 pub struct PlannedFunction {
     /// Where it runs.
     pub hook: Hook,
-    /// Its position among the entries of the hook.
+    /// Its position among the entries of the hook, or of the endpoints.
     pub position: usize,
     /// Its name.
     pub function: FunctionName,
@@ -34,6 +35,20 @@ pub struct PlannedFunction {
     pub artifact: Artifact,
 }
 
+/// One function of an endpoint, with the file that it comes from or the reason why there is none. The
+/// reason concerns requests to this endpoint only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedEndpoint {
+    /// Its position in `extended_paths.go_plugin`.
+    pub position: usize,
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: PathPattern,
+    /// The function.
+    pub function: Result<PlannedFunction, PlanFailure>,
+}
+
 /// An API as one gateway runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiPlan {
@@ -41,6 +56,18 @@ pub struct ApiPlan {
     pub definition: ApiDefinition,
     /// Its functions, in the order in which a request meets them.
     pub functions: Vec<PlannedFunction>,
+    /// The functions of its endpoints, in the order in which a request meets those that it matches.
+    pub endpoints: Vec<PlannedEndpoint>,
+}
+
+impl ApiPlan {
+    /// The functions of all hooks and endpoints that have a file.
+    pub fn all_functions(&self) -> impl Iterator<Item = &PlannedFunction> {
+        let endpoints = self.endpoints.iter();
+        self.functions
+            .iter()
+            .chain(endpoints.filter_map(|endpoint| endpoint.function.as_ref().ok()))
+    }
 }
 
 /// Why an API cannot run on a gateway. Its requests are answered with an error, never let through.
@@ -155,10 +182,42 @@ pub fn plan_api(
             message,
         })?);
     }
+    let endpoints = plan_endpoints(&definition, releases, profile, lookup);
     Ok(ApiPlan {
         definition,
         functions,
+        endpoints,
     })
+}
+
+fn plan_endpoints(
+    definition: &ApiDefinition,
+    releases: &Releases,
+    profile: &GatewayProfile,
+    lookup: Lookup,
+) -> Vec<PlannedEndpoint> {
+    let enabled = definition.endpoints.iter().enumerate();
+    enabled
+        .filter(|(_, endpoint)| !endpoint.entry.disabled)
+        .map(|(position, endpoint)| {
+            let place = (endpoint::HOOK, position, &endpoint.entry);
+            let planned = plan_function(definition, releases, profile, lookup, place);
+            PlannedEndpoint {
+                position,
+                method: endpoint.method.clone(),
+                path: endpoint.path.clone(),
+                function: planned.map_err(|(code, message)| PlanFailure {
+                    code,
+                    place: None,
+                    message: format!(
+                        "{} {}: {message}",
+                        EndpointEntry::place(position),
+                        endpoint.entry.function
+                    ),
+                }),
+            }
+        })
+        .collect()
 }
 
 fn contradiction(errors: &[FieldError]) -> PlanFailure {

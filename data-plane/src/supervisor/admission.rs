@@ -48,7 +48,7 @@ impl Needs {
             };
             let config: Arc<str> = plan.definition.config_text().into();
             let config_digest = Digest::of(&*config);
-            for function in &plan.functions {
+            for function in plan.all_functions() {
                 let need = needs
                     .entry(function.artifact.digest)
                     .or_insert_with(|| Need {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admitter, Needs};
-use super::generation::{Effective, EffectiveApi, Numbers, compose};
+use super::generation::{Effective, EffectiveApi, Numbers, compose, functions_mut};
 use super::library::Libraries;
 use super::plan::{Wanted, plan};
 use super::pool::{Desired, SlotStatus};
@@ -335,11 +335,9 @@ fn needs_keys(effective: &Effective) -> bool {
 
 /// A held API of an earlier process, if its libraries are still here and whole.
 fn restored(mut api: EffectiveApi, libraries: &Libraries) -> Option<EffectiveApi> {
-    if let Service::Serve(runtime) = &mut api.order.service {
-        for function in &mut runtime.functions {
-            let digest = function.digest.parse().ok()?;
-            function.library = libraries.verified(&digest).ok()??;
-        }
+    for function in functions_mut(&mut api.order) {
+        let digest = function.digest.parse().ok()?;
+        function.library = libraries.verified(&digest).ok()??;
     }
     Some(api)
 }
@@ -348,6 +346,17 @@ fn restored(mut api: EffectiveApi, libraries: &Libraries) -> Option<EffectiveApi
 fn announce(tenancy: &Tenancy, before: &Effective, now: &Effective) {
     let (tenant, revision) = (&tenancy.identity.tenant, now.revision);
     for (id, api) in &now.apis {
+        let endpoints = api.endpoint_trouble();
+        let earlier = before.apis.get(id);
+        if let Some(failure) = &endpoints
+            && earlier.and_then(EffectiveApi::endpoint_trouble) != endpoints
+        {
+            let (code, message) = (failure.code.as_str(), &failure.message);
+            tracing::error!(
+                code, tenant.id = %tenant, api.id = id, revision,
+                "API {id} answers 500 at some endpoints: {message}"
+            );
+        }
         let Some(failure) = &api.trouble else {
             continue;
         };

@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use gantry_domain::api_definition::Route;
-use gantry_domain::plan::{ApiPlan, PlannedFunction};
-use gantry_domain::{Authentication, Digest, FunctionFlag};
+use gantry_domain::plan::{ApiPlan, PlannedEndpoint, PlannedFunction};
+use gantry_domain::{Authentication, Digest, EndpointEntry, FunctionFlag};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Failure, Wanted, WantedApi};
-use crate::protocol::{ApiOrder, ApiRuntime, FunctionOrder, Generation, Service};
+use crate::protocol::{
+    ApiOrder, ApiRuntime, EndpointFunction, EndpointOrder, FunctionOrder, Generation, Service,
+};
 
 /// Numbers of functions that are remembered, at most, beyond those in use.
 const NUMBERS_KEPT_MAX: usize = 65_536;
@@ -63,6 +65,24 @@ impl EffectiveApi {
     /// Whether it serves what an earlier revision wanted.
     pub fn is_held(&self) -> bool {
         self.serves() && self.trouble.is_some()
+    }
+
+    /// Why requests to some of its endpoints are refused, while the others are served.
+    pub fn endpoint_trouble(&self) -> Option<Failure> {
+        let Service::Serve(runtime) = &self.order.service else {
+            return None;
+        };
+        let refused = |endpoint: &EndpointOrder| match &endpoint.function {
+            EndpointFunction::Run(_) => None,
+            EndpointFunction::Refuse { code, message } => Some((
+                code.clone(),
+                format!("{} {}: {message}", endpoint.method, endpoint.path),
+            )),
+        };
+        let all: Vec<_> = runtime.endpoints.iter().filter_map(refused).collect();
+        let code = all.first()?.0.clone();
+        let messages: Vec<_> = all.into_iter().map(|(_, message)| message).collect();
+        Some(Failure::new(code, messages.join("; ")))
     }
 
     fn route(&self) -> (Option<String>, String) {
@@ -189,6 +209,7 @@ impl Admission {
 struct Place {
     api_id: String,
     hook: String,
+    endpoint: bool,
     position: usize,
     function: String,
     digest: String,
@@ -215,6 +236,7 @@ impl Numbers {
         function.number = self.number(Place {
             api_id: api_id.to_owned(),
             hook: function.hook.clone(),
+            endpoint: function.endpoint,
             position: function.position,
             function: function.function.clone(),
             digest: function.digest.clone(),
@@ -235,12 +257,30 @@ impl Numbers {
     }
 }
 
-/// The functions of an order.
-pub fn functions(order: &ApiOrder) -> &[FunctionOrder] {
-    match &order.service {
-        Service::Serve(runtime) => &runtime.functions,
-        Service::Refuse { .. } => &[],
-    }
+/// The functions of an order, at hooks and at endpoints.
+pub fn functions(order: &ApiOrder) -> Vec<&FunctionOrder> {
+    let Service::Serve(runtime) = &order.service else {
+        return Vec::new();
+    };
+    let endpoints = runtime.endpoints.iter();
+    let endpoints = endpoints.filter_map(|endpoint| match &endpoint.function {
+        EndpointFunction::Run(function) => Some(function),
+        EndpointFunction::Refuse { .. } => None,
+    });
+    runtime.functions.iter().chain(endpoints).collect()
+}
+
+/// The same, to be changed.
+pub fn functions_mut(order: &mut ApiOrder) -> Vec<&mut FunctionOrder> {
+    let Service::Serve(runtime) = &mut order.service else {
+        return Vec::new();
+    };
+    let endpoints = runtime.endpoints.iter_mut();
+    let endpoints = endpoints.filter_map(|endpoint| match &mut endpoint.function {
+        EndpointFunction::Run(function) => Some(function),
+        EndpointFunction::Refuse { .. } => None,
+    });
+    runtime.functions.iter_mut().chain(endpoints).collect()
 }
 
 /// Puts a generation together.
@@ -278,11 +318,8 @@ pub fn compose(
         apis,
     };
     for (id, api) in &mut effective.apis {
-        if let Service::Serve(runtime) = &mut api.order.service {
-            runtime
-                .functions
-                .iter_mut()
-                .for_each(|function| numbers.assign(id, function));
+        for function in functions_mut(&mut api.order) {
+            numbers.assign(id, function);
         }
     }
     numbers.forget_unused(&effective);
@@ -290,7 +327,9 @@ pub fn compose(
 }
 
 fn serving(plan: &ApiPlan, order: ApiOrder) -> EffectiveApi {
-    let artifacts = plan.functions.iter().map(ArtifactLabel::of).collect();
+    let run: BTreeSet<_> = functions(&order).iter().map(|f| f.digest.clone()).collect();
+    let labels = plan.all_functions().map(ArtifactLabel::of);
+    let artifacts = labels.filter(|label| run.contains(&label.digest)).collect();
     EffectiveApi {
         order,
         artifacts,
@@ -358,22 +397,49 @@ fn release_taken_routes(wanted: &Wanted, apis: &mut BTreeMap<String, EffectiveAp
     }
 }
 
+/// What cannot be had concerns this endpoint only.
+fn endpoint_function(
+    endpoint: &PlannedEndpoint,
+    order: impl FnOnce(&PlannedFunction) -> Result<FunctionOrder, Failure>,
+) -> EndpointFunction {
+    let ordered = match &endpoint.function {
+        Ok(function) => order(function).map_err(|failure| {
+            let place = EndpointEntry::place(endpoint.position);
+            let message = format!("{place} {}: {}", function.function, failure.message);
+            Failure::new(failure.code, message)
+        }),
+        Err(failure) => Err(Failure::new(failure.code, failure.to_string())),
+    };
+    match ordered {
+        Ok(order) => EndpointFunction::Run(order),
+        Err(Failure { code, message }) => EndpointFunction::Refuse { code, message },
+    }
+}
+
 fn order(plan: &ApiPlan, admission: &Admission) -> Result<ApiOrder, Failure> {
     let definition = &plan.definition;
     let config = definition.config_text();
     let config_digest = Digest::of(&config);
-    let mut functions = Vec::with_capacity(plan.functions.len());
-    for function in &plan.functions {
-        functions.push(FunctionOrder {
+    let order = |function: &PlannedFunction, endpoint: bool| {
+        Ok(FunctionOrder {
             hook: function.hook.to_string(),
+            endpoint,
             position: function.position,
             function: function.function.to_string(),
             digest: function.artifact.digest.to_string(),
             library: admission.path(&FunctionUse::of(plan, function, config_digest))?,
             may_block: function.flags.contains(&FunctionFlag::MayBlock),
             number: 0,
-        });
-    }
+        })
+    };
+    let functions = plan.functions.iter().map(|function| order(function, false));
+    let functions = functions.collect::<Result<_, Failure>>()?;
+    let endpoints = plan.endpoints.iter().map(|endpoint| EndpointOrder {
+        method: endpoint.method.clone(),
+        path: endpoint.path.to_string(),
+        function: endpoint_function(endpoint, |function| order(function, true)),
+    });
+    let endpoints = endpoints.collect();
     let (keyless, plugin_auth, token_header) = match definition.authentication() {
         Authentication::Keyless => (true, false, None),
         Authentication::Required {
@@ -391,6 +457,7 @@ fn order(plan: &ApiPlan, admission: &Admission) -> Result<ApiOrder, Failure> {
         definition: definition.canonical(),
         config,
         functions,
+        endpoints,
     };
     let service = Service::Serve(Box::new(runtime));
     Ok(ApiOrder {

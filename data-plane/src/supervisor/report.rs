@@ -33,6 +33,9 @@ const APIS_MAX: usize = 200;
 /// As above.
 const MESSAGE_CHARS_MAX: usize = 300;
 
+/// The state of an API that is served but for some of its endpoints, which answer 500.
+const PARTIAL: &str = "partial";
+
 /// Where the picture comes from.
 #[derive(Clone)]
 pub struct View {
@@ -220,9 +223,12 @@ fn phase(serving: usize, failed: bool, reached: Option<&ArtifactProgress>) -> &'
 
 fn serves(slot: &SlotStatus, label: &ArtifactLabel) -> bool {
     let running = slot.pid.and(slot.running.as_ref());
+    // A failure of an endpoint concerns its own library only.
     let failed = |api: &str| {
-        let of_api = |failure: &&crate::protocol::ApiFailure| failure.api_id == api;
-        slot.failures.iter().any(|failure| of_api(&failure))
+        slot.failures.iter().any(|failure| {
+            failure.api_id == api
+                && (!failure.endpoint || failure.digest.as_ref() == Some(&label.digest))
+        })
     };
     running.is_some_and(|running| {
         running
@@ -248,8 +254,13 @@ fn apis(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ApiStatus> {
         .flatten()
         .flat_map(|effective| &effective.apis)
     {
-        if let Some(failure) = &api.trouble {
-            let state = if api.is_held() { "held" } else { "failed" };
+        let endpoints = api.endpoint_trouble();
+        if let Some(failure) = api.trouble.as_ref().or(endpoints.as_ref()) {
+            let state = match (&api.trouble, api.is_held()) {
+                (None, _) => PARTIAL,
+                (Some(_), true) => "held",
+                (Some(_), false) => "failed",
+            };
             all.insert(
                 id.clone(),
                 api_status(id, state, &failure.code, &failure.message),
@@ -261,7 +272,11 @@ fn apis(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ApiStatus> {
         .filter(|slot| slot.pid.is_some())
         .flat_map(|slot| &slot.failures)
     {
-        let state = if failure.held { "held" } else { "failed" };
+        let state = match (failure.endpoint, failure.held) {
+            (true, _) => PARTIAL,
+            (false, true) => "held",
+            (false, false) => "failed",
+        };
         let status = api_status(&failure.api_id, state, &failure.code, &failure.message);
         all.entry(failure.api_id.clone()).or_insert(status);
     }
@@ -377,6 +392,7 @@ mod tests {
         let failure = ApiFailure {
             api_id: "a".into(),
             held: false,
+            endpoint: false,
             digest: Some("d1".into()),
             code: "START_FAILED".into(),
             message: "no".into(),

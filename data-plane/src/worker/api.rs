@@ -8,6 +8,7 @@ use gantry_domain::Hook;
 use gantry_plugin_host::{ApiContext, Instance};
 use http::HeaderName;
 
+use super::endpoints::Endpoints;
 use super::loader::Job;
 use super::upstream::{Target, Upstream};
 
@@ -69,6 +70,8 @@ pub enum Authentication {
 #[derive(Debug, Default)]
 pub struct Functions {
     by_hook: [Vec<Arc<Function>>; Hook::ALL.len()],
+    /// Those of its endpoints.
+    pub endpoints: Endpoints,
 }
 
 impl Functions {
@@ -84,7 +87,7 @@ impl Functions {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.by_hook.iter().all(Vec::is_empty)
+        self.by_hook.iter().all(Vec::is_empty) && self.endpoints.is_empty()
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request from its head to its answer:
 //!
-//! `route -> pre* -> auth* -> consumer key -> post_auth* -> post* -> strip -> upstream -> response*`
+//! `route -> pre* -> auth* -> consumer key -> post_auth* -> endpoint* -> post* -> strip -> upstream ->
+//! response*`
 //!
 //! A function continues, answers (which ends the chain, and response functions do not run), or fails
 //! (which ends it with 500). What fails in a response function lets no byte of the upstream's answer
@@ -180,8 +181,7 @@ async fn hooked(
     let mut body = Held::new(body);
     let ended = run(
         worker,
-        serving,
-        Hook::Response,
+        serving.functions.at(Hook::Response),
         exchange,
         &mut body,
         account,
@@ -228,13 +228,14 @@ async fn request_hooks(
     body: &mut Held<RequestBody>,
     account: &mut Account,
 ) -> Result<Box<Exchange>, End> {
-    let mut exchange = run(worker, serving, Hook::Pre, exchange, body, account).await?;
+    let functions = &serving.functions;
+    let mut exchange = run(worker, functions.at(Hook::Pre), exchange, body, account).await?;
     if let Authentication::Required {
         plugin,
         token_header,
     } = &serving.authentication
     {
-        exchange = run(worker, serving, Hook::Auth, exchange, body, account).await?;
+        exchange = run(worker, functions.at(Hook::Auth), exchange, body, account).await?;
         if *plugin && exchange.session.is_none() {
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
@@ -248,9 +249,22 @@ async fn request_hooks(
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
         }
-        exchange = run(worker, serving, Hook::PostAuth, exchange, body, account).await?;
+        exchange = run(
+            worker,
+            functions.at(Hook::PostAuth),
+            exchange,
+            body,
+            account,
+        )
+        .await?;
     }
-    run(worker, serving, Hook::Post, exchange, body, account).await
+    if !functions.endpoints.is_empty() {
+        exchange = match functions.endpoints.of(&exchange.method, &exchange.path) {
+            Ok(met) => run(worker, &met, exchange, body, account).await?,
+            Err(refusal) => return Err(End::refused(refusal, exchange)),
+        };
+    }
+    run(worker, functions.at(Hook::Post), exchange, body, account).await
 }
 
 /// The session document of the consumer key, where one is asked for.
@@ -270,17 +284,16 @@ fn refuse_access(worker: &Worker, refusal: Refusal) -> Refusal {
     refusal
 }
 
-/// Runs the functions of a hook, until one of them ends the chain. The first that wants the body waits
-/// for it; those before it do not.
+/// Runs functions until one of them ends the chain. The first that wants the body waits for it; those
+/// before it do not.
 async fn run<B: Direction>(
     worker: &'static Worker,
-    serving: &Serving,
-    hook: Hook,
+    functions: &[Arc<Function>],
     mut exchange: Box<Exchange>,
     body: &mut Held<B>,
     account: &mut Account,
 ) -> Result<Box<Exchange>, End> {
-    for function in serving.functions.at(hook) {
+    for function in functions {
         if function.wants_body()
             && let Err(refusal) = body.bring(worker.bodies, &mut exchange.body).await
         {
@@ -296,7 +309,7 @@ async fn run<B: Direction>(
             // The exchange went with the call that was not made.
             Err(refusal) => {
                 let memory = worker.memory.tables();
-                memory.count_hook_error(hook, HookError::Busy);
+                memory.count_hook_error(function.hook(), HookError::Busy);
                 return Err(End::Refused(refusal, HeaderMap::new()));
             }
         };

@@ -5,7 +5,8 @@
 //! the same key in two generations is one instance; only new keys start, and what no generation holds
 //! stops. Libraries are opened once per digest and stay.
 //!
-//! Invariant: an API either runs all of its functions or none of its requests pass. If its new
+//! Invariant: an API either runs all of its functions or none of its requests pass; for functions of
+//! endpoints that is said of their requests only (see [`super::endpoints`]). If its new
 //! functions cannot run, it keeps the previous ones under the previous definition (`held`), provided it
 //! answers at the same address; else it refuses.
 
@@ -14,17 +15,20 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use gantry_domain::{ApiId, Digest, FunctionFlag, FunctionName, Hook};
+use gantry_domain::{ApiId, Digest, FunctionFlag, FunctionName, Hook, PathPattern};
 use gantry_plugin_host::{ApiContext, Instance, Library, StartContext};
 use http::HeaderName;
 
 use super::api::{Api, Authentication, Function, Functions, Running, Service, Serving};
+use super::endpoints::{Endpoint, Endpoints};
 use super::library;
 use super::loader::Job;
 use super::reports::Reporter;
 use super::router::Router;
 use super::upstream::{Target, Upstream, UpstreamSettings};
-use crate::protocol::{self, ApiFailure, ApiOrder, ApiRuntime, FunctionOrder, Generation, Report};
+use crate::protocol::{
+    self, ApiFailure, ApiOrder, ApiRuntime, EndpointFunction, FunctionOrder, Generation, Report,
+};
 use crate::sys::clock::monotonic_nanos;
 use crate::sys::slot::{Counter, Lane, SlotMemory, Timing};
 
@@ -36,6 +40,7 @@ const UNKNOWN: u32 = u32::MAX;
 struct InstanceKey {
     api: ApiId,
     hook: Hook,
+    endpoint: bool,
     position: usize,
     library: Digest,
     config: Digest,
@@ -46,7 +51,7 @@ struct InstanceKey {
 struct Entry {
     api: Arc<Api>,
     /// Why it is not what the latest order says.
-    failure: Option<ApiFailure>,
+    failures: Vec<ApiFailure>,
 }
 
 /// Why an order cannot be carried out.
@@ -63,6 +68,17 @@ impl Failure {
             digest: None,
             code,
             message: message.to_string(),
+        }
+    }
+
+    fn told(self, api_id: &str, held: bool, endpoint: bool) -> ApiFailure {
+        ApiFailure {
+            api_id: api_id.to_owned(),
+            held,
+            endpoint,
+            digest: self.digest,
+            code: self.code.to_owned(),
+            message: self.message,
         }
     }
 }
@@ -129,7 +145,7 @@ impl Assembly {
         let failures = self
             .entries
             .values()
-            .filter_map(|entry| entry.failure.clone())
+            .flat_map(|entry| entry.failures.clone())
             .collect();
         (self.router(), failures)
     }
@@ -169,11 +185,14 @@ impl Assembly {
                     prefix,
                     service: Service::Refuse,
                 });
-                return Entry { api, failure: None };
+                return Entry {
+                    api,
+                    failures: Vec::new(),
+                };
             }
         };
-        match self.serve(&order.api_id, *runtime) {
-            Ok(serving) => {
+        match self.serve(&order.api_id, &prefix, *runtime) {
+            Ok((serving, failures)) => {
                 let service = Service::Serve(Box::new(serving));
                 Entry {
                     api: Arc::new(Api {
@@ -182,7 +201,7 @@ impl Assembly {
                         prefix,
                         service,
                     }),
-                    failure: None,
+                    failures,
                 }
             }
             Err(failure) => {
@@ -211,25 +230,19 @@ impl Assembly {
             });
         let held = previous.is_some();
         let api = previous.map_or_else(|| Arc::new(refusing), Arc::clone);
-        let Failure {
-            digest,
-            code,
-            message,
-        } = failure;
-        let failure = ApiFailure {
-            api_id,
-            held,
-            digest,
-            code: code.to_owned(),
-            message,
-        };
         Entry {
             api,
-            failure: Some(failure),
+            failures: vec![failure.told(&api_id, held, false)],
         }
     }
 
-    fn serve(&mut self, api_id: &str, runtime: ApiRuntime) -> Result<Serving, Failure> {
+    /// How an API is served, and which functions of its endpoints do not run.
+    fn serve(
+        &mut self,
+        api_id: &str,
+        listen_path: &str,
+        runtime: ApiRuntime,
+    ) -> Result<(Serving, Vec<ApiFailure>), Failure> {
         let invalid = |error: &dyn ToString| Failure::of_order("ORDER_INVALID", error);
         let api_id: ApiId = api_id.parse().map_err(|error| invalid(&error))?;
         let target = Target::parse(&runtime.target_url)
@@ -238,31 +251,45 @@ impl Assembly {
         let config = Digest::of(&runtime.config);
         let mut functions = Functions::default();
         for order in &runtime.functions {
-            let hook: Hook = order.hook.parse().map_err(|error| invalid(&error))?;
-            let key = InstanceKey {
-                api: api_id.clone(),
-                hook,
-                position: order.position,
-                library: order.digest.parse().map_err(|error| invalid(&error))?,
-                config,
-                function: order.function.parse().map_err(|error| invalid(&error))?,
-            };
+            let key = key(&api_id, config, order)?;
             functions.push(Arc::new(self.function(key, order, &runtime.config)?));
         }
         check_hooks(&authentication, &functions)?;
+        let (mut endpoints, mut failures) = (Vec::new(), Vec::new());
+        for order in &runtime.endpoints {
+            let path: PathPattern = order.path.parse().map_err(|error| invalid(&error))?;
+            let function = match &order.function {
+                EndpointFunction::Refuse { .. } => None,
+                EndpointFunction::Run(order) => {
+                    let key = key(&api_id, config, order)?;
+                    let started = self.function(key, order, &runtime.config);
+                    let failed = |failure: Failure| {
+                        failures.push(failure.told(api_id.as_str(), false, true));
+                    };
+                    started.map_err(failed).ok().map(Arc::new)
+                }
+            };
+            endpoints.push(Endpoint {
+                method: order.method.clone(),
+                path: path.compile().map_err(|error| invalid(&error))?,
+                function,
+            });
+        }
+        functions.endpoints = Endpoints::new(listen_path, endpoints);
         let context = ApiContext {
             api_id,
             definition: Bytes::from(runtime.definition),
             config: Bytes::from(runtime.config),
         };
-        Ok(Serving {
+        let serving = Serving {
             context: Arc::new(context),
             upstream: self.upstream(&target)?,
             target,
             strip_listen_path: runtime.strip_listen_path,
             authentication,
             functions,
-        })
+        };
+        Ok((serving, failures))
     }
 
     fn upstream(&mut self, target: &Target) -> Result<Arc<Upstream>, Failure> {
@@ -356,9 +383,22 @@ impl Entry {
     fn share(&self) -> Self {
         Self {
             api: Arc::clone(&self.api),
-            failure: self.failure.clone(),
+            failures: self.failures.clone(),
         }
     }
+}
+
+fn key(api: &ApiId, config: Digest, order: &FunctionOrder) -> Result<InstanceKey, Failure> {
+    let invalid = |error: &dyn ToString| Failure::of_order("ORDER_INVALID", error);
+    Ok(InstanceKey {
+        api: api.clone(),
+        hook: order.hook.parse().map_err(|error| invalid(&error))?,
+        endpoint: order.endpoint,
+        position: order.position,
+        library: order.digest.parse().map_err(|error| invalid(&error))?,
+        config,
+        function: order.function.parse().map_err(|error| invalid(&error))?,
+    })
 }
 
 fn authentication(runtime: &ApiRuntime) -> Result<Authentication, Failure> {

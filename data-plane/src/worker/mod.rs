@@ -27,6 +27,7 @@ pub mod whole;
 pub mod api;
 pub mod blocking;
 pub mod context;
+pub mod endpoints;
 pub mod generation;
 pub mod library;
 pub mod loader;

@@ -25,6 +25,8 @@ pub enum Refusal {
     RouteNotFound,
     /// The API cannot run on this gateway.
     ApiUnavailable,
+    /// A function of the endpoint cannot run on this gateway.
+    EndpointUnavailable,
     /// The auth function let the request pass without a session.
     SessionMissing,
     /// The consumer key is missing.
@@ -57,13 +59,14 @@ struct Row(StatusCode, &'static str, &'static str);
 
 impl Refusal {
     /// All of them, by their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::HostInvalid,
         Self::PathAmbiguous,
         Self::MethodUnsupported,
         Self::UpgradeUnsupported,
         Self::RouteNotFound,
         Self::ApiUnavailable,
+        Self::EndpointUnavailable,
         Self::SessionMissing,
         Self::AuthFieldMissing,
         Self::AccessDisallowed,
@@ -121,6 +124,11 @@ impl Refusal {
                 S::INTERNAL_SERVER_ERROR,
                 "API_UNAVAILABLE",
                 "This API cannot be served at the moment",
+            ),
+            Self::EndpointUnavailable => Row(
+                S::INTERNAL_SERVER_ERROR,
+                "ENDPOINT_UNAVAILABLE",
+                "This endpoint cannot be served at the moment",
             ),
             Self::SessionMissing => Row(
                 S::BAD_REQUEST,

@@ -11,6 +11,7 @@ mod worker;
 mod accounts;
 mod bodies;
 mod drain;
+mod endpoints;
 mod faults;
 mod generations;
 mod guards;

@@ -1,6 +1,8 @@
 //! Orders in the tests' words.
 
-use gantry_gateway::protocol::{ApiOrder, ApiRuntime, FunctionOrder, Generation, Service};
+use gantry_gateway::protocol::{
+    ApiOrder, ApiRuntime, EndpointFunction, EndpointOrder, FunctionOrder, Generation, Service,
+};
 
 use crate::library::{Stored, steps};
 
@@ -23,6 +25,7 @@ impl TestApi {
             definition: format!(r#"{{"api_id":"{api_id}"}}"#),
             config: "{}".into(),
             functions: Vec::new(),
+            endpoints: Vec::new(),
         };
         let refused = Service::Refuse {
             code: "UNFINISHED".into(),
@@ -69,17 +72,59 @@ impl TestApi {
     }
 
     pub(crate) fn function_of(mut self, library: &Stored, hook: &str, function: &str) -> Self {
-        let functions = &mut self.runtime.functions;
-        functions.push(FunctionOrder {
+        let functions = &self.runtime.functions;
+        let position = functions.iter().filter(|each| each.hook == hook).count();
+        let order = self.function_order(library, (hook, position), function);
+        self.runtime.functions.push(order);
+        self
+    }
+
+    fn function_order(
+        &self,
+        library: &Stored,
+        (hook, position): (&str, usize),
+        function: &str,
+    ) -> FunctionOrder {
+        let number = self.runtime.functions.len() + self.runtime.endpoints.len() + 1;
+        FunctionOrder {
             hook: hook.into(),
-            position: functions.iter().filter(|each| each.hook == hook).count(),
+            endpoint: false,
+            position,
             function: function.into(),
             digest: library.digest.clone(),
             library: library.path.clone(),
             may_block: false,
-            number: u32::try_from(functions.len()).unwrap() + 1,
-        });
+            number: u32::try_from(number).unwrap(),
+        }
+    }
+
+    /// A function of an endpoint.
+    pub(crate) fn endpoint(mut self, method: &str, path: &str, function: &str) -> Self {
+        let position = self.runtime.endpoints.len();
+        let order = FunctionOrder {
+            endpoint: true,
+            ..self.function_order(&steps(), ("post", position), function)
+        };
+        self.push_endpoint(method, path, EndpointFunction::Run(order));
         self
+    }
+
+    /// An endpoint whose function the supervisor could not get.
+    pub(crate) fn refused_endpoint(mut self, method: &str, path: &str) -> Self {
+        let function = EndpointFunction::Refuse {
+            code: "FILE_NOT_FOUND".into(),
+            message: String::new(),
+        };
+        self.push_endpoint(method, path, function);
+        self
+    }
+
+    fn push_endpoint(&mut self, method: &str, path: &str, function: EndpointFunction) {
+        self.runtime.endpoints.push(EndpointOrder {
+            method: method.into(),
+            path: path.into(),
+            function,
+        });
     }
 
     pub(crate) fn order(mut self) -> ApiOrder {

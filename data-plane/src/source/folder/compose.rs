@@ -200,10 +200,8 @@ fn definitions(
 
 /// The APIs that something stands in the way of.
 fn concerned(concern: &Concern, definitions: &Definitions, releases: &Releases) -> BTreeSet<ApiId> {
-    let names = |definition: &ApiDefinition, file: &dyn Fn(&FileName) -> bool| {
-        matches!(&definition.plugins, Plugins::Inline(middleware)
-            if middleware.enabled().any(|(_, _, entry)| file(&entry.path)))
-    };
+    let names =
+        |definition: &ApiDefinition, file: &dyn Fn(&FileName) -> bool| definition.files().any(file);
     let is_concerned = |definition: &ApiDefinition| match concern {
         Concern::Api(_) | Concern::File(None) => false,
         Concern::File(Some(file)) => names(definition, &|path| matches(path, file).is_some()),

@@ -178,6 +178,7 @@ mod tests {
     fn api(id: &str, prefix: &str, number: u32) -> (String, EffectiveApi) {
         let function = FunctionOrder {
             hook: "pre".into(),
+            endpoint: false,
             position: 0,
             function: "Mark".into(),
             digest: "d1".into(),
@@ -194,6 +195,7 @@ mod tests {
             definition: "{}".into(),
             config: "{}".into(),
             functions: vec![function],
+            endpoints: Vec::new(),
         };
         let order = ApiOrder {
             api_id: id.into(),
