@@ -55,7 +55,7 @@ pub fn stage(directory: &Path) -> io::Result<(PathBuf, File)> {
 
 /// Replaces a file's content whole.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     let (staged, mut file) = stage(directory)?;
     let written = file
         .write_all(content)
@@ -67,6 +67,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         return Err(e);
     }
     flush_directory(directory)
+}
+
+/// Where a file is: the current directory for a bare name, whose parent is the empty path.
+fn directory_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Makes renames in a directory last.
@@ -126,6 +132,14 @@ mod tests {
             FILE_MODE
         );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn bare_name_is_in_the_current_directory() {
+        let directory = |path| directory_of(Path::new(path));
+        assert_eq!(directory("a"), Path::new("."));
+        assert_eq!(directory("x/a"), Path::new("x"));
+        assert_eq!(directory("/a"), Path::new("/"));
     }
 
     #[test]
