@@ -48,7 +48,7 @@ struct Score {
     absent: u64,
     /// Not there, and not pushed again: the sweeper takes what it left.
     abandoned: u64,
-    /// Second pushes that sent only a part.
+    /// Second pushes that did not begin anew.
     resumed: u64,
 }
 
@@ -146,7 +146,7 @@ fn play_round(scene: &mut Scene, plan: &Plan, score: &mut Score) -> Result<()> {
 
     let whole: u64 = plan.sizes.iter().sum();
     let sent = again["sent_bytes"].as_u64().context("sent_bytes")?;
-    score.resumed += u64::from(sent > 0 && sent < whole);
+    score.resumed += u64::from(!there && sent < whole);
     Ok(())
 }
 
