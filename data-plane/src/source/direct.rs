@@ -27,16 +27,28 @@ use crate::trust::Trust;
 
 /// Characters of a URL, at most.
 const URL_CHARS_MAX: usize = 8 << 10;
-/// Time to resolve, connect and shake hands: the control plane is the other way.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time for the head of the answer, and between two pieces of its body.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// Time for a body, beside what its size takes at the slowest rate.
-const BODY_TIME: Duration = Duration::from_secs(20);
-/// The slowest rate, bytes per second: below it the other way is tried.
-const RATE_MIN: u64 = 64 << 10;
 /// How long a server that cannot be reached is left alone.
 const AWAY: Duration = Duration::from_mins(1);
+
+/// How long is waited for a server: the control plane is the other way.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Time to resolve, connect and shake hands.
+    connect: Duration,
+    /// Time for the head of the answer, and between two pieces of its body.
+    silence: Duration,
+    /// Time for a body, beside what its size takes at the slowest rate.
+    body: Duration,
+    /// The slowest rate, bytes per second.
+    rate_min: u64,
+}
+
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(3),
+    silence: Duration::from_secs(10),
+    body: Duration::from_secs(20),
+    rate_min: 64 << 10,
+};
 
 /// Why a library did not come straight from object storage.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -110,6 +122,7 @@ impl DirectError {
 pub struct ObjectStorage {
     trust: Trust,
     allow_plaintext: bool,
+    patience: Patience,
     away_until: Mutex<Option<Instant>>,
 }
 
@@ -117,6 +130,7 @@ pub struct ObjectStorage {
 pub struct Download {
     body: Incoming,
     host: String,
+    patience: Patience,
     deadline: Instant,
     _connection: AbortOnDropHandle<()>,
 }
@@ -128,6 +142,7 @@ impl ObjectStorage {
         Self {
             trust: Trust::new(ca_pem),
             allow_plaintext,
+            patience: PATIENCE,
             away_until: Mutex::new(None),
         }
     }
@@ -163,6 +178,7 @@ impl ObjectStorage {
 
     async fn begin(&self, url: &Secret<String>, size_bytes: u64) -> Result<Download, DirectError> {
         let place = Place::read(url.expose())?;
+        let patience = self.patience;
         if !place.encrypted && !self.allow_plaintext && !is_loopback(place.authority.host()) {
             return Err(DirectError::Plaintext { host: place.name() });
         }
@@ -170,9 +186,9 @@ impl ObjectStorage {
             host: place.name(),
             cause,
         };
-        let connected = timeout(CONNECT_TIMEOUT, self.connect(&place)).await;
+        let connected = timeout(patience.connect, self.connect(&place)).await;
         let stream = connected
-            .map_err(|_| unreachable(format!("no connection within {CONNECT_TIMEOUT:?}")))?
+            .map_err(|_| unreachable(format!("no connection within {:?}", patience.connect)))?
             .map_err(unreachable)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
@@ -181,19 +197,22 @@ impl ObjectStorage {
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
             let _ = connection.await;
         }));
-        let answer = timeout(SILENCE_MAX, sender.send_request(place.request()?)).await;
+        let answer = timeout(patience.silence, sender.send_request(place.request()?)).await;
         let broken = |cause: String| DirectError::Broken {
             host: place.name(),
             cause,
         };
         let answer = answer
-            .map_err(|_| broken(format!("no answer within {SILENCE_MAX:?}")))?
+            .map_err(|_| broken(format!("no answer within {:?}", patience.silence)))?
             .map_err(|e| broken(e.to_string()))?;
         check(&answer, &place, size_bytes)?;
         Ok(Download {
             body: answer.into_body(),
             host: place.name(),
-            deadline: Instant::now() + BODY_TIME + Duration::from_secs(size_bytes / RATE_MIN),
+            patience,
+            deadline: Instant::now()
+                + patience.body
+                + Duration::from_secs(size_bytes / patience.rate_min),
             _connection: connection,
         })
     }
@@ -223,15 +242,18 @@ impl Download {
             cause,
         };
         loop {
-            let until = self.deadline.min(Instant::now() + SILENCE_MAX);
+            let until = self.deadline.min(Instant::now() + self.patience.silence);
             let frame = match timeout_at(until, self.body.frame()).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(e))) => return Err(broken(e.to_string())),
                 Err(_) if Instant::now() >= self.deadline => {
-                    return Err(broken(format!("slower than {RATE_MIN} bytes/s")));
+                    return Err(broken(format!(
+                        "slower than {} bytes/s",
+                        self.patience.rate_min
+                    )));
                 }
-                Err(_) => return Err(broken(format!("silent for {SILENCE_MAX:?}"))),
+                Err(_) => return Err(broken(format!("silent for {:?}", self.patience.silence))),
             };
             match frame.into_data() {
                 Ok(data) if data.is_empty() => {}

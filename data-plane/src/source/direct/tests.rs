@@ -158,3 +158,45 @@ async fn only_a_certificate_of_a_trusted_authority_is_spoken_to() {
     let refusal = read(&plain(), &url).await.unwrap_err();
     assert_eq!(refusal.code(), "STORAGE_UNREACHABLE", "{refusal}");
 }
+
+/// A server that goes on with an answer a byte at a time, for ever, or stops saying anything.
+async fn slow_server(head: &'static [u8], dribbles: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(head).await.unwrap();
+        while dribbles && stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    address
+}
+
+#[tokio::test]
+async fn server_that_is_silent_or_dribbles_is_not_waited_for() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+    for (head, dribbles, cause) in [
+        (&b""[..], false, "no answer"),
+        (head, false, "silent"),
+        (head, true, "slower than"),
+    ] {
+        let mut storage = plain();
+        storage.patience = Patience {
+            silence: Duration::from_millis(200),
+            body: Duration::from_millis(500),
+            rate_min: 1 << 30,
+            ..PATIENCE
+        };
+        let url = url("http", slow_server(head, dribbles).await);
+        let refusal = async {
+            let mut download = storage.get(&url, 1_000_000).await?;
+            while download.next().await?.is_some() {}
+            Ok::<_, DirectError>(())
+        };
+        let refusal = refusal.await.unwrap_err();
+        assert_eq!(refusal.code(), "STORAGE_BROKEN", "{refusal}");
+        assert!(refusal.to_string().contains(cause), "{refusal}");
+    }
+}
