@@ -156,7 +156,10 @@ impl Printer {
             spinner.set_draw_target(ProgressDrawTarget::stderr());
             spinner.enable_steady_tick(Duration::from_millis(120));
         }
-        spinner
+        match ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            Ok(style) => spinner.with_style(style),
+            Err(_) => spinner,
+        }
     }
 
     /// Words of another program, such as a compiler's about a file and a line.

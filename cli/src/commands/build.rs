@@ -226,7 +226,13 @@ impl Watcher<'_> {
                 target,
                 number,
                 total,
-            } => self.bar.set_message(format!("{number}/{total} {target}")),
+            } => {
+                let words = format!("{number}/{total} {target}");
+                if self.bar.is_hidden() {
+                    self.printer.note(&words);
+                }
+                self.bar.set_message(words);
+            }
             Event::Said(words) => {
                 if self.said.borrow_mut().insert((*words).to_owned()) {
                     self.bar.suspend(|| self.printer.quoted(words));
