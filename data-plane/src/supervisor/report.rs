@@ -412,6 +412,30 @@ mod tests {
     }
 
     #[test]
+    fn failure_of_an_endpoint_is_its_librarys_and_leaves_the_api_served_in_part() {
+        let failure = |digest: &str| ApiFailure {
+            api_id: "a".into(),
+            held: false,
+            endpoint: true,
+            digest: Some(digest.into()),
+            code: "START_FAILED".into(),
+            message: "no".into(),
+        };
+        let of_another = [slot(vec![failure("d2")])];
+        let status = &artifacts(&progress(None), &of_another)[0];
+        assert_eq!(
+            (status.phase.as_str(), status.code.as_str()),
+            ("serving", "")
+        );
+        assert_eq!(apis(&progress(None), &of_another)[0].state, "partial");
+        let its_own = &artifacts(&progress(None), &[slot(vec![failure("d1")])])[0];
+        assert_eq!(
+            (its_own.phase.as_str(), its_own.code.as_str()),
+            ("failed", "START_FAILED")
+        );
+    }
+
+    #[test]
     fn artifact_that_no_worker_serves_shows_where_it_stopped() {
         let failure = Failure::new("PROBE_CRASHED", "signal 11");
         let status = &artifacts(&progress(Some(failure)), &[SlotStatus::default()])[0];

@@ -16,6 +16,7 @@ mod publishing;
 mod rollout;
 
 mod bodies;
+mod endpoints;
 mod failing_plugins;
 mod go_bodies;
 mod go_sdk;

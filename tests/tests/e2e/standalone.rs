@@ -239,3 +239,32 @@ fn commands_of_the_page_about_folders_work_in_order() {
         assert!(out.contains(line), "{line}:\n{out}");
     }
 }
+
+#[test]
+fn functions_of_endpoints_run_out_of_the_folder_and_a_missing_file_closes_its_endpoint() {
+    let bench = Bench::new();
+    bench.place("libraries/c-headers.so", bench.c_headers(None));
+    let entry = |path: &str, file: &str| json!({"method": "GET", "path": path, "plugin_path": file, "func_name": "TagRequest"});
+    let entries = [
+        entry("/items/{id}", "c-headers.so"),
+        entry("/late", "late.so"),
+    ];
+    let fields = json!({"extended_paths": {"go_plugin": entries}, "config_data": {"tag": "blue"}});
+    bench.api("one", &fields);
+    let found = bench.check();
+    let told = [found.stdout, found.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    assert!(
+        told.contains("extended_paths.go_plugin[1] TagRequest"),
+        "{told}"
+    );
+
+    let gateway = bench.gateway();
+    assert_eq!(tag_of(&gateway, "/one/items/1"), "blue");
+    assert_eq!(get(&gateway, "/one/items").status, 200);
+    assert_eq!(get(&gateway, "/one/late").status, 500);
+    wait_api(&gateway, "one", "partial", "late.so");
+    bench.place("libraries/late.so", bench.c_headers(Some("5.3.0")));
+    wait_tag(&gateway, "/one/late", "blue");
+    wait_sound(&gateway);
+}

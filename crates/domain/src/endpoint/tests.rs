@@ -53,6 +53,16 @@ fn canonical_text_of_endpoints_round_trips_in_order() {
 }
 
 #[test]
+fn example_in_the_documentation_is_a_definition() {
+    let page = include_str!("../../../../docs/ENDPOINTS.md");
+    let example = page.split("```json").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let (read, _) = ApiDefinition::parse(example.as_bytes(), &Limits::default()).unwrap();
+    assert_eq!(read.endpoints.len(), 2);
+    assert!(read.endpoints[1].entry.disabled);
+}
+
+#[test]
 fn named_segment_is_exactly_one_segment() {
     assert!(means("/items/{id}", "/items/42"));
     assert!(means("/items/{id}/parts/{part}", "/items/42/parts/a.b"));

@@ -73,7 +73,13 @@ pub fn check(folder: &Folder, profile: &GatewayProfile, unpacked: &Path) -> Find
             .iter()
             .any(|complaint| complaint.file == file);
         match api {
-            WantedApi::Run(_) => findings.apis += 1,
+            WantedApi::Run(plan) => {
+                findings.apis += 1;
+                let endpoints = plan.endpoints.iter();
+                let failed = endpoints.filter_map(|endpoint| endpoint.function.as_ref().err());
+                let lines = failed.map(|failure| format!("{file}: {failure}"));
+                findings.complaints.extend(lines);
+            }
             WantedApi::Refuse { .. } if known => {}
             WantedApi::Refuse { failure, .. } => {
                 findings.complaints.push(format!(

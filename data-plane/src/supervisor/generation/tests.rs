@@ -205,3 +205,53 @@ fn api_that_a_worker_could_not_bring_there_is_told_again_and_taken_away_when_it_
             .contains(&"hooked".to_owned())
     );
 }
+
+/// An API with an endpoint that uses the library, and one whose file is missing.
+fn with_endpoints(bytes: &str) -> Wanted {
+    let entry = |path: &str, file: &str| json!({"method": "GET", "path": path, "plugin_path": file, "func_name": "Pre"});
+    let entries = [entry("/good", "hooks.so"), entry("/missing", "gone.so")];
+    let fields = json!({"extended_paths": {"go_plugin": entries}});
+    let apis = [("ends", definition("ends", "/e", &fields))];
+    let hooks = release("hooks", "hooks.so", bytes).replace(r#"["pre"]"#, r#"["post","pre"]"#);
+    plan(
+        &snapshot(1, &apis, &[("hooks", hooks)]),
+        &profile(),
+        &tenant(),
+    )
+}
+
+fn codes(effective: &Effective) -> Vec<String> {
+    let Service::Serve(runtime) = &effective.apis["ends"].order.service else {
+        panic!("{effective:?}");
+    };
+    let code = |endpoint: &EndpointOrder| match &endpoint.function {
+        EndpointFunction::Run(_) => "RUN".to_owned(),
+        EndpointFunction::Refuse { code, .. } => code.clone(),
+    };
+    runtime.endpoints.iter().map(code).collect()
+}
+
+#[test]
+fn endpoint_that_cannot_be_had_is_refused_and_the_api_serves() {
+    let mut numbers = Numbers::default();
+    let none = Effective::default();
+    let first = compose(&with_endpoints("one"), &admit("one"), &none, &mut numbers);
+    let api = &first.apis["ends"];
+    assert_eq!(codes(&first), ["RUN", "FILE_NOT_FOUND"]);
+    assert!(api.serves() && !api.is_held());
+    assert_eq!(api.artifacts.len(), 1);
+    assert_ne!(functions(&api.order)[0].number, 0);
+    let trouble = api.endpoint_trouble().unwrap();
+    assert_eq!(trouble.code, "FILE_NOT_FOUND");
+    let place = "GET /missing: extended_paths.go_plugin[1] Pre: ";
+    assert!(trouble.message.starts_with(place), "{}", trouble.message);
+
+    let second = compose(&with_endpoints("two"), &refuse("two"), &first, &mut numbers);
+    assert_eq!(codes(&second), ["PROBE_CRASHED", "FILE_NOT_FOUND"]);
+    let api = &second.apis["ends"];
+    assert!(api.serves() && !api.is_held());
+    assert!(
+        api.artifacts.is_empty(),
+        "what does not run serves nobody: {api:?}"
+    );
+}
