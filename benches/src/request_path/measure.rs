@@ -109,7 +109,13 @@ pub(super) fn on_core(core: &str, program: &std::path::Path) -> Command {
     command
 }
 
-/// The machine in a few words, and how busy it is with other things.
+/// How busy the machine is: the mean number of threads that wanted a core in the last minute.
+pub(super) fn load_average() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// The machine in a few words.
 pub(super) fn machine() -> String {
     let first = |path: &str, name: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -122,12 +128,10 @@ pub(super) fn machine() -> String {
     };
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     format!(
-        "{cores} cores of {}, {}, Linux {}; load average before the run: {}",
+        "{cores} cores of {}, {}, Linux {}",
         first("/proc/cpuinfo", "model name"),
         first("/etc/os-release", "PRETTY_NAME"),
         kernel.trim(),
-        load.split(' ').next().unwrap_or_default(),
     )
 }

@@ -55,7 +55,7 @@ const QUICK: Size = Size {
 pub(crate) fn run(quick: bool) -> Result<(Vec<Record>, String)> {
     let size = if quick { QUICK } else { FULL };
     let versions = peers::versions()?;
-    let machine = measure::machine();
+    let (machine, busy) = (measure::machine(), measure::load_average());
     let pinned = if measure::has_two_cores() {
         "proxies on core 1, upstream and load on core 0"
     } else {
@@ -80,8 +80,11 @@ pub(crate) fn run(quick: bool) -> Result<(Vec<Record>, String)> {
         bench.block(&stage, block)?;
     }
     let rate = bench.rate.unwrap_or_default();
-    let head =
-        format!("{machine}; {pinned}. {versions}. Half load is {rate:.0} requests a second.\n");
+    let busy_after = measure::load_average();
+    let head = format!(
+        "{machine}; {pinned}. Load average {busy} before the run and {busy_after} after it, of which it makes \
+         two itself. {versions}. Half load is {rate:.0} requests a second.\n"
+    );
     Ok((bench.samples.records(NAME), head))
 }
 
