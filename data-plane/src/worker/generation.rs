@@ -211,16 +211,16 @@ impl Assembly {
                     prefix,
                     service: Service::Refuse,
                 };
-                self.fall_back(order.api_id, refusing, failure)
+                self.fall_back(&order.api_id, refusing, failure)
             }
         }
     }
 
     /// What an API does whose order cannot be carried out.
-    fn fall_back(&self, api_id: String, refusing: Api, failure: Failure) -> Entry {
+    fn fall_back(&self, api_id: &str, refusing: Api, failure: Failure) -> Entry {
         let previous = self
             .entries
-            .get(&api_id)
+            .get(api_id)
             .map(|entry| &entry.api)
             .filter(|api| {
                 // Held at another address, it would leave the new one to APIs with shorter paths.
@@ -232,7 +232,7 @@ impl Assembly {
         let api = previous.map_or_else(|| Arc::new(refusing), Arc::clone);
         Entry {
             api,
-            failures: vec![failure.told(&api_id, held, false)],
+            failures: vec![failure.told(api_id, held, false)],
         }
     }
 
