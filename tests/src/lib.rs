@@ -12,6 +12,7 @@ pub mod fault_proxy;
 pub mod gateway;
 pub mod load;
 pub mod plugins;
+pub mod ports;
 pub mod process;
 pub mod relay;
 pub mod scrape;

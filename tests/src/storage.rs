@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
@@ -16,6 +16,7 @@ use rusty_s3::actions::{ListObjectsV2, S3Action};
 use rusty_s3::{Credentials, UrlStyle};
 
 use crate::binaries::tool;
+use crate::ports;
 use crate::process::Process;
 use crate::web;
 
@@ -235,7 +236,7 @@ impl S3Server {
     /// # Errors
     /// It does not come up, or local storage is asked for.
     pub fn start(storage: Storage, folder: &Path) -> Result<Self> {
-        let [port, ports @ ..] = free_ports::<10>()?;
+        let [port, ports @ ..] = ports::free::<10>()?;
         let bucket = Bucket {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
         };
@@ -338,17 +339,4 @@ fn seaweedfs(folder: &Path, bucket: &Bucket, ports: &[u16; 9]) -> Result<Command
         command.arg(format!("-{name}={port}"));
     }
     Ok(command)
-}
-
-/// Ports that were free a moment ago: these servers cannot be given port 0 and asked for it. All are
-/// held until all are chosen, so that they differ.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let mut held = Vec::with_capacity(N);
-    let mut ports = [0; N];
-    for port in &mut ports {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
 }

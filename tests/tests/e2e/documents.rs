@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -92,14 +91,14 @@ fn adapted(script: &str, ports: &[&str]) -> String {
     let mut script = script
         .replace("$PWD/target/debug", &debug)
         .replace("cp target/debug/", &format!("cp {debug}/"));
-    let listeners: Vec<_> = ports
-        .iter()
-        .map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()))
-        .collect();
-    for (port, listener) in &listeners {
-        assert!(script.contains(*port), "the pages use port {port}");
-        let free = listener.local_addr().unwrap().port().to_string();
-        script = script.replace(*port, &free);
+    // By way of a mark, since a port may look like a part of another.
+    for (number, port) in ports.iter().enumerate() {
+        assert!(script.contains(port), "the pages use port {port}");
+        script = script.replace(port, &format!("@{number}@"));
+    }
+    for number in 0..ports.len() {
+        let [free] = gantry_tests::ports::free().unwrap();
+        script = script.replace(&format!("@{number}@"), &free.to_string());
     }
     script
 }
