@@ -162,7 +162,7 @@ fn read(trace: &Path) -> Vec<Call> {
             if let Some(at) = at {
                 let (_, call) = open.swap_remove(at);
                 calls[call].ended = line;
-                if !rest.contains(") = ") || rest.contains("= -1 ") {
+                if result(rest).is_none_or(|(_, result)| result.starts_with("= -1 ")) {
                     calls[call].name.push_str(" (failed)");
                 }
             }
@@ -171,11 +171,9 @@ fn read(trace: &Path) -> Vec<Call> {
         let Some((name, rest)) = rest.split_once('(') else {
             continue;
         };
-        let whole = rest
-            .rsplit_once(") ")
-            .filter(|(_, result)| result.trim_start().starts_with('='));
+        let whole = result(rest);
         let arguments = whole.map_or(rest.trim_end_matches(" <unfinished ...>"), |(head, _)| head);
-        let failed = whole.is_some_and(|(_, result)| result.contains("= -1 "));
+        let failed = whole.is_some_and(|(_, result)| result.starts_with("= -1 "));
         calls.push(Call {
             name: if failed {
                 format!("{name} (failed)")
@@ -192,6 +190,14 @@ fn read(trace: &Path) -> Vec<Call> {
         }
     }
     calls
+}
+
+/// What stands before a call's result, and the result, which strace moves to the right where a line is
+/// short. None if the call goes on.
+fn result(rest: &str) -> Option<(&str, &str)> {
+    let (head, result) = rest.rsplit_once(") ")?;
+    let result = result.trim_start();
+    result.starts_with('=').then_some((head, result))
 }
 
 /// Paths are shown as hexadecimal text too; buffers stay as they are.
