@@ -32,6 +32,8 @@ var (
 	_ = same[C.GANTRY_PART_HOOK-abi.PartHook]
 	_ = same[C.GANTRY_PART_STATUS-abi.PartStatus]
 	_ = same[C.GANTRY_PART_RESPONSE_HEADER-abi.PartResponseHeader]
+	_ = same[C.GANTRY_PART_OPENAPI-abi.PartOpenAPI]
+	_ = same[C.GANTRY_PART_AUTH_TOKEN-abi.PartAuthToken]
 	_ = same[C.GANTRY_PART_REQUEST_BODY-abi.PartRequestBody]
 	_ = same[C.GANTRY_PART_RESPONSE_BODY-abi.PartResponseBody]
 
@@ -50,6 +52,7 @@ var (
 	_ = same[C.GANTRY_OP_ANSWER_BODY-abi.OpAnswerBody]
 	_ = same[C.GANTRY_OP_SET_REQUEST_BODY-abi.OpSetRequestBody]
 	_ = same[C.GANTRY_OP_SET_RESPONSE_BODY-abi.OpSetResponseBody]
+	_ = same[C.GANTRY_OP_STORE_SESSION-abi.OpStoreSession]
 
 	_ = same[C.GANTRY_E_ABSENT-abi.EAbsent]
 	_ = same[C.GANTRY_E_DEAD_HANDLE-abi.EDeadHandle]
@@ -62,12 +65,16 @@ var (
 
 	_ = same[C.GANTRY_CONTINUE-abi.Continue]
 	_ = same[C.GANTRY_RESPOND-abi.Respond]
+	_ = same[C.GANTRY_PENDING-abi.Pending]
 	_ = same[C.GANTRY_FAILED-abi.Failed]
 	_ = same[C.GANTRY_PANICKED-abi.Panicked]
 
 	_ = same[C.GANTRY_FLAG_MAY_BLOCK-abi.FlagMayBlock]
 	_ = same[C.GANTRY_FLAG_WANTS_REQUEST_BODY-abi.FlagWantsRequestBody]
 	_ = same[C.GANTRY_FLAG_WANTS_RESPONSE_BODY-abi.FlagWantsResponseBody]
+	_ = same[C.GANTRY_FLAG_MAY_PEND-abi.FlagMayPend]
+	_ = same[C.GANTRY_EVENT_CANCEL-abi.EventCancel]
+	_ = same[C.GANTRY_EVENT_BODY-abi.EventBody]
 	_ = same[C.GANTRY_LOG_ERROR-abi.LogError]
 	_ = same[C.GANTRY_LOG_TRACE-abi.LogTrace]
 )

@@ -65,6 +65,11 @@ family! {
         STATUS = 14;
         /// Response headers; the key is a name. In request hooks those that plugins set already.
         RESPONSE_HEADER = 15;
+        /// The `OpenAPI` document that the API definition was made from, JSON; absent without one.
+        OPENAPI = 16;
+        /// The consumer key that the session belongs to, as the client sent it or a function set it;
+        /// absent before authentication.
+        AUTH_TOKEN = 17;
         /// Request body, whole, as it was transferred: a `Content-Encoding` is not undone. Request
         /// hooks, for functions that declare [`WANTS_REQUEST_BODY`](super::flag::WANTS_REQUEST_BODY).
         REQUEST_BODY = 24;
@@ -103,7 +108,8 @@ family! {
         REMOVE_RESPONSE_HEADER = 9;
         /// Status of the answer, three digits. Response hooks.
         SET_STATUS = 10;
-        /// Session, a JSON object. Auth, post-auth and post hooks.
+        /// Session, a JSON object, for this request. The key, which may be empty, is the consumer key
+        /// that it belongs to. Auth, post-auth and post hooks.
         SET_SESSION = 11;
         /// Begins a direct answer with its status, three digits. All hooks. In response hooks it drops
         /// the [headers](crate::rules::REPRESENTATION_HEADERS) that describe the upstream's body.
@@ -117,6 +123,9 @@ family! {
         /// Response body, likewise. Response hooks, for functions that declare
         /// [`WANTS_RESPONSE_BODY`](super::flag::WANTS_RESPONSE_BODY).
         SET_RESPONSE_BODY = 15;
+        /// [`SET_SESSION`], and stores the session under its consumer key, for all gateways of the
+        /// environment. The key must not be empty.
+        STORE_SESSION = 16;
         /// Reserved: a piece of the request body.
         REQUEST_BODY_CHUNK = 32;
         /// Reserved: a piece of the response body.
@@ -166,7 +175,8 @@ family! {
         /// Send the answer that was set; no later function runs. In response hooks it goes out in place
         /// of the upstream's.
         RESPOND = 1;
-        /// Reserved: the call ends later with `resume`. A host that does not serve it fails the call.
+        /// The call ends later with `resume`. For functions that declare
+        /// [`MAY_PEND`](super::flag::MAY_PEND).
         PENDING = 2;
         /// The function failed; what the gateway does is the API definition's choice.
         FAILED = -1;
@@ -185,8 +195,20 @@ family! {
         WANTS_REQUEST_BODY = 2;
         /// It reads or replaces the response body. Only for functions with the response hook.
         WANTS_RESPONSE_BODY = 4;
-        /// Reserved: it may return [`PENDING`](super::verdict::PENDING).
+        /// It may return [`PENDING`](super::verdict::PENDING). It may also ask for the body that its hook
+        /// is about, and replace it, without declaring that it wants it.
         MAY_PEND = 8;
+    }
+}
+
+family! {
+    /// What a plugin is told about a call of its own, by [`Function::event`](crate::Function::event).
+    event: u32, "GANTRY_EVENT_", {
+        /// Nobody waits for the call any more: the client left, or its deadline passed. It is still to
+        /// be ended with `resume`, which changes nothing then.
+        CANCEL = 1;
+        /// The body that the call asked for is there: `detail` is all of it.
+        BODY = 2;
     }
 }
 
@@ -213,7 +235,7 @@ pub const fn is_reserved_part(part: u32) -> bool {
 
 /// Parts that are served.
 pub const fn is_served_part(part: u32) -> bool {
-    matches!(part, part::METHOD..=part::RESPONSE_HEADER) || is_body(part)
+    matches!(part, part::METHOD..=part::AUTH_TOKEN) || is_body(part)
 }
 
 /// Parts that are bodies. No snapshot holds them: that would be a copy of each.
@@ -227,4 +249,4 @@ pub const fn is_reserved_op(op: u32) -> bool {
 }
 
 /// Bits of all parts that a snapshot can hold.
-pub const SNAPSHOT_PARTS: u64 = (1 << (part::RESPONSE_HEADER + 1)) - (1 << part::METHOD);
+pub const SNAPSHOT_PARTS: u64 = (1 << (part::AUTH_TOKEN + 1)) - (1 << part::METHOD);

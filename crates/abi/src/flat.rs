@@ -16,7 +16,7 @@ pub const SNAPSHOT_HEAD: usize = 16;
 /// Bytes of one pair.
 pub const PAIR: usize = 8;
 /// Slots in a snapshot of this version. A reader takes the number that the snapshot names.
-pub const SLOTS: usize = part::RESPONSE_HEADER as usize + 1;
+pub const SLOTS: usize = part::AUTH_TOKEN as usize + 1;
 /// Bytes of a mutation before its key.
 pub const MUTATION_HEAD: usize = 8;
 

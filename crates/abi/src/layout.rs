@@ -40,23 +40,23 @@ macro_rules! layouts {
 
 layouts! {
     Str as "gantry_str", 16 { ptr: 0, len: 8 }
-    Host as "gantry_host", 80 {
+    Host as "gantry_host", 88 {
         size: 0, abi_major: 4, abi_minor: 8, flags: 12,
-        get: 16, next: 24, mutate: 32, snapshot: 40, apply: 48, log: 56, resume: 64, body: 72,
+        get: 16, next: 24, mutate: 32, snapshot: 40, apply: 48, log: 56, resume: 64, body: 72, ask: 80,
     }
     Start as "gantry_start", 80 {
         size: 0, hook: 4, api_id: 8, function: 24, config: 40, error: 56, error_cap: 64, error_len: 72,
     }
-    Frame as "gantry_frame", 72 {
+    Frame as "gantry_frame", 88 {
         size: 0, hook: 4, flags: 8, reserved: 12, call: 16, host: 24, snapshot: 32,
-        out: 48, out_cap: 56, out_len: 64,
+        out: 48, out_cap: 56, out_len: 64, carry: 72, definition: 80,
     }
-    Function as "gantry_function", 64 {
+    Function as "gantry_function", 72 {
         size: 0, hooks: 4, flags: 8, reserved: 12, want_parts: 16, name: 24,
-        start: 40, call: 48, stop: 56,
+        start: 40, call: 48, stop: 56, event: 64,
     }
-    Plugin as "gantry_plugin", 64 {
+    Plugin as "gantry_plugin", 72 {
         size: 0, abi_major: 4, abi_minor: 8, flags: 12, name: 16, version: 32,
-        n_functions: 48, functions: 56,
+        n_functions: 48, functions: 56, release: 64,
     }
 }

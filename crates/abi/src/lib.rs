@@ -29,7 +29,7 @@ pub mod mutation;
 mod fault;
 pub mod note;
 
-pub use constants::{flag, hook, level, op, part, verdict};
+pub use constants::{event, flag, hook, level, op, part, verdict};
 pub use fault::Fault;
 pub use mutation::{Mutation, Side};
 pub use types::{Call, Frame, Function, Host, Plugin, Start, Str};
@@ -40,7 +40,7 @@ pub const ABI_MAJOR: u32 = 0;
 
 /// Minor version of the contract. A host loads libraries of its own or a lower minor version: a
 /// higher one may rely on what this host does not have.
-pub const ABI_MINOR: u32 = 1;
+pub const ABI_MINOR: u32 = 2;
 
 /// The one symbol that a library exports: a function without arguments that returns its
 /// [`Plugin`] table, the same one each time.

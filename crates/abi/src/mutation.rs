@@ -30,8 +30,11 @@ pub enum Mutation<'a> {
     RemoveHeader(Side, &'a [u8]),
     /// Status of the answer.
     SetStatus(u16),
-    /// Session; that it is a JSON object is still to be proved.
-    SetSession(&'a str),
+    /// Session; that it is a JSON object is still to be proved. With the consumer key that it belongs to,
+    /// where one is named.
+    SetSession(Option<&'a str>, &'a str),
+    /// Session that is stored under its consumer key, too.
+    StoreSession(&'a str, &'a str),
     /// Status of a direct answer.
     AnswerStatus(u16),
     /// Body of a direct answer.
@@ -51,7 +54,7 @@ impl<'a> Mutation<'a> {
         if constants::is_reserved_op(op) {
             return Err(Fault::Unsupported);
         }
-        if !(op::SET_METHOD..=op::SET_RESPONSE_BODY).contains(&op) {
+        if !(op::SET_METHOD..=op::STORE_SESSION).contains(&op) {
             return Err(Fault::Unknown);
         }
         if !allowed_at(hook, op) {
@@ -89,7 +92,13 @@ impl<'a> Mutation<'a> {
             }
             op::REMOVE_RESPONSE_HEADER => Self::RemoveHeader(Response, name()?),
             op::SET_STATUS => Self::SetStatus(rules::status(value)?),
-            op::SET_SESSION => Self::SetSession(rules::session(value)?),
+            op::SET_SESSION if key.is_empty() => Self::SetSession(None, rules::session(value)?),
+            op::SET_SESSION => {
+                Self::SetSession(Some(rules::auth_token(key)?), rules::session(value)?)
+            }
+            op::STORE_SESSION => {
+                Self::StoreSession(rules::auth_token(key)?, rules::session(value)?)
+            }
             op::ANSWER_STATUS => Self::AnswerStatus(rules::status(value)?),
             op::ANSWER_BODY if value.len() > limits::ANSWER_BODY_BYTES_MAX => {
                 return Err(Fault::TooLarge);
@@ -117,6 +126,7 @@ impl<'a> Mutation<'a> {
 
 fn takes_key(op: u32) -> bool {
     (op::SET_REQUEST_HEADER..=op::REMOVE_RESPONSE_HEADER).contains(&op)
+        || matches!(op, op::SET_SESSION | op::STORE_SESSION)
 }
 
 /// Where an operation has a place. A session set before authentication could stand in for it, so
@@ -130,7 +140,7 @@ fn allowed_at(at: u32, op: u32) -> bool {
         | op::ANSWER_STATUS
         | op::ANSWER_BODY => in_request || at == hook::RESPONSE,
         op::SET_STATUS | op::SET_RESPONSE_BODY => at == hook::RESPONSE,
-        op::SET_SESSION => matches!(at, hook::AUTH | hook::POST_AUTH | hook::POST),
+        op::SET_SESSION | op::STORE_SESSION => matches!(at, hook::AUTH | hook::POST_AUTH | hook::POST),
         _ => in_request,
     }
 }
@@ -199,7 +209,7 @@ mod tests {
             fault(hook::PRE, op::SEND_OUTBOUND, "", ""),
             Some(Fault::Unsupported)
         );
-        assert_eq!(fault(hook::PRE, 16, "", ""), Some(Fault::Unknown));
+        assert_eq!(fault(hook::PRE, 17, "", ""), Some(Fault::Unknown));
         assert_eq!(fault(hook::PRE, 0, "", ""), Some(Fault::Unknown));
         assert_eq!(fault(hook::PRE, u32::MAX, "", ""), Some(Fault::Unknown));
     }

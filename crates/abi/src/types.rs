@@ -70,11 +70,14 @@ pub struct Host {
     pub apply: Option<unsafe extern "C" fn(call: Call, mutations: Str) -> i32>,
     /// Writes a log line, with the origin of `call`, or without one if it is 0.
     pub log: Option<unsafe extern "C" fn(call: Call, level: u32, message: Str) -> i32>,
-    /// Reserved: ends a pending call.
+    /// Ends a pending call, from any thread: `verdict` and flat mutations as if `call` had returned them.
     pub resume: Option<unsafe extern "C" fn(call: Call, verdict: i32, mutations: Str) -> i32>,
     /// Reads a body from `offset` on: as much as lies there in one piece.
     pub body:
         Option<unsafe extern "C" fn(call: Call, part: u32, offset: u64, chunk: *mut Str) -> i32>,
+    /// Asks for a body, from any thread: once it is there whole, [`crate::event::BODY`] brings it. For
+    /// calls that pend, or are about to.
+    pub ask: Option<unsafe extern "C" fn(call: Call, part: u32) -> i32>,
 }
 
 /// `gantry_start`: what a function is started with. Valid during `start` only.
@@ -123,6 +126,13 @@ pub struct Frame {
     pub out_cap: usize,
     /// Bytes that the plugin wrote.
     pub out_len: usize,
+    /// Something of the library's own that goes with the request, from each call of the library to the
+    /// next: 0 in the first, then what the call before left here. Not 0 at the end of the request, it
+    /// goes to [`Plugin::release`].
+    pub carry: u64,
+    /// Changes whenever the API definition, its `config_data` or its `OpenAPI` document may have changed;
+    /// never the same for two of them in one process. What was read under one number can be kept.
+    pub definition: u64,
 }
 
 /// `gantry_function`: something that a library offers to hooks. Static in the plugin.
@@ -151,8 +161,14 @@ pub struct Function {
     >,
     /// Runs one request or response through an instance; from any thread, several at once.
     pub call: Option<unsafe extern "C" fn(instance: *mut c_void, frame: *mut Frame) -> i32>,
-    /// Ends an instance; no call of it runs or will run.
+    /// Ends an instance; no call of it runs, pends or will run.
     pub stop: Option<unsafe extern "C" fn(instance: *mut c_void)>,
+    /// Tells something about a call of the instance that pends or is about to: one of
+    /// [`crate::event`]. `detail` is good during this call. From any thread; it must not wait. Null
+    /// unless the function declares [`crate::flag::MAY_PEND`].
+    pub event: Option<
+        unsafe extern "C" fn(instance: *mut c_void, call: Call, event: u32, detail: Str),
+    >,
 }
 
 /// `gantry_plugin`: a library's table. Static in the plugin.
@@ -175,6 +191,9 @@ pub struct Plugin {
     pub n_functions: usize,
     /// Pointers, not structs, so that a function's struct can grow.
     pub functions: *const *const Function,
+    /// Takes back what a request carried for the library ([`Frame::carry`]), once, when the request has
+    /// ended and none of its calls runs or pends. From any thread; it must not wait. May be null.
+    pub release: Option<unsafe extern "C" fn(carry: u64)>,
 }
 
 /// The type of the exported symbol [`crate::SYMBOL`].

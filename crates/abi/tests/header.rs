@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gantry_abi::constants::{code, flag, hook, level, op, part, verdict};
+use gantry_abi::constants::{code, event, flag, hook, level, op, part, verdict};
 use gantry_abi::layout::LAYOUTS;
 use gantry_abi::{ABI_MAJOR, ABI_MINOR, SYMBOL, note};
 
@@ -54,7 +54,16 @@ const SIGNATURES: &[(&str, &str)] = &[
         "((gantry_function *)0)->call",
         "int32_t (*)(void *, gantry_frame *)",
     ),
+    (
+        "((gantry_host *)0)->ask",
+        "int32_t (*)(gantry_call, uint32_t)",
+    ),
     ("((gantry_function *)0)->stop", "void (*)(void *)"),
+    (
+        "((gantry_function *)0)->event",
+        "void (*)(void *, gantry_call, uint32_t, gantry_str)",
+    ),
+    ("((gantry_plugin *)0)->release", "void (*)(uint64_t)"),
     ("&gantry_plugin_v0", "const gantry_plugin *(*)(void)"),
     ("(gantry_call)0", "uint64_t"),
 ];
@@ -71,6 +80,7 @@ fn numbers() -> Vec<(&'static str, i64)> {
         code::C_NAMES,
         verdict::C_NAMES,
         flag::C_NAMES,
+        event::C_NAMES,
         level::C_NAMES,
     ];
     let versions = [

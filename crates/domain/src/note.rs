@@ -24,14 +24,17 @@ pub enum FunctionFlag {
     WantsRequestBody,
     /// It reads or replaces the response's body.
     WantsResponseBody,
+    /// It may answer later, from any thread.
+    MayPend,
 }
 
 impl FunctionFlag {
     /// All of them, in their order.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::MayBlock,
         Self::WantsRequestBody,
         Self::WantsResponseBody,
+        Self::MayPend,
     ];
 
     /// The name in notes.
@@ -40,6 +43,7 @@ impl FunctionFlag {
             Self::MayBlock => "may_block",
             Self::WantsRequestBody => "wants_request_body",
             Self::WantsResponseBody => "wants_response_body",
+            Self::MayPend => "may_pend",
         }
     }
 }

@@ -106,6 +106,7 @@ impl<'a> ActiveCall<'a> {
                 .status
                 .as_ref()
                 .map(|status| status.as_str().as_bytes()),
+            part::OPENAPI | part::AUTH_TOKEN => None,
             part::REQUEST_BODY => Some(self.body(Side::Request)?),
             part::RESPONSE_BODY => Some(self.body(Side::Response)?),
             _ if is_reserved_part(part) => return Err(Fault::Unsupported),
@@ -299,7 +300,7 @@ impl<'a> ActiveCall<'a> {
                 side_of(exchange, side).remove(proved::text(name)?);
             }
             Mutation::SetStatus(status) => exchange.status = Some(status_code(status)?),
-            Mutation::SetSession(session) => {
+            Mutation::SetSession(_, session) | Mutation::StoreSession(_, session) => {
                 exchange.session = Some(Bytes::copy_from_slice(session.as_bytes()));
             }
             Mutation::AnswerStatus(status) => self.answer_with(status_code(status)?),
@@ -324,7 +325,7 @@ impl<'a> ActiveCall<'a> {
     /// the body.
     fn check(&self, mutation: &Mutation<'_>) -> Result<(), Fault> {
         match mutation {
-            Mutation::SetSession(session) => {
+            Mutation::SetSession(_, session) | Mutation::StoreSession(_, session) => {
                 SessionDocument::parse(session.as_bytes(), &Limits::default())
                     .map_err(|_| Fault::Invalid)?;
                 Ok(())

@@ -12,7 +12,7 @@ use crate::{foreign, handles, logging};
 
 /// The host's table; the same for all plugins, for as long as the process lives.
 pub(crate) static HOST: Host = Host {
-    #[expect(clippy::cast_possible_truncation, reason = "the table has 80 bytes")]
+    #[expect(clippy::cast_possible_truncation, reason = "the table has 88 bytes")]
     size: size_of::<Host>() as u32,
     abi_major: ABI_MAJOR,
     abi_minor: ABI_MINOR,
@@ -25,6 +25,7 @@ pub(crate) static HOST: Host = Host {
     log: Some(log),
     resume: Some(resume),
     body: Some(body),
+    ask: Some(ask),
 };
 
 /// The most that one value may hold, whatever it is for.
@@ -137,6 +138,10 @@ unsafe extern "C" fn log(call: Call, level: u32, message: Str) -> i32 {
 }
 
 unsafe extern "C" fn resume(_call: Call, _verdict: i32, _mutations: Str) -> i32 {
+    code::E_UNSUPPORTED
+}
+
+unsafe extern "C" fn ask(_call: Call, _part: u32) -> i32 {
     code::E_UNSUPPORTED
 }
 

@@ -113,7 +113,7 @@ impl Instance {
         let out = active.out();
         let (out, out_cap) = (out.as_mut_ptr(), out.len());
         let mut frame = Frame {
-            #[expect(clippy::cast_possible_truncation, reason = "the struct has 72 bytes")]
+            #[expect(clippy::cast_possible_truncation, reason = "the struct has 88 bytes")]
             size: size_of::<Frame>() as u32,
             hook: self.hook as u32,
             flags: 0,
@@ -124,6 +124,8 @@ impl Instance {
             out,
             out_cap,
             out_len: 0,
+            carry: 0,
+            definition: 0,
         };
         let returned = handles::enter(active, |handle| {
             frame.call = handle;

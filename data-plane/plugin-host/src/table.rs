@@ -22,13 +22,14 @@ pub(crate) const HOST_ABI: AbiVersion = AbiVersion {
     minor: ABI_MINOR,
 };
 
-const RESERVED_FLAGS: u32 = flag::MAY_PEND;
+const RESERVED_FLAGS: u32 = 0;
 
 /// The flags that this host knows, in the order of a descriptor.
-const FLAGS: [(u32, FunctionFlag); 3] = [
+const FLAGS: [(u32, FunctionFlag); 4] = [
     (flag::MAY_BLOCK, FunctionFlag::MayBlock),
     (flag::WANTS_REQUEST_BODY, FunctionFlag::WantsRequestBody),
     (flag::WANTS_RESPONSE_BODY, FunctionFlag::WantsResponseBody),
+    (flag::MAY_PEND, FunctionFlag::MayPend),
 ];
 
 /// The functions behind one name.
@@ -190,7 +191,7 @@ fn check_bodies(
         .into_iter()
         .any(|hook| hook != Hook::Response && hooks.contains(hook));
     let misplaced = flags.iter().find(|flag| match flag {
-        FunctionFlag::MayBlock => false,
+        FunctionFlag::MayBlock | FunctionFlag::MayPend => false,
         FunctionFlag::WantsRequestBody => !at_request,
         FunctionFlag::WantsResponseBody => !at_response,
     });

@@ -1,5 +1,5 @@
 /*
- * gantry_plugin.h: the contract between a Gantry gateway and native plugins, version 0.1.
+ * gantry_plugin.h: the contract between a Gantry gateway and native plugins, version 0.2.
  *
  * A plugin is a shared library with one exported function, gantry_plugin_v0, that returns a static
  * table. The table names functions; an API definition says at which hook which function runs. For
@@ -23,11 +23,13 @@
  *           once per instance. `log` works from any thread with call 0.
  * Unwinding No exception, panic or longjmp may cross the boundary in either direction.
  * Loading   A library is loaded once per process and never unloaded; `stop` is the only end.
- * Pending   Reserved; a host that does not serve it fails a call that returns GANTRY_PENDING. Where
- *           it is served: after returning GANTRY_PENDING a plugin owns only what it copied; frame,
- *           snapshot, output buffer and slices are gone. It ends the call exactly once, from any
- *           thread, with `resume`. Until then the handle stays alive for `resume` and `log` only.
- *           The host ignores `resume` of a dead handle, and may give up a pending call at any time.
+ * Pending   A function that declares GANTRY_FLAG_MAY_PEND may return GANTRY_PENDING and end the call
+ *           later. It then owns only what it copied; frame, snapshot, output buffer and slices are
+ *           gone. It ends the call exactly once, from any thread, with `resume`, also before `call`
+ *           has returned. Until then the handle is alive on every thread for `resume`, `ask` and
+ *           `log`, and for nothing else. The host may give a call up at any time and says so with
+ *           GANTRY_EVENT_CANCEL; `resume` is owed all the same, and `stop` waits for it. `resume` of
+ *           a dead handle is answered GANTRY_E_DEAD_HANDLE and touches nothing.
  */
 #ifndef GANTRY_PLUGIN_H
 #define GANTRY_PLUGIN_H
@@ -41,7 +43,7 @@ extern "C" {
 #endif
 
 #define GANTRY_ABI_MAJOR 0
-#define GANTRY_ABI_MINOR 1
+#define GANTRY_ABI_MINOR 2
 
 /* A call in progress; 0 is none. */
 typedef uint64_t gantry_call;
@@ -73,7 +75,7 @@ typedef struct gantry_str {
 /* What `call` returns. Any other value fails the call. */
 #define GANTRY_CONTINUE 0
 #define GANTRY_RESPOND 1 /* send the answer that was set; no later function runs */
-#define GANTRY_PENDING 2 /* reserved */
+#define GANTRY_PENDING 2 /* the call ends with `resume`; needs GANTRY_FLAG_MAY_PEND */
 #define GANTRY_FAILED (-1)
 #define GANTRY_PANICKED (-2)
 
@@ -96,6 +98,8 @@ typedef struct gantry_str {
 #define GANTRY_PART_HOOK 13          /* pre, auth, post_auth, post, response */
 #define GANTRY_PART_STATUS 14        /* three digits; response hooks */
 #define GANTRY_PART_RESPONSE_HEADER 15 /* key: a name; in request hooks those set by plugins */
+#define GANTRY_PART_OPENAPI 16 /* the OpenAPI document of the API definition, JSON; absent without one */
+#define GANTRY_PART_AUTH_TOKEN 17 /* the consumer key of the session; absent before authentication */
 /*
  * Bodies, whole and as they were transferred: a compressed one is compressed, as its Content-Encoding
  * says. A function reads them with `get` or `body` (not in snapshots) if it declares the flag for it;
@@ -139,12 +143,15 @@ typedef struct gantry_str {
 #define GANTRY_OP_ADD_RESPONSE_HEADER 8    /*   header is on the final response, whoever gives it */
 #define GANTRY_OP_REMOVE_RESPONSE_HEADER 9 /* all hooks; key: name; empty value */
 #define GANTRY_OP_SET_STATUS 10            /* response hooks; three digits, 200 to 599 */
-#define GANTRY_OP_SET_SESSION 11           /* auth, post_auth, post; JSON object, at most 16 KiB */
+#define GANTRY_OP_SET_SESSION 11           /* auth, post_auth, post; JSON object, at most 16 KiB; for */
+                                           /*   this request. key: its consumer key, or empty */
 #define GANTRY_OP_ANSWER_STATUS 12         /* all hooks; three digits, 200 to 599 */
 #define GANTRY_OP_ANSWER_BODY 13           /* all hooks; at most 1 MiB */
 #define GANTRY_OP_SET_REQUEST_BODY 14      /* request hooks; at most 16 MiB, beyond 2 MiB by */
 #define GANTRY_OP_SET_RESPONSE_BODY 15     /*   `mutate` alone; response hooks likewise. Both need */
-                                           /*   the flag for reading that body */
+                                           /*   the flag for that body, or GANTRY_FLAG_MAY_PEND */
+#define GANTRY_OP_STORE_SESSION 16         /* as SET_SESSION, and kept under its consumer key for all */
+                                           /*   gateways of the environment; the key is not empty */
 /* Reserved operations: GANTRY_E_UNSUPPORTED. */
 #define GANTRY_OP_REQUEST_BODY_CHUNK 32
 #define GANTRY_OP_RESPONSE_BODY_CHUNK 33
@@ -161,7 +168,13 @@ typedef struct gantry_str {
  * hook where that body can be read. Note: "wants_request_body", "wants_response_body". */
 #define GANTRY_FLAG_WANTS_REQUEST_BODY 2
 #define GANTRY_FLAG_WANTS_RESPONSE_BODY 4
-#define GANTRY_FLAG_MAY_PEND 8 /* reserved */
+/* May return GANTRY_PENDING. May `ask` for the body of its hook's side and replace it without a flag for
+ * it; needs `event`. Note: "may_pend". */
+#define GANTRY_FLAG_MAY_PEND 8
+
+/* What `event` says. */
+#define GANTRY_EVENT_CANCEL 1 /* nobody waits for the call any more; it still ends with `resume` */
+#define GANTRY_EVENT_BODY 2   /* the body asked for is there: `detail`, until `event` returns */
 
 /* Levels of log lines. */
 #define GANTRY_LOG_ERROR 1
@@ -200,13 +213,22 @@ typedef struct gantry_host {
    * beyond 8 KiB is cut off. */
   int32_t (*log)(gantry_call call, uint32_t level, gantry_str message);
 
-  /* Reserved: GANTRY_E_UNSUPPORTED. */
+  /* Ends a call that pends or is about to, from any thread: GANTRY_CONTINUE, GANTRY_RESPOND or a negative
+   * number, and flat mutations (at most 18 MiB) as if `call` had left them in its output. What the
+   * function changed before it returned GANTRY_PENDING counts, too. GANTRY_OK says that the host has
+   * taken it, not that the mutations pass: if they do not, the call has failed. */
   int32_t (*resume)(gantry_call call, int32_t verdict, gantry_str mutations);
 
   /* Reads GANTRY_PART_REQUEST_BODY or GANTRY_PART_RESPONSE_BODY from `offset` on: *chunk is what lies
    * there in one piece, without a copy; go on at offset + chunk->len. GANTRY_E_ABSENT is the end. Any
    * number of times, in any order. */
   int32_t (*body)(gantry_call call, uint32_t part, uint64_t offset, gantry_str *chunk);
+
+  /* Asks for GANTRY_PART_REQUEST_BODY or GANTRY_PART_RESPONSE_BODY, whichever the hook is about, from any
+   * thread, in a call that pends or is about to: once it is there whole, GANTRY_EVENT_BODY brings it.
+   * What nobody asks for streams past. A body beyond the gateway's limit ends the request, and the
+   * call gets GANTRY_EVENT_CANCEL. Once per call. */
+  int32_t (*ask)(gantry_call call, uint32_t part);
 } gantry_host;
 
 /* What a function is started with. Valid during `start`. */
@@ -233,6 +255,12 @@ typedef struct gantry_frame {
   uint8_t *out;        /* flat mutations, applied after CONTINUE or RESPOND: write here ... */
   size_t out_cap;
   size_t out_len; /* ... and how many bytes here */
+  /* The library's own, from each of its calls in a request to the next; 0 in the first. Read when `call`
+   * returns. Not 0 at the end of the request, it goes to gantry_plugin.release. */
+  uint64_t carry;
+  /* Another number whenever definition, configuration or OpenAPI document may be others: what was read
+   * under one number can be kept. */
+  uint64_t definition;
 } gantry_frame;
 
 /* Something that a library offers to hooks. */
@@ -247,6 +275,10 @@ typedef struct gantry_function {
   int32_t (*start)(const gantry_host *host, gantry_start *start, void **instance);
   int32_t (*call)(void *instance, gantry_frame *frame);
   void (*stop)(void *instance);
+  /* Something happened to a call that pends or is about to (GANTRY_EVENT_...). On any thread, also while
+   * `call` runs; must not wait, and must not call `resume` for a call of another instance. NULL
+   * without GANTRY_FLAG_MAY_PEND. */
+  void (*event)(void *instance, gantry_call call, uint32_t event, gantry_str detail);
 } gantry_function;
 
 /* A library's table. */
@@ -259,6 +291,9 @@ typedef struct gantry_plugin {
   gantry_str version;
   size_t n_functions;
   const gantry_function *const *functions; /* pointers, so that the structs can grow */
+  /* Takes back gantry_frame.carry when a request has ended and no call of it runs or pends. On any
+   * thread; must not wait. May be NULL. */
+  void (*release)(uint64_t carry);
 } gantry_plugin;
 
 #define GANTRY_EXPORT __attribute__((visibility("default")))

@@ -13,7 +13,7 @@ use crate::{RequestFunction, ResponseFunction};
 
 /// The note up to the plugin's name.
 pub const NOTE_HEAD: &str = concat!(
-    "{\"abi\":{\"major\":0,\"minor\":1},\"language\":\"rust\",\"sdk\":\"",
+    "{\"abi\":{\"major\":0,\"minor\":2},\"language\":\"rust\",\"sdk\":\"",
     env!("CARGO_PKG_VERSION"),
     "\",\"name\":\""
 );

@@ -8,7 +8,7 @@ import "fmt"
 // The contract that this SDK speaks, and the SDK's own version.
 const (
 	Major      = 0
-	Minor      = 1
+	Minor      = 2
 	SDKVersion = "0.1.0"
 )
 
@@ -49,6 +49,8 @@ const (
 	PartHook           = 13
 	PartStatus         = 14
 	PartResponseHeader = 15
+	PartOpenAPI        = 16
+	PartAuthToken      = 17
 	PartRequestBody    = 24
 	PartResponseBody   = 25
 )
@@ -70,6 +72,7 @@ const (
 	OpAnswerBody           = 13
 	OpSetRequestBody       = 14
 	OpSetResponseBody      = 15
+	OpStoreSession         = 16
 )
 
 // Touches gives the parts, as bits, that an operation may change.
@@ -89,8 +92,8 @@ func Touches(op uint8) uint64 {
 		return 1<<PartResponseBody | 1<<PartResponseHeader
 	case OpSetStatus:
 		return 1 << PartStatus
-	case OpSetSession:
-		return 1 << PartSession
+	case OpSetSession, OpStoreSession:
+		return 1<<PartSession | 1<<PartAuthToken
 	default:
 		return 1<<PartResponseHeader | 1<<PartStatus
 	}
@@ -113,6 +116,7 @@ const (
 const (
 	Continue = 0
 	Respond  = 1
+	Pending  = 2
 	Failed   = -1
 	Panicked = -2
 )
@@ -122,6 +126,13 @@ const (
 	FlagMayBlock          = 1
 	FlagWantsRequestBody  = 2
 	FlagWantsResponseBody = 4
+	FlagMayPend           = 8
+)
+
+// What a plugin is told about a call.
+const (
+	EventCancel = 1
+	EventBody   = 2
 )
 
 // Levels of log lines.
