@@ -140,8 +140,6 @@ pub fn status(value: &[u8]) -> Result<u16, Fault> {
     Ok(digit(a) * 100 + digit(b) * 10 + digit(c))
 }
 
-/// The outside of a session document. That it is one JSON object is for the caller to prove, who has
-/// a JSON parser.
 /// A consumer key: 1 to 256 bytes of printable ASCII without spaces, as a header can carry it.
 pub fn auth_token(key: &[u8]) -> Result<&str, Fault> {
     if key.is_empty() {
@@ -150,6 +148,8 @@ pub fn auth_token(key: &[u8]) -> Result<&str, Fault> {
     text(key, limits::AUTH_TOKEN_BYTES_MAX, |b| b.is_ascii_graphic())
 }
 
+/// The outside of a session document. That it is one JSON object is for the caller to prove, who has
+/// a JSON parser.
 pub fn session(value: &[u8]) -> Result<&str, Fault> {
     if value.len() > limits::SESSION_BYTES_MAX {
         return Err(Fault::TooLarge);

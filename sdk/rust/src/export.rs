@@ -18,7 +18,7 @@ pub const NOTE_HEAD: &str = concat!(
     "\",\"name\":\""
 );
 const _: () = assert!(
-    ABI_MAJOR == 0 && ABI_MINOR == 1,
+    ABI_MAJOR == 0 && ABI_MINOR == 2,
     "NOTE_HEAD spells the version out"
 );
 
@@ -81,6 +81,7 @@ const fn base(name: &'static str, hooks: u32, flags: u32) -> Function {
         start: None,
         call: None,
         stop: None,
+        event: None,
     }
 }
 
@@ -120,6 +121,7 @@ impl PluginTable {
             version: Str::new(version.as_bytes()),
             n_functions: N,
             functions: functions.0.as_ptr().cast(),
+            release: None,
         })
     }
 

@@ -125,7 +125,7 @@ impl Exchange {
                     .retain(|(each, _)| !each.as_bytes().eq_ignore_ascii_case(name));
             }
             Mutation::SetStatus(status) => self.status = Some(status.to_string()),
-            Mutation::SetSession(session) => {
+            Mutation::SetSession(_, session) | Mutation::StoreSession(_, session) => {
                 check_session(session)?;
                 self.session = Some(session.to_owned());
             }
@@ -205,7 +205,7 @@ thread_local! {
 }
 
 static TABLE: Host = Host {
-    #[expect(clippy::cast_possible_truncation, reason = "the table has 80 bytes")]
+    #[expect(clippy::cast_possible_truncation, reason = "the table has 88 bytes")]
     size: size_of::<Host>() as u32,
     abi_major: ABI_MAJOR,
     abi_minor: ABI_MINOR,
@@ -218,6 +218,7 @@ static TABLE: Host = Host {
     log: Some(log),
     resume: None,
     body: None,
+    ask: None,
 };
 
 /// Runs something with a call of this host; gives back the exchange as it was left.
