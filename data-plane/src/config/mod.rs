@@ -12,8 +12,8 @@ mod folder;
 mod read;
 mod show;
 mod token;
+mod worker;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +28,7 @@ use crate::protocol::WorkerSettings;
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogOutput};
 pub use cli::{Arguments, Command, ConfigCommand};
 pub use token::Token;
+pub use worker::{ReplaceAt, Worker};
 
 /// The version that gateways of this build have, unless configuration says another one.
 pub const BUILT_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -154,15 +155,6 @@ pub struct CaFile {
     pub path: PathBuf,
     /// What was in it: PEM.
     pub pem: String,
-}
-
-/// `[worker]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Worker {
-    /// The environment of workers and of the probe, beside what the supervisor sets.
-    pub env: BTreeMap<String, String>,
-    /// Time that open connections get when a worker drains, milliseconds.
-    pub drain_timeout_ms: u64,
 }
 
 /// `[probe]`.

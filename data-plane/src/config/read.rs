@@ -1,21 +1,20 @@
 //! The rules of each section. Reading goes on after a mistake, so that all are found.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use gantry_abi::limits;
 use gantry_domain::FieldError;
-use gantry_domain::json::{Fields, Findings, describe};
+use gantry_domain::json::{Fields, Findings};
 use gantry_telemetry::Format;
 use serde_json::{Map, Value};
 
 use super::access_log::read_access_log;
 use super::document::{Document, name_origins};
 use super::folder::{forbid_control_plane, read_folder};
+use super::worker::read_worker;
 use super::{
     Arguments, CaFile, ControlPlane, Gateway, Http, Probe, Settings, Source, Token, Upstream,
-    Worker,
 };
 
 /// Worker processes, at most: each has its own listening socket and shared memory.
@@ -26,10 +25,6 @@ const TIMEOUT_MS_MAX: u64 = 86_400_000;
 const BODY_BYTES: u64 = 1 << 20;
 /// Bytes of a token file, at most.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
-/// Variables of a worker, at most.
-const ENV_MAX: usize = 256;
-/// Set for every worker by the supervisor, each for a reason that configuration must not undo.
-const ENV_RESERVED: [&str; 2] = ["RUST_BACKTRACE", "GLIBC_TUNABLES"];
 
 /// Reads all sections.
 pub(super) fn settings(
@@ -296,45 +291,6 @@ fn read_ca(fields: &mut Fields<'_>) -> Option<CaFile> {
     }
 }
 
-fn read_worker(map: Map<String, Value>, findings: &mut Findings) -> Worker {
-    let mut fields = Fields::new("worker", map, findings);
-    let env = fields.object("env").unwrap_or_default();
-    let drain_timeout_ms = timeout(&mut fields, "drain_timeout_ms", 30_000);
-    fields.finish();
-    Worker {
-        env: read_env(env, findings),
-        drain_timeout_ms,
-    }
-}
-
-fn read_env(map: Map<String, Value>, findings: &mut Findings) -> BTreeMap<String, String> {
-    if map.len() > ENV_MAX {
-        let expected = format!("at most {ENV_MAX} variables");
-        findings.error("worker.env", "TOO_MANY", expected, map.len().to_string());
-        return BTreeMap::new();
-    }
-    let mut env = BTreeMap::new();
-    for (name, value) in map {
-        let path = format!("worker.env.{name}");
-        let nameable = !name.is_empty() && !name.contains(['=', '\0']);
-        match value {
-            _ if !nameable => findings.error(
-                path,
-                "FIELD_INVALID",
-                "a variable's name",
-                format!("{name:?}"),
-            ),
-            _ if ENV_RESERVED.contains(&name.as_str()) => {
-                let expected = "another variable: the supervisor sets this one";
-                findings.error(path, "FIELD_CONFLICT", expected, name);
-            }
-            Value::String(text) if !text.contains('\0') => drop(env.insert(name, text)),
-            other => findings.error(path, "FIELD_TYPE", "text", describe(&other)),
-        }
-    }
-    env
-}
-
 fn read_probe(map: Map<String, Value>, findings: &mut Findings) -> Probe {
     let mut fields = Fields::new("probe", map, findings);
     let probe = Probe {
@@ -374,7 +330,7 @@ pub(super) fn bounded(
     value
 }
 
-fn timeout(fields: &mut Fields<'_>, name: &str, default: u64) -> u64 {
+pub(super) fn timeout(fields: &mut Fields<'_>, name: &str, default: u64) -> u64 {
     bounded(fields, name, default, 1, TIMEOUT_MS_MAX)
 }
 

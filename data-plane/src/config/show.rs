@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use toml::{Table, Value};
 
-use super::{ControlPlane, Folder, Settings, Source};
+use super::{ControlPlane, Folder, Settings, Source, Worker};
 
 /// The document.
 pub(super) fn document(settings: &Settings) -> String {
@@ -80,18 +80,7 @@ pub(super) fn document(settings: &Settings) -> String {
             ),
         ],
     );
-    let env: Table = worker
-        .env
-        .iter()
-        .map(|(name, value)| (name.clone(), text(value)))
-        .collect();
-    section(
-        "worker",
-        vec![
-            ("env", Some(Value::Table(env))),
-            ("drain_timeout_ms", Some(number(worker.drain_timeout_ms))),
-        ],
-    );
+    section("worker", workers(worker));
     section(
         "probe",
         vec![("step_timeout_ms", Some(number(probe.step_timeout_ms)))],
@@ -118,6 +107,34 @@ fn link(control_plane: &ControlPlane) -> Vec<(&'static str, Option<Value>)> {
             "allow_plaintext",
             Some(control_plane.allow_plaintext.into()),
         ),
+    ]
+}
+
+fn workers(worker: &Worker) -> Vec<(&'static str, Option<Value>)> {
+    let env = worker.env.iter();
+    let env = env.map(|(name, value)| (name.clone(), text(value)));
+    let at = &worker.replace_at;
+    let mut replace_at = Table::from_iter([
+        (
+            "stale_go_libraries".to_owned(),
+            number(at.stale_go_libraries),
+        ),
+        ("go_libraries".to_owned(), number(at.go_libraries)),
+        ("stale_libraries".to_owned(), number(at.stale_libraries)),
+    ]);
+    replace_at.extend(
+        at.memory_bytes
+            .map(|bytes| ("memory_bytes".to_owned(), number(bytes))),
+    );
+    vec![
+        ("env", Some(Value::Table(env.collect()))),
+        ("drain_timeout_ms", Some(number(worker.drain_timeout_ms))),
+        ("go_max_procs", worker.go_max_procs.map(number)),
+        (
+            "go_memory_limit_bytes",
+            worker.go_memory_limit_bytes.map(number),
+        ),
+        ("replace_at", Some(Value::Table(replace_at))),
     ]
 }
 

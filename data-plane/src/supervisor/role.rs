@@ -15,6 +15,15 @@ pub(super) fn command(role: &str, settings: &Settings) -> RoleCommand {
     for (name, value) in &settings.worker.env {
         command = command.environment(name, value);
     }
+    let go = [
+        ("GOMAXPROCS", settings.worker.go_max_procs),
+        ("GOMEMLIMIT", settings.worker.go_memory_limit_bytes),
+    ];
+    for (name, value) in go {
+        if let Some(value) = value {
+            command = command.environment(name, value.to_string());
+        }
+    }
     // A panic with backtraces costs tens of milliseconds and megabytes for each library, for ever.
     command
         .environment("RUST_BACKTRACE", "0")
