@@ -24,6 +24,7 @@ pub mod endpoint;
 pub mod manifest;
 pub mod release;
 pub mod session;
+pub mod session_rules;
 pub mod yank;
 
 pub mod admission;
@@ -53,6 +54,7 @@ pub use platform::{Arch, Os, Platform};
 pub use release::{Artifact, Release};
 pub use revision::{Pin, Revision, RevisionDelta};
 pub use rights::{Right, RightSet};
+pub use session_rules::{SessionFacts, SessionRefusal, SessionRules};
 pub use target::{AbiVersion, GatewayProfile, LibcVersion, Target};
 pub use version::{BundleVersion, GatewayVersion};
 pub use yank::Yank;

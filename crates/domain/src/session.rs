@@ -1,10 +1,11 @@
 //! Session documents: what an authenticated consumer is, handed to the hooks. A JSON object of at
-//! most 16 KiB; fields that Gantry does not know are kept as they are.
+//! most 16 KiB; fields that Gantry does not know are kept as they are, and those that it checks have the
+//! type that they should have.
 
 use serde_json::{Map, Value};
 
 use crate::json::{canonical, parse_object};
-use crate::{FieldError, Limits};
+use crate::{FieldError, Limits, SessionRules};
 
 /// A checked session document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ impl SessionDocument {
     /// Checks a document.
     ///
     /// # Errors
-    /// Not an object, too large or too deep.
+    /// Not an object, too large or too deep, or a field that is checked has a wrong type.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, FieldError> {
         let map: Map<String, Value> =
             parse_object(bytes, limits.session_bytes_max, limits.json_depth_max).map_err(|e| {
@@ -23,6 +24,7 @@ impl SessionDocument {
                     ..e
                 }
             })?;
+        SessionRules::of(&map)?;
         Ok(Self(canonical(&Value::Object(map))))
     }
 
@@ -58,5 +60,7 @@ mod tests {
                 .code,
             "DOCUMENT_TOO_LARGE"
         );
+        let wrong = SessionDocument::parse(br#"{"expires": "tomorrow"}"#, &limits).unwrap_err();
+        assert_eq!(wrong.path, "session.expires");
     }
 }
