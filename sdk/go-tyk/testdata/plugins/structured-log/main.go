@@ -1,0 +1,43 @@
+// Logs in each way that plugins log: the gateway's logger, entries with fields, a logger of its own, log
+// and fmt of the standard library.
+package main
+
+import (
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net/http"
+	"os"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/TykTechnologies/tyk/log"
+)
+
+var (
+	entry *logrus.Entry = log.Get().WithField("prefix", "structured-log")
+	own                 = logrus.New()
+)
+
+func init() {
+	own.SetFormatter(&logrus.JSONFormatter{})
+	own.SetOutput(os.Stdout)
+}
+
+// LogEverywhere (any request hook) writes one line each way.
+func LogEverywhere(rw http.ResponseWriter, r *http.Request) {
+	entry.WithFields(logrus.Fields{"path": r.URL.Path, "count": 3}).Info("line with fields")
+	entry.WithError(errors.New("sample")).Warn("line with an error")
+	log.Get().Debugf("line of %s", "debug")
+	own.WithField("own", true).Info("line of a logger of its own")
+	stdlog.Println("line of the standard log")
+	fmt.Println("line on standard output")
+	fmt.Fprintln(os.Stderr, "line on standard error")
+}
+
+// LogFatal (any request hook) ends in a Fatal; the call fails and the process lives.
+func LogFatal(rw http.ResponseWriter, r *http.Request) {
+	entry.Fatal("this call cannot go on")
+}
+
+func main() {}
