@@ -1,0 +1,78 @@
+package main
+
+import (
+	"go/ast"
+)
+
+const httpPath = "net/http"
+
+// shape is what a function takes, as far as hooks ask.
+type shape int
+
+const (
+	otherShape shape = iota
+	requestShape
+	responseShape
+)
+
+// shapeOf reads a signature: nothing but the two that Tyk calls is a hook.
+func (s *source) shapeOf(signature *ast.FuncType) shape {
+	if signature == nil || signature.Results.NumFields() > 0 || signature.TypeParams.NumFields() > 0 {
+		return otherShape
+	}
+	var parameters []ast.Expr
+	for _, field := range signature.Params.List {
+		count := len(field.Names)
+		if count == 0 {
+			count = 1
+		}
+		for i := 0; i < count; i++ {
+			parameters = append(parameters, field.Type)
+		}
+	}
+	is := func(i int, pointer bool, name string) bool { return s.isHTTP(parameters[i], pointer, name) }
+	switch {
+	case len(parameters) == 2 && is(0, false, "ResponseWriter") && is(1, true, "Request"):
+		return requestShape
+	case len(parameters) == 3 && is(0, false, "ResponseWriter") && is(1, true, "Response") && is(2, true, "Request"):
+		return responseShape
+	}
+	return otherShape
+}
+
+// isHTTP tells whether a type is one of net/http, whatever the package is called in this file.
+func (s *source) isHTTP(expression ast.Expr, pointer bool, name string) bool {
+	if pointer {
+		star, ok := expression.(*ast.StarExpr)
+		if !ok {
+			return false
+		}
+		expression = star.X
+	}
+	if ident, ok := expression.(*ast.Ident); ok {
+		return s.dotted[httpPath] && ident.Name == name && ident.Obj == nil
+	}
+	path, found := s.selected(expression)
+	return path == httpPath && found == name
+}
+
+// valueShape is the shape of a variable: by its type, or by the function that it begins with.
+func (s *source) valueShape(declared, value ast.Expr) shape {
+	for _, expression := range []ast.Expr{declared, value} {
+		switch expression := expression.(type) {
+		case *ast.FuncType:
+			return s.shapeOf(expression)
+		case *ast.FuncLit:
+			return s.shapeOf(expression.Type)
+		case *ast.CallExpr:
+			if path, name := s.selected(expression.Fun); path == httpPath && name == "HandlerFunc" {
+				return requestShape
+			}
+		case *ast.SelectorExpr:
+			if path, name := s.selected(expression); path == httpPath && name == "HandlerFunc" {
+				return requestShape
+			}
+		}
+	}
+	return otherShape
+}
