@@ -13,9 +13,27 @@ static int32_t start(const gantry_host *host, gantry_start *start, void **instan
   return code;
 }
 
+/* While a thread runs a call, Go runs nothing else on it, so this says whose lines a logger writes. */
+static __thread gantry_call current;
+
 static int32_t call(void *instance, gantry_frame *frame) {
-  return gantryGoCall((uintptr_t)instance, frame);
+  gantry_call outer = current;
+  int32_t verdict;
+  current = frame->call;
+  verdict = gantryGoCall((uintptr_t)instance, frame);
+  current = outer;
+  return verdict;
 }
+
+gantry_call gantry_go_current(void) { return current; }
+
+static void event(void *instance, gantry_call call, uint32_t event, gantry_str detail) {
+  gantryGoEvent((uintptr_t)instance, call, event, detail);
+}
+
+void gantry_go_may_pend(gantry_function *function) { function->event = event; }
+
+void gantry_go_may_carry(gantry_plugin *plugin) { plugin->release = gantryGoRelease; }
 
 static void stop(void *instance) { gantryGoStop((uintptr_t)instance); }
 
@@ -69,4 +87,14 @@ int32_t gantry_go_log(const gantry_host *host, gantry_call call, uint32_t level,
                       size_t len) {
   gantry_str message = {ptr, len};
   return host->log(call, level, message);
+}
+
+int32_t gantry_go_resume(const gantry_host *host, gantry_call call, int32_t verdict, const void *ptr,
+                         size_t len) {
+  gantry_str mutations = {ptr, len};
+  return host->resume(call, verdict, mutations);
+}
+
+int32_t gantry_go_ask(const gantry_host *host, gantry_call call, uint32_t part) {
+  return host->ask(call, part);
 }

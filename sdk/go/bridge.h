@@ -11,6 +11,13 @@
 gantry_plugin *gantry_go_table(size_t n_functions);
 gantry_function *gantry_go_function(gantry_plugin *plugin, size_t index);
 
+/* Lets a function pend; lets a library carry something. */
+void gantry_go_may_pend(gantry_function *function);
+void gantry_go_may_carry(gantry_plugin *plugin);
+
+/* The call that this thread was entered with; 0 without. */
+gantry_call gantry_go_current(void);
+
 int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, gantry_str *out);
 int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts, gantry_str *out);
 int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *ptr, size_t len);
@@ -18,5 +25,8 @@ int32_t gantry_go_mutate(const gantry_host *host, gantry_call call, uint32_t op,
                          size_t len);
 int32_t gantry_go_log(const gantry_host *host, gantry_call call, uint32_t level, const void *ptr,
                       size_t len);
+int32_t gantry_go_resume(const gantry_host *host, gantry_call call, int32_t verdict, const void *ptr,
+                         size_t len);
+int32_t gantry_go_ask(const gantry_host *host, gantry_call call, uint32_t part);
 
 #endif

@@ -1,11 +1,12 @@
 package gantry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 
-	"gantry.example/sdk/go/internal/abi"
+	"gantry.example/sdk/go/abi"
 )
 
 // Call is what functions at every hook can do. It is good on the goroutine and for the time of the
@@ -14,7 +15,8 @@ import (
 // Reading costs nothing that is not read: values lie in the gateway's memory until they are asked for.
 // Changes are collected and given to the gateway together when the function returns, or before it reads
 // what it changed. A change that the gateway refuses fails the call, even if it is found only then;
-// [Call.Flush] finds it now.
+// [Call.Flush] finds it now. A detached function reads from a copy, and its changes are found good or bad
+// when it has returned.
 type Call struct {
 	backend  abi.Backend
 	hook     Hook
@@ -25,6 +27,7 @@ type Call struct {
 	out      []byte       // the host's memory
 	written  int
 	changed  uint64 // parts that changes not yet given to the gateway touch
+	ctx      context.Context
 	answered bool
 	err      error
 }
@@ -37,6 +40,16 @@ type ResponseCall struct{ Call }
 
 // Header is the name and one value of a header.
 type Header struct{ Name, Value string }
+
+// Context ends when nobody waits for the call any more: the client has left, the time that the gateway
+// gives a detached function has passed, or the function has returned. In functions that are not detached it
+// never ends.
+func (c *Call) Context() context.Context {
+	if c.ctx == nil {
+		return context.Background()
+	}
+	return c.ctx
+}
 
 // Hook says where the function runs.
 func (c *Call) Hook() Hook { return c.hook }
@@ -59,11 +72,17 @@ func (c *Call) RemoteAddr() string { return c.text(abi.PartRemoteAddr) }
 // Session gives the session, a JSON object; empty before authentication.
 func (c *Call) Session() string { return c.text(abi.PartSession) }
 
+// AuthToken gives the consumer key of the session; empty before authentication.
+func (c *Call) AuthToken() string { return c.text(abi.PartAuthToken) }
+
 // APIID gives the name of the API definition.
 func (c *Call) APIID() string { return c.text(abi.PartAPIID) }
 
 // APIDefinition gives the API definition, JSON.
 func (c *Call) APIDefinition() string { return c.text(abi.PartAPIDefinition) }
+
+// OpenAPI gives the definition's OpenAPI document, JSON; empty without one.
+func (c *Call) OpenAPI() string { return c.text(abi.PartOpenAPI) }
 
 // ConfigData gives the definition's config_data, JSON. [Function.StartRequest] reads it once instead of
 // on every request.
@@ -136,8 +155,15 @@ func (c *RequestCall) AddHeader(name, value string) { c.change(abi.OpAddRequestH
 // RemoveHeader removes a request header.
 func (c *RequestCall) RemoveHeader(name string) { c.change(abi.OpRemoveRequestHeader, name, "") }
 
-// SetSession sets the session, a JSON object of at most 16 KiB. At the hooks Auth, PostAuth and Post.
+// SetSession sets the session of this request, a JSON object of at most 16 KiB. At the hooks Auth, PostAuth
+// and Post.
 func (c *RequestCall) SetSession(session string) { c.change(abi.OpSetSession, "", session) }
+
+// SetSessionOf is SetSession with the consumer key that the session belongs to.
+func (c *RequestCall) SetSessionOf(key, session string) { c.change(abi.OpSetSession, key, session) }
+
+// StoreSession is SetSessionOf, and keeps the session under its key for all gateways of the environment.
+func (c *RequestCall) StoreSession(key, session string) { c.change(abi.OpStoreSession, key, session) }
 
 // Body gives the whole body of the request, as the client sent it: a compressed one is compressed, as
 // its Content-Encoding says. It is a copy, can be asked for any number of times, and is empty where
@@ -146,7 +172,8 @@ func (c *RequestCall) Body() []byte { return c.bodyOf(abi.PartRequestBody) }
 
 // SetBody replaces the whole body, at most 16 MiB; the gateway makes the length right. The first time
 // in a call it drops the headers that held for the old bytes only (Content-Encoding, digests, ETag, ...),
-// so set headers of the new body after it. Content-Type stays. Needs [Function.WantsBody].
+// so set headers of the new body after it. Content-Type stays. Needs [Function.WantsBody]
+// or [Function.Detached].
 func (c *RequestCall) SetBody(body []byte) { c.setBody(abi.OpSetRequestBody, body) }
 
 // Body is [RequestCall.Body] for the upstream's answer.
@@ -236,7 +263,7 @@ func (c *Call) change(op uint8, key, value string) {
 // an unseen body for an empty one.
 func (c *Call) mayUseBody() bool {
 	if !c.body && c.err == nil {
-		c.err = refusal("use the body without Function.WantsBody", abi.ERefused)
+		c.err = refusal("use the body without Function.WantsBody or Function.Detached", abi.ERefused)
 	}
 	return c.body
 }

@@ -3,7 +3,7 @@ package gantry
 // #include "gantry_plugin.h"
 import "C"
 
-import "gantry.example/sdk/go/internal/abi"
+import "gantry.example/sdk/go/abi"
 
 // The numbers that Go code uses are those of the header: a difference does not compile, since an array
 // of one element has no other index than 0.

@@ -5,23 +5,18 @@ package gantry
 import "C"
 
 import (
-	"os"
 	"runtime/cgo"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
-	"gantry.example/sdk/go/internal/abi"
+	"gantry.example/sdk/go/abi"
+	"gantry.example/sdk/go/layer"
 )
 
 // This file is where the host enters. Invariants: no panic leaves an exported function; no Go pointer
 // stays with the host (an instance is a handle, tables are C memory); no pointer of the host's stays
 // with Go beyond its call, except its table, which lives as long as the process.
-
-// gcPercent is higher than Go's default: a plugin's heap is small, and with the default it would be
-// collected hundreds of times a second. GOGC in the worker's environment overrides it.
-const gcPercent = 400
 
 var (
 	buildTable = sync.OnceValue(newTable)
@@ -44,12 +39,18 @@ func newTable() *C.gantry_plugin {
 		return nil
 	}
 	table.name, table.version = cStr(plugin.Name), cStr(plugin.Version)
+	if plugin.Release != nil {
+		C.gantry_go_may_carry(table)
+	}
 	for i, function := range plugin.Functions {
 		entry := C.gantry_go_function(table, C.size_t(i))
 		entry.name = cStr(function.Name)
 		entry.hooks = C.uint32_t(function.hookBits())
 		entry.want_parts = C.uint64_t(function.wantParts())
 		entry.flags = C.uint32_t(function.flagBits())
+		if function.mayPend() {
+			C.gantry_go_may_pend(entry)
+		}
 	}
 	return table
 }
@@ -63,9 +64,8 @@ func cStr(text string) C.gantry_str {
 func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_t) C.int32_t {
 	setUp.Do(func() {
 		theHost.Store(host)
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(gcPercent)
-		}
+		layer.Current = func() uint64 { return uint64(C.gantry_go_current()) }
+		tune()
 	})
 	made, err := start(string(borrow(context.function)), Start{
 		APIID:  string(borrow(context.api_id)),
@@ -81,19 +81,46 @@ func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_
 	return abi.OK
 }
 
+// entered is a call as the host made it, and the host behind it.
+type entered struct {
+	layer.Frame
+	native
+}
+
 //export gantryGoCall
 func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
-	made := cgo.Handle(handle).Value().(*instance)
-	out := unsafe.Slice((*byte)(frame.out), int(frame.out_cap))
-	verdict, written := made.call(&native{frame.host, frame.call}, borrow(frame.snapshot), out)
-	frame.out_len = C.size_t(written)
+	made := cgo.Handle(handle).Value().(layer.Function)
+	call := &entered{native: native{frame.host, frame.call}}
+	call.Frame = layer.Frame{
+		Host: &call.native, Call: uint64(frame.call), Snapshot: borrow(frame.snapshot),
+		Out:   unsafe.Slice((*byte)(frame.out), int(frame.out_cap)),
+		Carry: uint64(frame.carry), Definition: uint64(frame.definition),
+	}
+	verdict := made.Call(&call.Frame)
+	frame.out_len = C.size_t(call.Written)
+	frame.carry = C.uint64_t(call.Carry)
 	return C.int32_t(verdict)
+}
+
+//export gantryGoEvent
+func gantryGoEvent(handle C.uintptr_t, call C.gantry_call, event C.uint32_t, detail C.gantry_str) {
+	cgo.Handle(handle).Value().(layer.Function).Event(uint64(call), uint32(event), borrow(detail))
+}
+
+//export gantryGoRelease
+func gantryGoRelease(carry C.uint64_t) {
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			Logf(Error, "panic while a request's carry was released: %s", layer.Describe(recovered))
+		}
+	}()
+	theRegistered().Release(uint64(carry))
 }
 
 //export gantryGoStop
 func gantryGoStop(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
 
-// native is the host behind one call.
+// native is the host behind one call. It keeps numbers only, so that it can outlive the call.
 type native struct {
 	host *C.gantry_host
 	call C.gantry_call
@@ -117,6 +144,14 @@ func (n *native) Apply(mutations []byte) int32 {
 
 func (n *native) Mutate(op uint8, value []byte) int32 {
 	return int32(C.gantry_go_mutate(n.host, n.call, C.uint32_t(op), unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value))))
+}
+
+func (n *native) Resume(verdict int32, mutations []byte) int32 {
+	return int32(C.gantry_go_resume(n.host, n.call, C.int32_t(verdict), unsafe.Pointer(unsafe.SliceData(mutations)), C.size_t(len(mutations))))
+}
+
+func (n *native) Ask(part uint32) int32 {
+	return int32(C.gantry_go_ask(n.host, n.call, C.uint32_t(part)))
 }
 
 func (n *native) Log(level uint32, message string) { logLine(n.host, n.call, level, message) }

@@ -26,10 +26,10 @@
 //	func main() { gantry.Main() }
 //
 // A function runs on threads of the gateway, several at once. One that may wait for network, disk or
-// locks says so with [Function.MayBlock]. A panic in it fails the request and nothing else; so does
-// one in a goroutine that was started with [Go]. What ends the gateway's worker, since Go lets nobody
+// locks says so with [Function.Detached], and then runs on a goroutine of its own. A panic in it fails
+// the request and nothing else; one in a goroutine that was started with [Go] ends that goroutine. What ends the gateway's worker, since Go lets nobody
 // contain it: a panic in a goroutine that was started otherwise, os.Exit and log.Fatal,
-// runtime.Goexit in a function, concurrent writes to a map, running out of stack or memory. Signals
+// runtime.Goexit in a function that is not detached, concurrent writes to a map, running out of stack or memory. Signals
 // belong to the gateway: do not use os/signal.
 package gantry
 
@@ -40,7 +40,8 @@ import (
 	"regexp"
 	"sync"
 
-	"gantry.example/sdk/go/internal/abi"
+	"gantry.example/sdk/go/abi"
+	"gantry.example/sdk/go/layer"
 )
 
 // Hook is a place in a request at which functions run.
@@ -66,17 +67,25 @@ type Plugin struct {
 	Version string
 	// Functions that API definitions may name, 1 to 256.
 	Functions []Function
+	// Release, for layers over this package only, takes back a frame's Carry when the request has ended.
+	// It must not wait.
+	Release func(carry uint64)
 }
 
-// Function is one function that API definitions may name. Exactly one of the last four fields is set.
+// Function is one function that API definitions may name. Exactly one of Request, Response, StartRequest,
+// StartResponse and Layer is set.
 type Function struct {
 	// Name in API definitions: letters, digits and underscores.
 	Name string
 	// Hooks at which it may run. Empty with Response and StartResponse: they run at the hook Response.
 	Hooks []Hook
-	// MayBlock says that it may wait for network, disk or locks; it then runs where it holds up no
-	// other request.
+	// MayBlock says that it may wait for network, disk or locks; it then runs on a thread of a pool, where
+	// it holds up no other request. Detached costs less.
 	MayBlock bool
+	// Detached says that it runs on a goroutine of its own, so that it may wait for as long as the gateway
+	// lets it (30 s unless configured) and holds up nothing; thousands may at once. It reads from a copy.
+	// The body is asked for when it is first read, so WantsBody is not needed.
+	Detached bool
 	// WantsBody says that it reads or replaces the body: at request hooks the request's, at the hook
 	// Response the response's. The gateway then has the body whole before the function runs, and
 	// refuses one beyond its limit (1 MiB unless configured).
@@ -90,6 +99,10 @@ type Function struct {
 	StartRequest func(Start) (func(*RequestCall) error, error)
 	// StartResponse makes a Response function in the same way.
 	StartResponse func(Start) (func(*ResponseCall) error, error)
+	// Layer makes a function of a layer over this package, which may always answer later.
+	Layer layer.Start
+	// Parts are what snapshots for Layer hold, as bits.
+	Parts uint64
 }
 
 // Start is what a function is started with.
@@ -178,13 +191,16 @@ func (f Function) check() error {
 		return errors.New("a name has letters, digits and underscores")
 	}
 	forms := 0
-	for _, set := range []bool{f.Request != nil, f.Response != nil, f.StartRequest != nil, f.StartResponse != nil} {
+	for _, set := range []bool{f.Request != nil, f.Response != nil, f.StartRequest != nil, f.StartResponse != nil, f.Layer != nil} {
 		if set {
 			forms++
 		}
 	}
 	if forms != 1 {
 		return errors.New("exactly one of Request, Response, StartRequest, StartResponse must be set")
+	}
+	if f.Detached && f.MayBlock {
+		return errors.New("Detached and MayBlock are two answers to one question; Detached is enough")
 	}
 	if len(f.hooks()) == 0 {
 		return errors.New("no hook")
@@ -197,7 +213,14 @@ func (f Function) check() error {
 	return nil
 }
 
-func (f Function) isResponse() bool { return f.Response != nil || f.StartResponse != nil }
+func (f Function) isResponse() bool {
+	if f.Layer != nil {
+		return len(f.Hooks) > 0 && f.Hooks[0] == Response
+	}
+	return f.Response != nil || f.StartResponse != nil
+}
+
+func (f Function) mayPend() bool { return f.Detached || f.Layer != nil }
 
 func (f Function) hooks() []Hook {
 	if len(f.Hooks) == 0 && f.isResponse() {
@@ -224,7 +247,12 @@ func (f Function) flags() (bits []uint32, names []string) {
 		set  bool
 		bit  uint32
 		name string
-	}{{f.MayBlock, abi.FlagMayBlock, "may_block"}, {f.WantsBody, body, bodyName}} {
+	}{
+		{f.MayBlock, abi.FlagMayBlock, "may_block"},
+		// A detached function asks for the body when it reads it.
+		{f.WantsBody && !f.Detached, body, bodyName},
+		{f.mayPend(), abi.FlagMayPend, "may_pend"},
+	} {
 		if flag.set {
 			bits, names = append(bits, flag.bit), append(names, flag.name)
 		}
@@ -243,9 +271,17 @@ func (f Function) flagBits() (all uint32) {
 // wantParts gives what comes with every call without being asked for. The rest is asked for when it is
 // read.
 func (f Function) wantParts() uint64 {
+	if f.Layer != nil {
+		return f.Parts
+	}
 	parts := uint64(1<<abi.PartMethod | 1<<abi.PartPath | 1<<abi.PartQuery | 1<<abi.PartRequestHeader)
 	if f.isResponse() {
 		parts |= 1<<abi.PartStatus | 1<<abi.PartResponseHeader
+	}
+	if f.Detached {
+		// Whatever it may read has to be copied before it starts; the rest goes by Frame.Definition.
+		parts |= 1<<abi.PartHost | 1<<abi.PartRemoteAddr | 1<<abi.PartSession | 1<<abi.PartAPIID |
+			1<<abi.PartTraceID | 1<<abi.PartTraceparent | 1<<abi.PartAuthToken | 1<<abi.PartResponseHeader
 	}
 	return parts
 }

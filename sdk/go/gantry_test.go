@@ -14,7 +14,10 @@ func request(name string, hooks ...Hook) Function {
 func TestPluginThatBreaksARuleIsRefusedByName(t *testing.T) {
 	both := request("Both", Pre)
 	both.Response = nothingAfter
+	twice := request("Twice", Pre)
+	twice.Detached, twice.MayBlock = true, true
 	for want, functions := range map[string][]Function{
+		"Detached is enough":                     {twice},
 		"0 functions":                            nil,
 		"letters, digits and underscores":        {request("a-b", Pre)},
 		"exactly one of":                         {both},
@@ -38,7 +41,7 @@ func TestNoteNamesWhatWasRegistered(t *testing.T) {
 	blocking := request("Wait", Pre, Post)
 	blocking.MayBlock, blocking.WantsBody = true, true
 	plugin := Plugin{Name: `odd */ "name"`, Version: "1.0.0", Functions: []Function{
-		blocking, {Name: "Stamp", Response: nothingAfter}, {Name: "Mask", WantsBody: true, Response: nothingAfter},
+		blocking, {Name: "Later", Hooks: []Hook{Pre}, Detached: true, WantsBody: true, Request: nothing}, {Name: "Stamp", Response: nothingAfter}, {Name: "Mask", WantsBody: true, Response: nothingAfter},
 	}}
 	source, err := plugin.noteSource("v5.3.0")
 	if err != nil {
@@ -49,6 +52,7 @@ func TestNoteNamesWhatWasRegistered(t *testing.T) {
 		`\"name\":\"Wait\",\"hooks\":[\"pre\",\"post\"],\"flags\":[\"may_block\",\"wants_request_body\"]`,
 		`\"name\":\"Mask\",\"hooks\":[\"response\"],\"flags\":[\"wants_response_body\"]`,
 		`\"name\":\"Stamp\",\"hooks\":[\"response\"],\"flags\":[]`,
+		`\"name\":\"Later\",\"hooks\":[\"pre\"],\"flags\":[\"may_pend\"]`,
 		`\"gateway_version\":\"5.3.0\"`, `\"language\":\"go\"`,
 	} {
 		if !strings.Contains(text, want) {

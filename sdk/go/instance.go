@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	"gantry.example/sdk/go/internal/abi"
+	"gantry.example/sdk/go/abi"
+	"gantry.example/sdk/go/layer"
 )
 
 // instance is a function started for one place in an API definition.
@@ -12,51 +13,81 @@ type instance struct {
 	hook     Hook
 	wants    uint64
 	body     bool
+	detached bool
 	request  func(*RequestCall) error
 	response func(*ResponseCall) error
+	calls    layer.Calls
+	known    layer.Documents
 }
 
-// start makes an instance; a panic of the author's code is a refusal.
-func start(name string, context Start) (made *instance, err error) {
+// start makes a function; a panic of the author's code is a refusal.
+func start(name string, context Start) (made layer.Function, err error) {
 	defer func() {
 		if recovered := recover(); recovered != nil {
-			made, err = nil, errors.New("start panicked: "+describe(recovered))
+			made, err = nil, errors.New("start panicked: "+layer.Describe(recovered))
 		}
 	}()
 	for _, function := range theRegistered().Functions {
-		if function.Name != name {
-			continue
-		}
-		made = &instance{
-			hook: context.Hook, wants: function.wantParts(), body: function.WantsBody,
-			request: function.Request, response: function.Response,
-		}
 		switch {
-		case function.StartRequest != nil:
-			made.request, err = function.StartRequest(context)
-		case function.StartResponse != nil:
-			made.response, err = function.StartResponse(context)
+		case function.Name != name:
+		case function.Layer != nil:
+			return function.Layer(layer.Place{APIID: context.APIID, Hook: uint32(context.Hook), Config: context.Config})
+		default:
+			return function.start(context)
 		}
-		if err == nil && made.request == nil && made.response == nil {
-			err = errors.New("start made no function")
-		}
-		return made, err
 	}
 	return nil, fmt.Errorf("no function %q is registered", name)
 }
 
-// call runs the function once. It gives the verdict and how much of out holds changes.
-func (i *instance) call(backend abi.Backend, snapshot, out []byte) (verdict int32, written int) {
-	call := Call{backend: backend, hook: i.hook, snapshot: snapshot, wants: i.wants, body: i.body, out: out}
-	if len(snapshot) > 0 {
+func (f Function) start(context Start) (made *instance, err error) {
+	made = &instance{
+		hook: context.Hook, wants: f.wantParts(), body: f.WantsBody || f.Detached, detached: f.Detached,
+		request: f.Request, response: f.Response,
+	}
+	switch {
+	case f.StartRequest != nil:
+		made.request, err = f.StartRequest(context)
+	case f.StartResponse != nil:
+		made.response, err = f.StartResponse(context)
+	}
+	if err == nil && made.request == nil && made.response == nil {
+		err = errors.New("start made no function")
+	}
+	return made, err
+}
+
+// Call runs the function, or starts the goroutine on which it runs.
+func (i *instance) Call(frame *layer.Frame) int32 {
+	if i.detached {
+		return i.detach(frame)
+	}
+	return i.inline(frame)
+}
+
+// Event tells a detached call.
+func (i *instance) Event(call uint64, event uint32, detail []byte) {
+	i.calls.Event(call, event, detail)
+}
+
+func (i *instance) inline(frame *layer.Frame) (verdict int32) {
+	call := Call{
+		backend: frame.Host, hook: i.hook, snapshot: frame.Snapshot, wants: i.wants, body: i.body, out: frame.Out,
+	}
+	if len(frame.Snapshot) > 0 {
 		call.holds = i.wants
 	}
 	defer func() {
 		if recovered := recover(); recovered != nil {
-			backend.Log(abi.LogError, "panic: "+describe(recovered))
-			verdict, written = abi.Panicked, 0
+			frame.Host.Log(abi.LogError, "panic: "+layer.Describe(recovered))
+			verdict, frame.Written = abi.Panicked, 0
 		}
 	}()
+	verdict, frame.Written = i.run(call)
+	return verdict
+}
+
+// run gives the verdict and how much of the call's output holds changes.
+func (i *instance) run(call Call) (verdict int32, written int) {
 	if i.response != nil {
 		response := ResponseCall{call}
 		defer response.end()
@@ -83,13 +114,7 @@ func (c *Call) conclude(err error) (verdict int32, written int) {
 }
 
 func init() {
-	abi.Drive = func(name string, hook uint32, config string, backend abi.Backend, out []byte) (int32, []byte, error) {
-		made, err := start(name, Start{APIID: "test", Hook: Hook(hook), Config: []byte(config)})
-		if err != nil {
-			return 0, nil, err
-		}
-		snapshot, _ := backend.Snapshot(made.wants)
-		verdict, written := made.call(backend, snapshot, out)
-		return verdict, out[:written], nil
+	layer.Open = func(function string, place layer.Place) (layer.Function, error) {
+		return start(function, Start{APIID: place.APIID, Hook: Hook(place.Hook), Config: place.Config})
 	}
 }

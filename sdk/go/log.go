@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 
-	"gantry.example/sdk/go/internal/abi"
+	"gantry.example/sdk/go/abi"
 )
 
 // Level says how serious a log line is.

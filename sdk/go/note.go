@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strings"
 
-	"gantry.example/sdk/go/internal/abi"
+	"gantry.example/sdk/go/abi"
 )
 
 type noteABI struct {

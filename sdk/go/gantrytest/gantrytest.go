@@ -8,17 +8,20 @@
 //	}
 //
 // A function is run by the name that it was registered under: it is started with the configuration,
-// called once and stopped. What it reads and changes passes through the encodings of the contract, as
+// called once, and waited for if it is detached. What it reads and changes passes through the encodings of the contract, as
 // in a gateway; only the gateway's checks of names, values, sizes and hooks are not made here.
 package gantrytest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	gantry "gantry.example/sdk/go"
-	"gantry.example/sdk/go/internal/abi"
+	"gantry.example/sdk/go/abi"
+	"gantry.example/sdk/go/layer"
 )
 
 // outBytes is how much a gateway takes with a call's return.
@@ -31,20 +34,12 @@ type Call struct {
 	after  Finished
 }
 
-// ofOldBytes are the headers that go with the first replacement of a body.
-var ofOldBytes = []string{
-	"accept-ranges", "content-digest", "content-encoding", "content-length", "content-md5",
-	"content-range", "digest", "etag", "last-modified", "repr-digest", "trailer",
-}
-
 // Finished is what a function made of a call.
 type Finished struct {
-	verdict           int32
-	parts             map[uint32]string
-	request, response []abi.Field
-	answer            string
-	replaced          bool // a body was replaced
-	log               []string
+	verdict int32
+	message abi.Message
+	log     []string
+	left    bool // the client leaves when the body is asked for
 }
 
 // New is GET / from 192.0.2.1:4711 to gateway.test; at the hook Response, the upstream's 200 to it.
@@ -59,7 +54,7 @@ func New(hook gantry.Hook) *Call {
 	} else {
 		parts[abi.PartRequestBody] = ""
 	}
-	return &Call{hook: hook, config: "{}", after: Finished{parts: parts}}
+	return &Call{hook: hook, config: "{}", after: Finished{message: abi.Message{Parts: parts}}}
 }
 
 // Method sets the request's method.
@@ -85,6 +80,12 @@ func (c *Call) Body(body string) *Call {
 	return c.part(abi.PartRequestBody, body)
 }
 
+// ClientLeaves makes the client leave when a detached function asks for the body: it gets none.
+func (c *Call) ClientLeaves() *Call {
+	c.after.left = true
+	return c
+}
+
 // Config sets config_data, JSON.
 func (c *Call) Config(config string) *Call {
 	c.config = config
@@ -93,18 +94,18 @@ func (c *Call) Config(config string) *Call {
 
 // Header adds a request header.
 func (c *Call) Header(name, value string) *Call {
-	c.after.request = append(c.after.request, abi.Field{Name: strings.ToLower(name), Value: value})
+	c.after.message.Request = append(c.after.message.Request, abi.Field{Name: strings.ToLower(name), Value: value})
 	return c
 }
 
 // ResponseHeader adds a response header.
 func (c *Call) ResponseHeader(name, value string) *Call {
-	c.after.response = append(c.after.response, abi.Field{Name: strings.ToLower(name), Value: value})
+	c.after.message.Response = append(c.after.message.Response, abi.Field{Name: strings.ToLower(name), Value: value})
 	return c
 }
 
 func (c *Call) part(part uint32, value string) *Call {
-	c.after.parts[part] = value
+	c.after.message.Parts[part] = value
 	return c
 }
 
@@ -127,14 +128,14 @@ func (c *Call) StartError(function string) error {
 
 func (c *Call) run(function string) (*Finished, error) {
 	done := &c.after
-	verdict, left, err := abi.Drive(function, uint32(c.hook), c.config, memory{done}, make([]byte, outBytes))
+	made, err := layer.Open(function, layer.Place{APIID: "test", Hook: uint32(c.hook), Config: []byte(c.config)})
 	if err != nil {
 		return nil, err
 	}
-	if code := done.apply(left); code != abi.OK {
-		return nil, fmt.Errorf("%s left malformed changes", function)
+	host := &memory{after: done, function: made, resumed: make(chan ending, 1)}
+	if err := host.run(); err != nil {
+		return nil, fmt.Errorf("%s: %w", function, err)
 	}
-	done.verdict = verdict
 	return done, nil
 }
 
@@ -152,34 +153,37 @@ func (f *Finished) Failed() bool { return f.verdict < 0 }
 func (f *Finished) Panicked() bool { return f.verdict == abi.Panicked }
 
 // Method gives the request's method.
-func (f *Finished) Method() string { return f.parts[abi.PartMethod] }
+func (f *Finished) Method() string { return f.message.Parts[abi.PartMethod] }
 
 // Path gives the request's path.
-func (f *Finished) Path() string { return f.parts[abi.PartPath] }
+func (f *Finished) Path() string { return f.message.Parts[abi.PartPath] }
 
 // Query gives the request's query.
-func (f *Finished) Query() string { return f.parts[abi.PartQuery] }
+func (f *Finished) Query() string { return f.message.Parts[abi.PartQuery] }
 
 // Session gives the session.
-func (f *Finished) Session() string { return f.parts[abi.PartSession] }
+func (f *Finished) Session() string { return f.message.Parts[abi.PartSession] }
+
+// AuthToken gives the consumer key of the session.
+func (f *Finished) AuthToken() string { return f.message.Parts[abi.PartAuthToken] }
 
 // Status gives the status of response or answer; empty if there is none.
-func (f *Finished) Status() string { return f.parts[abi.PartStatus] }
+func (f *Finished) Status() string { return f.message.Parts[abi.PartStatus] }
 
 // Header gives the values of a request header, joined by ", ".
-func (f *Finished) Header(name string) string { return join(f.request, name) }
+func (f *Finished) Header(name string) string { return join(f.message.Request, name) }
 
 // ResponseHeader gives the values of a response header, joined by ", ".
-func (f *Finished) ResponseHeader(name string) string { return join(f.response, name) }
+func (f *Finished) ResponseHeader(name string) string { return join(f.message.Response, name) }
 
 // Body gives the body of the answer.
-func (f *Finished) Body() string { return f.answer }
+func (f *Finished) Body() string { return f.message.Answer }
 
 // RequestBody gives the request's body.
-func (f *Finished) RequestBody() string { return f.parts[abi.PartRequestBody] }
+func (f *Finished) RequestBody() string { return f.message.Parts[abi.PartRequestBody] }
 
 // ResponseBody gives the body of the upstream's answer.
-func (f *Finished) ResponseBody() string { return f.parts[abi.PartResponseBody] }
+func (f *Finished) ResponseBody() string { return f.message.Parts[abi.PartResponseBody] }
 
 // Log gives what the function logged, line by line.
 func (f *Finished) Log() []string { return f.log }
@@ -187,7 +191,7 @@ func (f *Finished) Log() []string { return f.log }
 // String tells everything, for failures of tests.
 func (f *Finished) String() string {
 	return fmt.Sprintf("verdict %d, parts %v, request headers %v, response headers %v, answer %q, log %q",
-		f.verdict, f.parts, f.request, f.response, f.answer, f.log)
+		f.verdict, f.message.Parts, f.message.Request, f.message.Response, f.message.Answer, f.log)
 }
 
 func join(fields []abi.Field, name string) string {
@@ -200,108 +204,75 @@ func join(fields []abi.Field, name string) string {
 	return strings.Join(values, ", ")
 }
 
-func (f *Finished) apply(mutations []byte) int32 {
-	read, ok := abi.ReadMutations(mutations)
-	if !ok {
-		return abi.EInvalid
-	}
-	for _, change := range read {
-		f.change(change)
-	}
-	return abi.OK
-}
-
-func (f *Finished) change(change abi.Mutation) {
-	name := strings.ToLower(change.Key)
-	field := abi.Field{Name: name, Value: change.Value}
-	switch change.Op {
-	case abi.OpSetMethod:
-		f.parts[abi.PartMethod] = change.Value
-	case abi.OpSetPath:
-		f.parts[abi.PartPath] = change.Value
-	case abi.OpSetQuery:
-		f.parts[abi.PartQuery] = change.Value
-	case abi.OpSetSession:
-		f.parts[abi.PartSession] = change.Value
-	case abi.OpSetStatus, abi.OpAnswerStatus:
-		f.parts[abi.PartStatus] = change.Value
-	case abi.OpAnswerBody:
-		f.answer = change.Value
-	case abi.OpSetRequestBody:
-		f.parts[abi.PartRequestBody] = change.Value
-		f.request = f.withoutOld(f.request)
-	case abi.OpSetResponseBody:
-		f.parts[abi.PartResponseBody] = change.Value
-		f.response = f.withoutOld(f.response)
-	case abi.OpSetRequestHeader:
-		f.request = append(without(f.request, name), field)
-	case abi.OpAddRequestHeader:
-		f.request = append(f.request, field)
-	case abi.OpRemoveRequestHeader:
-		f.request = without(f.request, name)
-	case abi.OpSetResponseHeader:
-		f.response = append(without(f.response, name), field)
-	case abi.OpAddResponseHeader:
-		f.response = append(f.response, field)
-	case abi.OpRemoveResponseHeader:
-		f.response = without(f.response, name)
-	}
-}
-
-// withoutOld takes off what held for the old bytes, the first time.
-func (f *Finished) withoutOld(fields []abi.Field) []abi.Field {
-	if f.replaced {
-		return fields
-	}
-	f.replaced = true
-	for _, name := range ofOldBytes {
-		fields = without(fields, name)
-	}
-	return fields
-}
-
-func without(fields []abi.Field, name string) (kept []abi.Field) {
-	for _, field := range fields {
-		if field.Name != name {
-			kept = append(kept, field)
-		}
-	}
-	return kept
-}
-
 // memory is the host of a call in memory.
-type memory struct{ call *Finished }
+type memory struct {
+	after    *Finished
+	function layer.Function
+	logging  sync.Mutex
+	resumed  chan ending
+}
 
-func (m memory) Get(part uint32) ([]byte, int32) {
-	value, ok := m.call.parts[part]
+// handle is the one call's; as in a gateway, it is not 0.
+const handle = 1
+
+type ending struct {
+	verdict   int32
+	mutations []byte
+}
+
+func (m *memory) run() error {
+	frame := layer.Frame{
+		Host: m, Call: handle, Snapshot: m.after.message.Encode(^uint64(0)), Out: make([]byte, outBytes), Definition: 1,
+	}
+	end := ending{verdict: m.function.Call(&frame)}
+	end.mutations = frame.Out[:frame.Written]
+	if end.verdict == abi.Pending {
+		end = <-m.resumed
+	}
+	m.after.verdict = end.verdict
+	if end.verdict >= 0 && m.after.message.Apply(end.mutations) != abi.OK {
+		return errors.New("it left malformed changes")
+	}
+	return nil
+}
+
+func (m *memory) Get(part uint32) ([]byte, int32) {
+	value, ok := m.after.message.Parts[part]
 	if !ok {
 		return nil, abi.EAbsent
 	}
 	return []byte(value), abi.OK
 }
 
-func (m memory) Snapshot(wanted uint64) ([]byte, int32) {
-	parts := make(map[uint32]string)
-	for part, value := range m.call.parts {
-		if wanted>>part&1 == 1 {
-			parts[part] = value
-		}
-	}
-	var request, response []abi.Field
-	if wanted>>abi.PartRequestHeader&1 == 1 {
-		request = m.call.request
-	}
-	if wanted>>abi.PartResponseHeader&1 == 1 {
-		response = m.call.response
-	}
-	return abi.Encode(parts, request, response), abi.OK
+func (m *memory) Snapshot(wanted uint64) ([]byte, int32) {
+	return m.after.message.Encode(wanted), abi.OK
 }
 
-func (m memory) Apply(mutations []byte) int32 { return m.call.apply(mutations) }
+func (m *memory) Apply(mutations []byte) int32 { return m.after.message.Apply(mutations) }
 
-func (m memory) Mutate(op uint8, value []byte) int32 {
-	m.call.change(abi.Mutation{Op: op, Value: string(value)})
+func (m *memory) Mutate(op uint8, value []byte) int32 {
+	m.after.message.Change(abi.Mutation{Op: op, Value: string(value)})
 	return abi.OK
 }
 
-func (m memory) Log(_ uint32, message string) { m.call.log = append(m.call.log, message) }
+func (m *memory) Resume(verdict int32, mutations []byte) int32 {
+	m.resumed <- ending{verdict, append([]byte{}, mutations...)}
+	return abi.OK
+}
+
+// Ask brings the body from another goroutine, as a gateway brings it from another thread; or says that
+// nobody waits any more.
+func (m *memory) Ask(part uint32) int32 {
+	body, event := []byte(m.after.message.Parts[part]), uint32(abi.EventBody)
+	if m.after.left {
+		body, event = nil, abi.EventCancel
+	}
+	go m.function.Event(handle, event, body)
+	return abi.OK
+}
+
+func (m *memory) Log(_ uint32, message string) {
+	m.logging.Lock()
+	defer m.logging.Unlock()
+	m.after.log = append(m.after.log, message)
+}

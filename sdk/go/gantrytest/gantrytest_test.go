@@ -1,7 +1,9 @@
 package gantrytest_test
 
 import (
+	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,6 +43,31 @@ func init() {
 				return nil
 			}
 			return errors.New("it saw the body")
+		}},
+		{Name: "RewriteDetached", Hooks: pre, Detached: true, Request: rewrite},
+		{Name: "WrapDetached", Hooks: pre, Detached: true, Request: wrap},
+		{Name: "GrowDetached", Detached: true, Response: func(call *gantry.ResponseCall) error {
+			call.SetBody(make([]byte, 3<<20))
+			call.SetResponseHeader("x-length", strconv.Itoa(len(call.Body())))
+			return nil
+		}},
+		{Name: "Exit", Hooks: pre, Detached: true, Request: func(call *gantry.RequestCall) error {
+			call.SetHeader("x-lost", "yes")
+			runtime.Goexit()
+			return nil
+		}},
+		{Name: "PanicDetached", Hooks: pre, Detached: true, Request: func(*gantry.RequestCall) error { panic("no such luck") }},
+		{Name: "Wait", Hooks: pre, Detached: true, Request: func(call *gantry.RequestCall) error {
+			if call.Body() == nil && call.Context().Err() == context.Canceled {
+				return errors.New("the client has left")
+			}
+			return nil
+		}},
+		{Name: "Login", Hooks: []gantry.Hook{gantry.Auth}, Detached: true, Request: func(call *gantry.RequestCall) error {
+			call.StoreSession("key-1", `{"alias":"ada"}`)
+			call.SetHeader("x-seen", call.AuthToken()+call.Session())
+			call.SetHeader("x-config", call.ConfigData())
+			return nil
 		}},
 		{Name: "Keep", Hooks: pre, Request: func(call *gantry.RequestCall) error {
 			kept = call
@@ -190,6 +217,51 @@ func TestBodyBeyondTheOutputOfACallIsReplacedToo(t *testing.T) {
 func TestBodyWithoutItsDeclarationFailsTheCall(t *testing.T) {
 	done := gantrytest.New(gantry.Pre).Body("ab").Run(t, "Undeclared")
 	if !done.Failed() || len(done.Log()) != 1 || !strings.Contains(done.Log()[0], "WantsBody") {
+		t.Error(done)
+	}
+}
+
+func TestDetachedFunctionReadsACopyThatItsChangesChange(t *testing.T) {
+	call := func() *gantrytest.Call {
+		return gantrytest.New(gantry.Pre).Path("/a").Header("X", "1").Session(`{"a":1}`)
+	}
+	inline, detached := call().Run(t, "Rewrite"), call().Run(t, "RewriteDetached")
+	if inline.String() != detached.String() || !detached.Continued() {
+		t.Errorf("\n%v\n%v", inline, detached)
+	}
+}
+
+func TestDetachedFunctionReadsAndReplacesTheBodyUndeclared(t *testing.T) {
+	done := gantrytest.New(gantry.Pre).Header("Content-Encoding", "br").Body("ab").Run(t, "WrapDetached")
+	if !done.Continued() || done.RequestBody() != "[abab]" || done.Header("x-back") != "[abab]" || done.Header("content-encoding") != "" {
+		t.Error(done)
+	}
+	grown := gantrytest.New(gantry.Response).Body("x").Run(t, "GrowDetached")
+	if !grown.Continued() || len(grown.ResponseBody()) != 3<<20 || grown.ResponseHeader("x-length") != "3145728" {
+		t.Error(len(grown.ResponseBody()), grown.Log())
+	}
+}
+
+func TestGoroutineThatIsLeftOtherwiseFailsTheCall(t *testing.T) {
+	for function, reason := range map[string]string{"Exit": "Goexit", "PanicDetached": "no such luck at "} {
+		done := gantrytest.New(gantry.Pre).Run(t, function)
+		if !done.Panicked() || done.Header("x-lost") != "" || len(done.Log()) != 1 || !strings.Contains(done.Log()[0], reason) {
+			t.Error(done)
+		}
+	}
+}
+
+func TestDetachedFunctionLearnsThatTheClientHasLeft(t *testing.T) {
+	done := gantrytest.New(gantry.Pre).ClientLeaves().Body("x").Run(t, "Wait")
+	if !done.Failed() || len(done.Log()) != 1 || done.Log()[0] != "the client has left" {
+		t.Error(done)
+	}
+}
+
+func TestStoredSessionIsReadBackWithItsKey(t *testing.T) {
+	done := gantrytest.New(gantry.Auth).Config(`{"a":1}`).Run(t, "Login")
+	if !done.Continued() || done.Session() != `{"alias":"ada"}` || done.AuthToken() != "key-1" ||
+		done.Header("x-seen") != `key-1{"alias":"ada"}` || done.Header("x-config") != `{"a":1}` {
 		t.Error(done)
 	}
 }

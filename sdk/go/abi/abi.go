@@ -1,6 +1,6 @@
-// Package abi holds the numbers and the flat encodings of the plugin contract (gantry_plugin.h) for
-// the packages of this module. It knows no C: package gantry holds these numbers against the header
-// while it is compiled.
+// Package abi holds the numbers and the flat encodings of the plugin contract (gantry_plugin.h), for
+// package gantry and for layers over it (package layer). Authors of plugins do not need it. It knows no
+// C: package gantry holds these numbers against the header while it is compiled.
 package abi
 
 import "fmt"
@@ -158,8 +158,3 @@ type Backend interface {
 	// Log writes a log line about the call.
 	Log(level uint32, message string)
 }
-
-// Drive runs a registered function on a backend: start, one call, stop. Package gantry sets it for
-// package gantrytest. It gives the verdict and what the function left in out; an error is a refusal
-// of start.
-var Drive func(function string, hook uint32, config string, backend Backend, out []byte) (int32, []byte, error)

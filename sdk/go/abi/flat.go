@@ -8,7 +8,7 @@ const (
 	// MutationHead is the length of a mutation before its key.
 	MutationHead = 8
 	// slots in the snapshots that Encode makes; a reader takes the number that a snapshot names.
-	slots = PartResponseHeader + 1
+	slots = PartAuthToken + 1
 )
 
 // Snapshot reads a flat snapshot in place. Bytes that are not one read as a snapshot of nothing.
@@ -71,7 +71,9 @@ func Encode(parts map[uint32]string, request, response []Field) []byte {
 		snapshot = append(snapshot, value...)
 	}
 	for part, value := range parts {
-		put(int(part), value)
+		if part < slots { // bodies have no slot
+			put(int(part), value)
+		}
 	}
 	for i, field := range append(append([]Field{}, request...), response...) {
 		put(slots+2*i, field.Name)
