@@ -16,7 +16,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use gantry_domain::Hook;
-use gantry_plugin_host::{ApiContext, Exchange, Instance, Library, StartContext, Trace, Verdict};
+use gantry_plugin_host::{
+    ApiContext, Carries, Exchange, Instance, Library, Serial, StartContext, Trace, Verdict,
+};
 use gantry_tests::binaries::{profile_dir, target_dir};
 use gantry_tests::plugins;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -283,15 +285,20 @@ fn exchange() -> Exchange {
         remote_addr: ([192, 0, 2, 1], 4711).into(),
         host: "api.example".to_owned(),
         session: None,
+        token: None,
+        stored_sessions: Vec::new(),
         api: Arc::new(ApiContext {
             api_id: "bench".parse().expect("the name is one"),
             definition: Bytes::from_static(b"{}"),
             config: Bytes::from_static(b"{}"),
+            openapi: None,
+            serial: Serial::default(),
         }),
         trace: Trace::default(),
         response_headers: HeaderMap::new(),
         body: None,
         status: None,
         answer: None,
+        carries: Carries::default(),
     }
 }

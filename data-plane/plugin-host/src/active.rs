@@ -12,21 +12,47 @@ use gantry_domain::session::SessionDocument;
 use gantry_domain::{Hook, Limits};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::exchange::{Answer, Exchange};
+use crate::exchange::{Answer, Exchange, StoredSession};
 use crate::logging::LogOrigin;
 use crate::proved;
 use crate::scratch::Scratch;
 use crate::snapshot;
 
+/// Sessions that one request may store.
+const STORED_SESSIONS_MAX: usize = 16;
+
 /// One call of one function.
 pub(crate) struct ActiveCall<'a> {
     hook: Hook,
     function: &'a str,
-    /// Whether the function declares that it wants the body of its hook's side.
-    wants_body: bool,
+    bodies: Bodies,
     exchange: &'a mut Exchange,
     remote_addr: OnceCell<String>,
     scratch: &'a mut Scratch,
+    draft: Draft,
+}
+
+impl Draft {
+    /// Takes back what an answer did to the response headers.
+    pub(crate) fn withdraw(self, exchange: &mut Exchange) {
+        if let Some(headers) = self.before_answer {
+            exchange.response_headers = headers;
+        }
+    }
+}
+
+/// What a function may do with the body of its hook's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bodies {
+    /// It declares that it wants it, so it is there.
+    pub(crate) read: bool,
+    /// It may put another in its place.
+    pub(crate) replace: bool,
+}
+
+/// What a call has begun and not finished: the part of it that outlives `call` where it pends.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
     answer_status: Option<StatusCode>,
     answer_body: Option<Bytes>,
     /// The response headers as they were before an answer began.
@@ -38,22 +64,30 @@ impl<'a> ActiveCall<'a> {
     pub(crate) fn new(
         hook: Hook,
         function: &'a str,
-        wants_body: bool,
+        bodies: Bodies,
         exchange: &'a mut Exchange,
         scratch: &'a mut Scratch,
+        draft: Draft,
     ) -> Self {
         Self {
             hook,
             function,
-            wants_body,
+            bodies,
             exchange,
             remote_addr: OnceCell::new(),
             scratch,
-            answer_status: None,
-            answer_body: None,
-            before_answer: None,
-            replaced_body: false,
+            draft,
         }
+    }
+
+    /// What the call has begun, when it goes on later.
+    pub(crate) fn into_draft(self) -> Draft {
+        self.draft
+    }
+
+    /// The request.
+    pub(crate) const fn exchange(&mut self) -> &mut Exchange {
+        self.exchange
     }
 
     /// Where a log line of this call comes from.
@@ -106,7 +140,8 @@ impl<'a> ActiveCall<'a> {
                 .status
                 .as_ref()
                 .map(|status| status.as_str().as_bytes()),
-            part::OPENAPI | part::AUTH_TOKEN => None,
+            part::OPENAPI => exchange.api.openapi.as_deref(),
+            part::AUTH_TOKEN => exchange.token.as_deref().map(str::as_bytes),
             part::REQUEST_BODY => Some(self.body(Side::Request)?),
             part::RESPONSE_BODY => Some(self.body(Side::Response)?),
             _ if is_reserved_part(part) => return Err(Fault::Unsupported),
@@ -128,15 +163,15 @@ impl<'a> ActiveCall<'a> {
     }
 
     fn body(&self, side: Side) -> Result<&[u8], Fault> {
-        self.check_body(side)?;
+        self.check_body(side, self.bodies.read)?;
         // Who calls a function that wants a body has put it there.
         self.exchange.body.as_deref().ok_or(Fault::Internal)
     }
 
-    /// Refuses the body that is not this hook's, and any body to a function that did not declare it.
-    fn check_body(&self, side: Side) -> Result<(), Fault> {
+    /// Refuses the body that is not this hook's, and what the function may not do.
+    fn check_body(&self, side: Side, may: bool) -> Result<(), Fault> {
         let at_hook = (side == Side::Response) == (self.hook == Hook::Response);
-        if at_hook && self.wants_body {
+        if at_hook && may {
             Ok(())
         } else {
             Err(Fault::Refused)
@@ -230,13 +265,14 @@ impl<'a> ActiveCall<'a> {
 
     /// Whether the function set a part of an answer.
     pub(crate) fn has_answer(&self) -> bool {
-        self.answer_status.is_some() || self.answer_body.is_some()
+        self.draft.answer_status.is_some() || self.draft.answer_body.is_some()
     }
 
     /// Moves the answer to the exchange; `false` if there is none, or a body without a status.
     pub(crate) fn give_answer(&mut self) -> bool {
-        let body = self.answer_body.take().unwrap_or_default();
+        let body = self.draft.answer_body.take().unwrap_or_default();
         self.exchange.answer = self
+            .draft
             .answer_status
             .take()
             .map(|status| Answer { status, body });
@@ -246,18 +282,16 @@ impl<'a> ActiveCall<'a> {
     /// Puts the response headers back as they were before an answer began: a failed call gives none, and
     /// the upstream's body must not go out without the headers that describe it.
     pub(crate) fn withdraw_answer(&mut self) {
-        if let Some(headers) = self.before_answer.take() {
-            self.exchange.response_headers = headers;
-        }
+        std::mem::take(&mut self.draft).withdraw(self.exchange);
     }
 
     /// Begins an answer or, the second time, changes its status: headers set in between are its own.
     fn answer_with(&mut self, status: StatusCode) {
-        if self.answer_status.replace(status).is_some() {
+        if self.draft.answer_status.replace(status).is_some() {
             return;
         }
         let headers = &mut self.exchange.response_headers;
-        self.before_answer = Some(headers.clone());
+        self.draft.before_answer = Some(headers.clone());
         if self.hook == Hook::Response {
             for name in rules::REPRESENTATION_HEADERS {
                 headers.remove(name);
@@ -300,11 +334,22 @@ impl<'a> ActiveCall<'a> {
                 side_of(exchange, side).remove(proved::text(name)?);
             }
             Mutation::SetStatus(status) => exchange.status = Some(status_code(status)?),
-            Mutation::SetSession(_, session) | Mutation::StoreSession(_, session) => {
-                exchange.session = Some(Bytes::copy_from_slice(session.as_bytes()));
+            Mutation::SetSession(key, session) => set_session(exchange, key, session),
+            Mutation::StoreSession(key, session) => {
+                if exchange.stored_sessions.len() >= STORED_SESSIONS_MAX {
+                    return Err(Fault::TooLarge);
+                }
+                set_session(exchange, Some(key), session);
+                let document = exchange.session.clone().unwrap_or_default();
+                let key = key.to_owned();
+                exchange
+                    .stored_sessions
+                    .push(StoredSession { key, document });
             }
             Mutation::AnswerStatus(status) => self.answer_with(status_code(status)?),
-            Mutation::AnswerBody(body) => self.answer_body = Some(Bytes::copy_from_slice(body)),
+            Mutation::AnswerBody(body) => {
+                self.draft.answer_body = Some(Bytes::copy_from_slice(body))
+            }
             Mutation::SetBody(side, body) => self.replace_body(side, Bytes::copy_from_slice(body)),
         }
         Ok(())
@@ -313,7 +358,7 @@ impl<'a> ActiveCall<'a> {
     /// Puts another body in place. The second time in a call, headers set in between are its own.
     fn replace_body(&mut self, side: Side, body: Bytes) {
         self.exchange.body = Some(body);
-        if !std::mem::replace(&mut self.replaced_body, true) {
+        if !std::mem::replace(&mut self.draft.replaced_body, true) {
             let headers = side_of(self.exchange, side);
             for name in rules::BODY_HEADERS {
                 headers.remove(name);
@@ -330,10 +375,17 @@ impl<'a> ActiveCall<'a> {
                     .map_err(|_| Fault::Invalid)?;
                 Ok(())
             }
-            Mutation::SetBody(side, _) => self.check_body(*side),
+            Mutation::SetBody(side, _) => self.check_body(*side, self.bodies.replace),
             _ => Ok(()),
         }
     }
+}
+
+fn set_session(exchange: &mut Exchange, key: Option<&str>, session: &str) {
+    if let Some(key) = key {
+        exchange.token = Some(key.to_owned());
+    }
+    exchange.session = Some(Bytes::copy_from_slice(session.as_bytes()));
 }
 
 fn side_of(exchange: &mut Exchange, side: Side) -> &mut HeaderMap {

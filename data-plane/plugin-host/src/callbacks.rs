@@ -8,7 +8,7 @@ use gantry_abi::constants::code;
 use gantry_abi::{ABI_MAJOR, ABI_MINOR, Call, Fault, Host, Str, limits, rules};
 
 use crate::logging::{LogLevel, PluginLog};
-use crate::{foreign, handles, logging};
+use crate::{foreign, handles, logging, pending};
 
 /// The host's table; the same for all plugins, for as long as the process lives.
 pub(crate) static HOST: Host = Host {
@@ -132,17 +132,38 @@ unsafe extern "C" fn log(call: Call, level: u32, message: Str) -> i32 {
             });
             Ok(())
         });
-        // What a plugin says about a call that is over is still worth reading.
-        written.inspect_err(|_| logging::write(&line))
+        if written.is_ok() {
+            return Ok(());
+        }
+        match pending::find(call) {
+            Ok(record) => {
+                logging::write(&PluginLog {
+                    origin: Some(record.origin()),
+                    ..line
+                });
+                Ok(())
+            }
+            // What a plugin says about a call that is over is still worth reading.
+            Err(fault) => {
+                logging::write(&line);
+                Err(fault)
+            }
+        }
     })
 }
 
-unsafe extern "C" fn resume(_call: Call, _verdict: i32, _mutations: Str) -> i32 {
-    code::E_UNSUPPORTED
+unsafe extern "C" fn resume(call: Call, verdict: i32, mutations: Str) -> i32 {
+    answer(|| {
+        pending::resume(call, verdict, || {
+            // SAFETY: the contract: what a plugin passes is valid during the callback.
+            let bytes = unsafe { foreign::bytes(mutations, limits::RESUME_BYTES_MAX) }?;
+            Ok(bytes.to_vec())
+        })
+    })
 }
 
-unsafe extern "C" fn ask(_call: Call, _part: u32) -> i32 {
-    code::E_UNSUPPORTED
+unsafe extern "C" fn ask(call: Call, part: u32) -> i32 {
+    answer(|| pending::find(call)?.ask(part))
 }
 
 unsafe extern "C" fn body(call: Call, part: u32, offset: u64, chunk: *mut Str) -> i32 {

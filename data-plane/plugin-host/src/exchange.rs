@@ -3,10 +3,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use gantry_domain::ApiId;
 use http::{HeaderMap, Method, StatusCode};
+
+use crate::carry::Carries;
 
 /// A request, and later its response.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub struct Exchange {
     pub host: String,
     /// Session, a JSON object; `None` before authentication.
     pub session: Option<Bytes>,
+    /// The consumer key that the session belongs to; `None` before authentication.
+    pub token: Option<String>,
+    /// Sessions that functions want to be kept, in order. What becomes of them is the owner's to decide.
+    pub stored_sessions: Vec<StoredSession>,
     /// The API definition that the request belongs to.
     pub api: Arc<ApiContext>,
     /// The request's trace.
@@ -42,6 +49,17 @@ pub struct Exchange {
     /// [`Respond`](crate::Verdict::Respond); its headers are `response_headers`, which after a response
     /// hook no longer hold those that described the upstream's body.
     pub answer: Option<Answer>,
+    /// What libraries carry from one of their calls to the next.
+    pub carries: Carries,
+}
+
+/// A session that is to be stored under its consumer key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSession {
+    /// The consumer key, 1 to 256 printable characters.
+    pub key: String,
+    /// The session, a JSON object.
+    pub document: Bytes,
 }
 
 /// What functions can read about an API definition; shared by all its requests.
@@ -53,6 +71,28 @@ pub struct ApiContext {
     pub definition: Bytes,
     /// Its `config_data`, JSON; `{}` if it has none.
     pub config: Bytes,
+    /// The `OpenAPI` document that it was made from, JSON.
+    pub openapi: Option<Bytes>,
+    /// What the contract calls `definition`: never the same for two of these in a process.
+    pub serial: Serial,
+}
+
+/// A number that no other value of this process has.
+#[derive(Debug)]
+pub struct Serial(u64);
+
+impl Default for Serial {
+    fn default() -> Self {
+        static LATEST: AtomicU64 = AtomicU64::new(0);
+        Self(LATEST.fetch_add(1, Relaxed) + 1)
+    }
+}
+
+impl Serial {
+    /// The number; never 0.
+    pub const fn number(&self) -> u64 {
+        self.0
+    }
 }
 
 /// A request's place in a distributed trace (W3C Trace Context).

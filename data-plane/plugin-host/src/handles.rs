@@ -21,8 +21,9 @@ use crate::active::ActiveCall;
 
 const SHARD_BITS: u32 = 12;
 const CALL_BITS: u32 = 64 - SHARD_BITS;
-/// Threads that may call plugins at once. The first shard is number 0.
-const SHARDS_MAX: u64 = 1 << SHARD_BITS;
+/// Threads that may call plugins at once. The first shard is number 0. The top bit stays free: with it
+/// begin the handles of calls that may pend (`pending`).
+const SHARDS_MAX: u64 = 1 << (SHARD_BITS - 1);
 /// Calls of one shard, over all its threads. The first is number 1.
 const CALLS_MAX: u64 = (1 << CALL_BITS) - 1;
 
@@ -72,10 +73,19 @@ pub(crate) fn enter<T>(
     run: impl FnOnce(gantry_abi::Call) -> T,
 ) -> Option<T> {
     let handle = number()?;
+    Some(enter_as(handle, active, run))
+}
+
+/// [`enter`] with a handle that comes from elsewhere and that no other call has.
+pub(crate) fn enter_as<T>(
+    handle: gantry_abi::Call,
+    active: &mut ActiveCall<'_>,
+    run: impl FnOnce(gantry_abi::Call) -> T,
+) -> T {
     // The lifetime is erased here; `active` is borrowed for as long as the pointer is there.
     let active = Some(NonNull::from(active).cast());
     let _outer = Restored(CURRENT.replace(Current { handle, active }));
-    Some(run(handle))
+    run(handle)
 }
 
 /// Reads the innermost call of this thread.

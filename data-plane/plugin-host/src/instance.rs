@@ -8,22 +8,25 @@ use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
 
-use gantry_abi::{Frame, Str, verdict};
+use gantry_abi::{Call, Fault, Frame, Str, verdict};
 use gantry_domain::{FunctionFlag, Hook, NotedFunction};
 
-use crate::active::ActiveCall;
+use crate::active::{ActiveCall, Bodies, Draft};
 use crate::callbacks::HOST;
 use crate::error::CallFailure;
 use crate::exchange::Exchange;
+use crate::handles;
 use crate::library::Library;
-use crate::{handles, scratch};
+use crate::pending::{PendingCall, Record, Resumption};
+use crate::scratch::{self, Scratch};
 
 /// A function started for one place in one API definition. Dropping it stops it.
 pub struct Instance {
     library: Arc<Library>,
     index: usize,
     hook: Hook,
-    wants_body: bool,
+    bodies: Bodies,
+    may_pend: bool,
     state: *mut c_void,
 }
 
@@ -45,6 +48,27 @@ pub enum Verdict {
     Failed(CallFailure),
 }
 
+/// How `call` returned.
+#[derive(Debug)]
+pub enum Called {
+    /// The call has ended.
+    Ended(Verdict),
+    /// It goes on. The exchange stays with the caller, who may put the body into it and nothing else.
+    Pending(PendingCall),
+}
+
+/// What `call` left in the frame.
+struct Returned {
+    verdict: i32,
+    out_len: usize,
+}
+
+impl AsRef<Self> for Instance {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Instance {
     pub(crate) fn new(library: Arc<Library>, index: usize, hook: Hook, state: *mut c_void) -> Self {
         let wanted = match hook {
@@ -52,12 +76,15 @@ impl Instance {
             Hook::Pre | Hook::Auth | Hook::PostAuth | Hook::Post => FunctionFlag::WantsRequestBody,
         };
         let flags = &library.descriptor().functions[index].flags;
-        let wants_body = flags.contains(&wanted);
+        let may_pend = flags.contains(&FunctionFlag::MayPend);
+        let read = flags.contains(&wanted);
+        let replace = read || may_pend;
         Self {
             library,
             index,
             hook,
-            wants_body,
+            bodies: Bodies { read, replace },
+            may_pend,
             state,
         }
     }
@@ -75,40 +102,165 @@ impl Instance {
     /// Whether it reads or replaces the body of the message that its hook is about. [`Exchange::body`]
     /// must then hold it before each call.
     pub const fn wants_body(&self) -> bool {
-        self.wants_body
+        self.bodies.read
     }
 
-    /// Runs the function on this thread. It may be called on several threads at once, each with an
-    /// exchange of its own.
+    /// Whether a call of it may pend: only [`Instance::begin`] calls it.
+    pub const fn may_pend(&self) -> bool {
+        self.may_pend
+    }
+
+    /// Runs a function that does not pend on this thread. It may be called on several threads at once,
+    /// each with an exchange of its own.
     pub fn call(&self, hook: Hook, exchange: &mut Exchange) -> Verdict {
         exchange.answer = None;
-        if hook != self.hook {
-            let message = format!("{self:?} was called at hook {hook}");
-            return Verdict::Failed(CallFailure::new("HOOK_MISMATCH", message));
+        if let Err(failure) = self.check(hook, self.may_pend) {
+            return Verdict::Failed(failure);
         }
-        let name = self.function().name.as_str();
         scratch::with(|scratch| {
-            let mut active = ActiveCall::new(hook, name, self.wants_body, exchange, scratch);
-            let result = self.enter(&mut active).and_then(|(returned, out_len)| {
-                conclude(&mut active, returned, out_len).map_err(|(code, what)| {
-                    CallFailure::new(code, format!("function {name}: {what}"))
-                })
-            });
-            result.unwrap_or_else(|failure| {
+            let mut active = self.active(exchange, scratch, Draft::default());
+            let entered = self.enter(&mut active, None);
+            self.settle(active, entered)
+        })
+    }
+
+    /// Runs a function on this thread that may pend. `keeper` is kept until the plugin has ended the
+    /// call; the instance is the one that it gives.
+    pub fn begin<K>(keeper: &Arc<K>, hook: Hook, exchange: &mut Exchange) -> Called
+    where
+        K: AsRef<Self> + Send + Sync + 'static,
+    {
+        let this = (**keeper).as_ref();
+        if !this.may_pend {
+            return Called::Ended(this.call(hook, exchange));
+        }
+        exchange.answer = None;
+        if let Err(failure) = this.check(hook, false) {
+            return Called::Ended(Verdict::Failed(failure));
+        }
+        let Some(record) = Record::open(Arc::clone(keeper) as _, hook, exchange) else {
+            let failure = this.failure("HANDLES_EXHAUSTED", "too many calls pend");
+            return Called::Ended(Verdict::Failed(failure));
+        };
+        scratch::with(|scratch| {
+            let mut active = this.active(exchange, scratch, Draft::default());
+            let entered = this.enter(&mut active, Some(record.handle()));
+            this.pend_or_settle(record, active, entered)
+        })
+    }
+
+    fn pend_or_settle(
+        &self,
+        record: Arc<Record>,
+        mut active: ActiveCall<'_>,
+        entered: Result<Returned, CallFailure>,
+    ) -> Called {
+        let pends = matches!(&entered, Ok(returned) if returned.verdict == verdict::PENDING);
+        if !pends {
+            let entered = if record.close() {
+                entered
+            } else {
+                Err(self.failure("RESUMED_AND_RETURNED", "was resumed and returned, too"))
+            };
+            return Called::Ended(self.settle(active, entered));
+        }
+        let out_len = entered.map_or(0, |returned| returned.out_len);
+        record.hold(active.exchange().carries.hold(&self.library));
+        if let Err(fault) = active.apply_out(out_len) {
+            active.withdraw_answer();
+            drop(PendingCall::new(record, Draft::default()));
+            return Called::Ended(Verdict::Failed(self.refused(out_len, fault)));
+        }
+        Called::Pending(PendingCall::new(record, active.into_draft()))
+    }
+
+    /// Applies what a call was resumed with.
+    pub(crate) fn conclude_pending(
+        &self,
+        draft: Draft,
+        exchange: &mut Exchange,
+        resumption: Option<Resumption>,
+    ) -> Verdict {
+        scratch::with(|scratch| {
+            let mut active = self.active(exchange, scratch, draft);
+            let concluded = match resumption {
+                None => Err(self.failure("NOT_RESUMED", "was not resumed")),
+                Some(Resumption { verdict, mutations }) => {
+                    let len = mutations.len();
+                    self.conclude(&mut active, verdict, len, |active| active.apply(&mutations))
+                }
+            };
+            concluded.unwrap_or_else(|failure| {
                 active.withdraw_answer();
                 Verdict::Failed(failure)
             })
         })
     }
 
-    /// Crosses into the plugin; gives what it returned and how much it wrote.
-    fn enter(&self, active: &mut ActiveCall<'_>) -> Result<(i32, usize), CallFailure> {
+    /// Tells the plugin something about a call. Runs plugin code.
+    pub(crate) fn tell(&self, call: Call, event: u32, detail: &[u8]) {
+        if let Some(tell) = self.library.functions(self.index).event {
+            // SAFETY: the plugin keeps the contract of `event`; state and library live as long as
+            // `self`, the detail until it returns.
+            unsafe { tell(self.state, call, event, Str::new(detail)) };
+        }
+    }
+
+    fn check(&self, hook: Hook, unawaited: bool) -> Result<(), CallFailure> {
+        if hook != self.hook {
+            let message = format!("{self:?} was called at hook {hook}");
+            return Err(CallFailure::new("HOOK_MISMATCH", message));
+        }
+        if unawaited {
+            return Err(self.failure("PENDING_UNAWAITED", "may pend, and nobody would wait"));
+        }
+        Ok(())
+    }
+
+    fn active<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        scratch: &'a mut Scratch,
+        draft: Draft,
+    ) -> ActiveCall<'a> {
+        let name = self.function().name.as_str();
+        ActiveCall::new(self.hook, name, self.bodies, exchange, scratch, draft)
+    }
+
+    fn settle(
+        &self,
+        mut active: ActiveCall<'_>,
+        entered: Result<Returned, CallFailure>,
+    ) -> Verdict {
+        let concluded = entered.and_then(|returned| {
+            let len = returned.out_len;
+            self.conclude(&mut active, returned.verdict, len, |active| {
+                active.apply_out(len)
+            })
+        });
+        concluded.unwrap_or_else(|failure| {
+            active.withdraw_answer();
+            Verdict::Failed(failure)
+        })
+    }
+
+    /// Crosses into the plugin; gives what it left.
+    fn enter(
+        &self,
+        active: &mut ActiveCall<'_>,
+        handle: Option<Call>,
+    ) -> Result<Returned, CallFailure> {
         let functions = self.library.functions(self.index);
         let snapshot = match functions.want_parts {
             0 => Str::EMPTY,
             parts => active.snapshot(parts).map(Str::new).map_err(|fault| {
                 CallFailure::new("SNAPSHOT_FAILED", format!("snapshot for {self:?}: {fault}"))
             })?,
+        };
+        let (carry, definition) = {
+            let exchange = active.exchange();
+            let carry = exchange.carries.of(&self.library);
+            (carry, exchange.api.serial.number())
         };
         let out = active.out();
         let (out, out_cap) = (out.as_mut_ptr(), out.len());
@@ -124,63 +276,79 @@ impl Instance {
             out,
             out_cap,
             out_len: 0,
-            carry: 0,
-            definition: 0,
+            carry,
+            definition,
         };
-        let returned = handles::enter(active, |handle| {
+        let run = |handle| {
             frame.call = handle;
             // SAFETY: the plugin keeps the contract of `call`; state and library live as long as `self`,
             // frame and buffers until it returns.
             unsafe { (functions.call)(self.state, &raw mut frame) }
-        });
-        let Some(returned) = returned else {
+        };
+        let returned = match handle {
+            None => handles::enter(active, run),
+            Some(handle) => Some(handles::enter_as(handle, active, run)),
+        };
+        let Some(verdict) = returned else {
             let message = format!("{self:?}: too many threads are in calls");
             return Err(CallFailure::new("HANDLES_EXHAUSTED", message));
         };
-        Ok((returned, frame.out_len))
+        let left = frame.carry;
+        if left != carry {
+            active.exchange().carries.keep(&self.library, left);
+        }
+        Ok(Returned {
+            verdict,
+            out_len: frame.out_len,
+        })
     }
-}
 
-/// Holds what a function returned against what it did.
-fn conclude(
-    active: &mut ActiveCall<'_>,
-    returned: i32,
-    out_len: usize,
-) -> Result<Verdict, (&'static str, String)> {
-    let fail = |code, what: &str| Err((code, what.to_owned()));
-    match returned {
-        verdict::CONTINUE | verdict::RESPOND => {}
-        verdict::PENDING => {
-            return fail(
-                "PENDING_UNSUPPORTED",
-                "returned pending, which this gateway does not offer",
-            );
+    /// Holds what a function returned, or was resumed with, against what it did.
+    fn conclude(
+        &self,
+        active: &mut ActiveCall<'_>,
+        returned: i32,
+        len: usize,
+        apply: impl FnOnce(&mut ActiveCall<'_>) -> Result<(), Fault>,
+    ) -> Result<Verdict, CallFailure> {
+        match returned {
+            verdict::CONTINUE | verdict::RESPOND => {}
+            verdict::PENDING => {
+                let what = "returned pending, which it does not declare";
+                return Err(self.failure("PENDING_UNDECLARED", what));
+            }
+            verdict::PANICKED => return Err(self.failure("PLUGIN_PANICKED", "panicked")),
+            ..0 => {
+                return Err(self.failure("PLUGIN_FAILED", &format!("failed with {returned}")));
+            }
+            _ => {
+                let what = format!("returned {returned}, which is no verdict");
+                return Err(self.failure("VERDICT_UNKNOWN", &what));
+            }
         }
-        verdict::PANICKED => return fail("PLUGIN_PANICKED", "panicked"),
-        ..0 => return Err(("PLUGIN_FAILED", format!("failed with {returned}"))),
-        _ => {
-            return Err((
-                "VERDICT_UNKNOWN",
-                format!("returned {returned}, which is no verdict"),
-            ));
+        apply(active).map_err(|fault| self.refused(len, fault))?;
+        match returned {
+            verdict::RESPOND if active.give_answer() => Ok(Verdict::Respond),
+            verdict::RESPOND => {
+                let what = "responds without an answer's status";
+                Err(self.failure("RESPOND_WITHOUT_ANSWER", what))
+            }
+            // The author meant to answer and forgot to say so; going on could let through what was to
+            // be refused.
+            _ if active.has_answer() => {
+                Err(self.failure("ANSWER_WITHOUT_RESPOND", "set an answer, but continues"))
+            }
+            _ => Ok(Verdict::Continue),
         }
     }
-    active.apply_out(out_len).map_err(|fault| {
-        (
-            "MUTATIONS_REFUSED",
-            format!("left {out_len} bytes of mutations: {fault}"),
-        )
-    })?;
-    match returned {
-        verdict::RESPOND if active.give_answer() => Ok(Verdict::Respond),
-        verdict::RESPOND => fail(
-            "RESPOND_WITHOUT_ANSWER",
-            "responds without an answer's status",
-        ),
-        // The author meant to answer and forgot to say so; going on could let through what was to
-        // be refused.
-        _ if active.has_answer() => fail("ANSWER_WITHOUT_RESPOND", "set an answer, but continues"),
-        _ => Ok(Verdict::Continue),
+
+    fn refused(&self, len: usize, fault: Fault) -> CallFailure {
+        let what = format!("left {len} bytes of mutations: {fault}");
+        self.failure("MUTATIONS_REFUSED", &what)
+    }
+
+    fn failure(&self, code: &'static str, what: &str) -> CallFailure {
+        CallFailure::new(code, format!("function {}: {what}", self.function().name))
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Library::open ── start ──> Instance ── call(hook, &mut Exchange) ──> Verdict
-//!                                            │  ▲
+//!                                            │  ▲                  or PendingCall ── resume ──> Verdict
 //!                                     plugin ▼  │ callbacks (get, next, mutate, …) by handle
 //! ```
 //!
@@ -33,13 +33,20 @@ mod handles;
 mod scratch;
 mod snapshot;
 
+mod carry;
+mod pending;
+mod wakes;
+
 mod callbacks;
 mod foreign;
 mod proved;
 
+pub use carry::Carries;
 pub use descriptor::Descriptor;
 pub use error::{CallFailure, LoadError, StartError};
-pub use exchange::{Answer, ApiContext, Exchange, Trace};
-pub use instance::{Instance, Verdict};
+pub use exchange::{Answer, ApiContext, Exchange, Serial, StoredSession, Trace};
+pub use instance::{Called, Instance, Verdict};
 pub use library::{Library, StartContext};
 pub use logging::{LogLevel, LogOrigin, PluginLog, set_log_sink};
+pub use pending::{Keeper, PendingCall, Wish};
+pub use wakes::Dispatcher;

@@ -15,13 +15,12 @@ use crate::callbacks::HOST;
 use crate::descriptor::Descriptor;
 use crate::error::{LoadError, StartError};
 use crate::instance::Instance;
-use crate::table::{self, Functions};
+use crate::table::{self, Functions, Tables};
 
 /// A library that was opened and keeps the contract. It stays in the process for ever.
 #[derive(Debug)]
 pub struct Library {
-    descriptor: Descriptor,
-    functions: Vec<Functions>,
+    tables: Tables,
 }
 
 /// What a function is started for.
@@ -52,11 +51,8 @@ impl Library {
         // name is not a plugin by malice, and native code needs no such trick.
         let plugin = unsafe { entry() };
         // SAFETY: returned by the entry.
-        let (descriptor, functions) = unsafe { table::read(plugin) }?;
-        Ok(Arc::new(Self {
-            descriptor,
-            functions,
-        }))
+        let tables = unsafe { table::read(plugin) }?;
+        Ok(Arc::new(Self { tables }))
     }
 
     fn entry(path: &Path) -> Result<Entry, LoadError> {
@@ -84,7 +80,7 @@ impl Library {
 
     /// What the library says it is.
     pub const fn descriptor(&self) -> &Descriptor {
-        &self.descriptor
+        &self.tables.descriptor
     }
 
     /// Starts a function for one place in an API definition.
@@ -94,12 +90,14 @@ impl Library {
     pub fn start(self: &Arc<Self>, context: &StartContext<'_>) -> Result<Instance, StartError> {
         let function = context.function;
         let position = self
+            .tables
             .descriptor
             .functions
             .iter()
             .position(|each| each.name == *function);
         let Some(index) = position else {
             let names: Vec<_> = self
+                .tables
                 .descriptor
                 .functions
                 .iter()
@@ -111,7 +109,7 @@ impl Library {
                 offered,
             });
         };
-        let hooks = self.descriptor.functions[index].hooks;
+        let hooks = self.tables.descriptor.functions[index].hooks;
         if !hooks.contains(context.hook) {
             return Err(StartError::HookNotOffered {
                 function: function.clone(),
@@ -140,7 +138,7 @@ impl Library {
             error_len: 0,
         };
         let mut state = ptr::null_mut();
-        let functions = &self.functions[index];
+        let functions = self.functions(index);
         // SAFETY: the plugin keeps the contract of `start`; all pointers are valid during it, and the
         // host's table for ever.
         let returned =
@@ -160,6 +158,14 @@ impl Library {
     }
 
     pub(crate) fn functions(&self, index: usize) -> &Functions {
-        &self.functions[index]
+        &self.tables.functions[index]
+    }
+
+    /// Gives back what a request carried for the library.
+    pub(crate) fn release(&self, carry: u64) {
+        if let Some(release) = self.tables.release {
+            // SAFETY: the contract: any value that the library itself left in a frame, once.
+            unsafe { release(carry) };
+        }
     }
 }

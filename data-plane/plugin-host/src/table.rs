@@ -4,8 +4,11 @@
 #![expect(unsafe_code, reason = "tables lie in the plugin's memory")]
 
 use std::ffi::c_void;
+use std::mem::{MaybeUninit, offset_of};
 
-use gantry_abi::{ABI_MAJOR, ABI_MINOR, Frame, Function, Host, Plugin, Start, Str, flag, limits};
+use gantry_abi::{
+    ABI_MAJOR, ABI_MINOR, Call, Frame, Function, Host, Plugin, Start, Str, flag, limits,
+};
 use gantry_domain::{AbiVersion, FunctionFlag, FunctionName, Hook, HookSet, NotedFunction};
 
 use crate::descriptor::Descriptor;
@@ -15,6 +18,8 @@ use crate::{foreign, snapshot};
 type StartFn = unsafe extern "C" fn(*const Host, *mut Start, *mut *mut c_void) -> i32;
 type CallFn = unsafe extern "C" fn(*mut c_void, *mut Frame) -> i32;
 type StopFn = unsafe extern "C" fn(*mut c_void);
+type EventFn = unsafe extern "C" fn(*mut c_void, Call, u32, Str);
+pub(crate) type ReleaseFn = unsafe extern "C" fn(u64);
 
 /// The contract that this host speaks.
 pub(crate) const HOST_ABI: AbiVersion = AbiVersion {
@@ -38,9 +43,25 @@ pub(crate) struct Functions {
     pub(crate) start: StartFn,
     pub(crate) call: CallFn,
     pub(crate) stop: StopFn,
+    /// There exactly if the function may pend.
+    pub(crate) event: Option<EventFn>,
     /// Parts of the snapshot that each call gets; 0 is none.
     pub(crate) want_parts: u64,
 }
+
+/// What a library's tables say.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) descriptor: Descriptor,
+    /// In the descriptor's order.
+    pub(crate) functions: Vec<Functions>,
+    pub(crate) release: Option<ReleaseFn>,
+}
+
+/// Bytes of the library's table in the first version of the contract.
+const PLUGIN_BYTES_MIN: usize = offset_of!(Plugin, release);
+/// Bytes of a function's table in the first version of the contract.
+const FUNCTION_BYTES_MIN: usize = offset_of!(Function, event);
 
 /// Size, version and flags: the head that every version of the library's table has.
 #[derive(Clone, Copy)]
@@ -52,14 +73,12 @@ struct Head {
     flags: u32,
 }
 
-/// Reads and checks a library's tables. The functions are in the descriptor's order.
+/// Reads and checks a library's tables.
 ///
 /// # Safety
 /// `plugin` is what a library's entry returned: null, or a table that is as large as it says and
 /// lives as long as the process, with pointers of which the same is true.
-pub(crate) unsafe fn read(
-    plugin: *const Plugin,
-) -> Result<(Descriptor, Vec<Functions>), LoadError> {
+pub(crate) unsafe fn read(plugin: *const Plugin) -> Result<Tables, LoadError> {
     check_pointer(plugin, || "the library's table".into())?;
     // SAFETY: checked above; every version of the table begins with this head.
     let head = unsafe { plugin.cast::<Head>().read() };
@@ -73,10 +92,10 @@ pub(crate) unsafe fn read(
             host: HOST_ABI,
         });
     }
-    check_size::<Plugin>(head.size, || "the library's table".into())?;
+    check_size(head.size, PLUGIN_BYTES_MIN, || "the library's table".into())?;
     check_zero(head.flags, || "the library's flags".into())?;
-    // SAFETY: as large as this version of the table, by its size.
-    let table = unsafe { plugin.read() };
+    // SAFETY: as large as its size says; all its fields may be zero.
+    let table: Plugin = unsafe { grown(plugin, head.size) };
     // SAFETY: the table's strings live as long as the process.
     let name = unsafe { text(table.name, || "the library's name".into()) }?;
     // SAFETY: the table's strings live as long as the process.
@@ -102,15 +121,16 @@ pub(crate) unsafe fn read(
         return Err(LoadError::FunctionDuplicate(pair[0].0.name.clone()));
     }
     let (noted, functions) = functions.into_iter().unzip();
-    Ok((
-        Descriptor {
+    Ok(Tables {
+        descriptor: Descriptor {
             name,
             version,
             abi,
             functions: noted,
         },
         functions,
-    ))
+        release: table.release,
+    })
 }
 
 /// # Safety
@@ -123,9 +143,9 @@ unsafe fn read_function(
     check_pointer(pointer, place)?;
     // SAFETY: checked above; every version of the table begins with its size.
     let size = unsafe { pointer.cast::<u32>().read() };
-    check_size::<Function>(size, place)?;
-    // SAFETY: as large as this version of the table, by its size.
-    let table = unsafe { pointer.read() };
+    check_size(size, FUNCTION_BYTES_MIN, place)?;
+    // SAFETY: as large as its size says; all its fields may be zero.
+    let table: Function = unsafe { grown(pointer, size) };
     // SAFETY: the table's strings live as long as the process.
     let name = unsafe { text(table.name, || format!("name of function {index}")) }?;
     let name: FunctionName = name.parse().map_err(|error| LoadError::NameInvalid {
@@ -142,10 +162,16 @@ unsafe fn read_function(
         what: of(what),
         found: "null",
     };
+    let may_pend = flags.contains(&FunctionFlag::MayPend);
+    let event = table.event.filter(|_| may_pend);
+    if may_pend && event.is_none() {
+        return Err(null("event"));
+    }
     let functions = Functions {
         start: table.start.ok_or_else(|| null("start"))?,
         call: table.call.ok_or_else(|| null("call"))?,
         stop: table.stop.ok_or_else(|| null("stop"))?,
+        event,
         want_parts: table.want_parts,
     };
     Ok((NotedFunction { name, hooks, flags }, functions))
@@ -227,15 +253,29 @@ fn check_pointer<T>(pointer: *const T, what: impl Fn() -> String) -> Result<(), 
     })
 }
 
-fn check_size<T>(found: u32, what: impl Fn() -> String) -> Result<(), LoadError> {
-    if (found as usize) < size_of::<T>() {
+fn check_size(found: u32, expected: usize, what: impl Fn() -> String) -> Result<(), LoadError> {
+    if (found as usize) < expected {
         return Err(LoadError::TableTooSmall {
             what: what(),
             found,
-            expected: size_of::<T>(),
+            expected,
         });
     }
     Ok(())
+}
+
+/// A table of this or an earlier version; fields that it does not reach are zero.
+///
+/// # Safety
+/// `table` has `size` bytes, and a `T` may consist of zeros.
+unsafe fn grown<T>(table: *const T, size: u32) -> T {
+    let mut whole = MaybeUninit::<T>::zeroed();
+    let bytes = (size as usize).min(size_of::<T>());
+    let place = whole.as_mut_ptr().cast::<u8>();
+    // SAFETY: as many bytes are readable, by the caller's promise, and fit; `whole` is our own.
+    unsafe { place.copy_from_nonoverlapping(table.cast(), bytes) };
+    // SAFETY: zeros or the plugin's fields, both of which a `T` may be by the caller's promise.
+    unsafe { whole.assume_init() }
 }
 
 fn check_zero(bits: u32, what: impl Fn() -> String) -> Result<(), LoadError> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gantry_domain::Hook;
-use gantry_plugin_host::{CallFailure, Exchange, Verdict};
+use gantry_plugin_host::{CallFailure, Carries, Exchange, Verdict};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -211,6 +211,8 @@ fn exchange_of(
         remote_addr: client.address,
         host,
         session: None,
+        token: None,
+        stored_sessions: Vec::new(),
         api: Arc::clone(&serving.context),
         trace: account.trace().for_functions(&head.headers),
         headers: head.headers,
@@ -218,6 +220,7 @@ fn exchange_of(
         body: None,
         status: None,
         answer: None,
+        carries: Carries::default(),
     })
 }
 

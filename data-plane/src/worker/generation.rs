@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use gantry_domain::{ApiId, Digest, FunctionFlag, FunctionName, Hook, PathPattern};
-use gantry_plugin_host::{ApiContext, Instance, Library, StartContext};
+use gantry_plugin_host::{ApiContext, Instance, Library, Serial, StartContext};
 use http::HeaderName;
 
 use super::api::{Api, Authentication, Function, Functions, Running, Service, Serving};
@@ -280,6 +280,8 @@ impl Assembly {
             api_id,
             definition: Bytes::from(runtime.definition),
             config: Bytes::from(runtime.config),
+            openapi: None,
+            serial: Serial::default(),
         };
         let serving = Serving {
             context: Arc::new(context),

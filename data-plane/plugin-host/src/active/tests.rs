@@ -6,7 +6,8 @@ use gantry_abi::flat::Snapshot;
 use gantry_abi::{constants, hook, op};
 
 use super::*;
-use crate::exchange::{ApiContext, Trace};
+use crate::carry::Carries;
+use crate::exchange::{ApiContext, Serial, Trace};
 
 /// A request with two values of one header, or a response to it.
 pub(crate) fn exchange() -> Exchange {
@@ -22,10 +23,14 @@ pub(crate) fn exchange() -> Exchange {
         remote_addr: "[2001:db8::1]:4711".parse().unwrap(),
         host: "api.example".to_owned(),
         session: None,
+        token: None,
+        stored_sessions: Vec::new(),
         api: Arc::new(ApiContext {
             api_id: "users".parse().unwrap(),
             definition: Bytes::from_static(b"{\"name\":\"users\"}"),
             config: Bytes::from_static(b"{}"),
+            openapi: None,
+            serial: Serial::default(),
         }),
         trace: Trace {
             trace_id: "ab".repeat(16),
@@ -35,12 +40,33 @@ pub(crate) fn exchange() -> Exchange {
         body: None,
         status: None,
         answer: None,
+        carries: Carries::default(),
     }
 }
 
 pub(crate) fn call_of(exchange: &mut Exchange) -> ActiveCall<'_> {
-    ActiveCall::new(Hook::Pre, "Test", false, exchange, scratch())
+    let bodies = Bodies {
+        read: false,
+        replace: false,
+    };
+    ActiveCall::new(
+        Hook::Pre,
+        "Test",
+        bodies,
+        exchange,
+        scratch(),
+        Draft::default(),
+    )
 }
+
+const NEITHER: Bodies = Bodies {
+    read: false,
+    replace: false,
+};
+const BOTH: Bodies = Bodies {
+    read: true,
+    replace: true,
+};
 
 /// Buffers that nobody else has.
 fn scratch() -> &'static mut Scratch {
@@ -150,7 +176,14 @@ fn flat_mutations_apply_all_or_nothing() {
 #[test]
 fn session_must_be_a_json_object() {
     let mut exchange = exchange();
-    let mut call = ActiveCall::new(Hook::Auth, "Test", false, &mut exchange, scratch());
+    let mut call = ActiveCall::new(
+        Hook::Auth,
+        "Test",
+        NEITHER,
+        &mut exchange,
+        scratch(),
+        Draft::default(),
+    );
     for bad in [&b"[]"[..], b"{", b"", b"\"a\"", b"{}x", b"\xff"] {
         assert_eq!(
             call.mutate(op::SET_SESSION, b"", bad),
@@ -209,7 +242,14 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
         .unwrap();
     assert_eq!(exchange.response_headers, before);
 
-    let mut call = ActiveCall::new(Hook::Response, "Test", false, &mut exchange, scratch());
+    let mut call = ActiveCall::new(
+        Hook::Response,
+        "Test",
+        NEITHER,
+        &mut exchange,
+        scratch(),
+        Draft::default(),
+    );
     call.mutate(op::ANSWER_STATUS, b"", b"451").unwrap();
     let left: Vec<_> = names()
         .filter(|name| call.get(part::RESPONSE_HEADER, name.as_bytes()).is_ok())
@@ -230,7 +270,14 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
 fn body_is_read_any_number_of_times_from_any_offset() {
     let mut exchange = exchange();
     exchange.body = Some(Bytes::from_static(b"0123456789"));
-    let call = ActiveCall::new(Hook::Post, "Test", true, &mut exchange, scratch());
+    let call = ActiveCall::new(
+        Hook::Post,
+        "Test",
+        BOTH,
+        &mut exchange,
+        scratch(),
+        Draft::default(),
+    );
     for _ in 0..2 {
         assert_eq!(call.get(part::REQUEST_BODY, b""), Ok(&b"0123456789"[..]));
         assert_eq!(call.body_from(part::REQUEST_BODY, 7), Ok(&b"789"[..]));
@@ -250,7 +297,14 @@ fn body_is_read_any_number_of_times_from_any_offset() {
 fn empty_body_is_there_and_has_no_piece() {
     let mut exchange = exchange();
     exchange.body = Some(Bytes::new());
-    let call = ActiveCall::new(Hook::Response, "Test", true, &mut exchange, scratch());
+    let call = ActiveCall::new(
+        Hook::Response,
+        "Test",
+        BOTH,
+        &mut exchange,
+        scratch(),
+        Draft::default(),
+    );
     assert_eq!(call.get(part::RESPONSE_BODY, b""), Ok(&b""[..]));
     assert_eq!(call.body_from(part::RESPONSE_BODY, 0), Err(Fault::Absent));
 }
@@ -265,7 +319,14 @@ fn replaced_body_is_read_back_and_drops_what_held_for_the_old_bytes_once() {
         exchange.headers.insert(name, value);
     }
     let request_headers = exchange.headers.clone();
-    let mut call = ActiveCall::new(Hook::Response, "Test", true, &mut exchange, scratch());
+    let mut call = ActiveCall::new(
+        Hook::Response,
+        "Test",
+        BOTH,
+        &mut exchange,
+        scratch(),
+        Draft::default(),
+    );
     call.mutate(op::SET_RESPONSE_BODY, b"", b"first").unwrap();
     assert_eq!(call.get(part::RESPONSE_BODY, b""), Ok(&b"first"[..]));
     let set = call.mutate(op::SET_RESPONSE_HEADER, b"content-encoding", b"gzip");
@@ -327,7 +388,7 @@ fn snapshot_leaves_out_what_is_not_wanted_and_refuses_what_it_cannot_hold() {
         call.snapshot(1 << part::REQUEST_BODY),
         Err(Fault::Unsupported)
     );
-    assert_eq!(call.snapshot(1 << 16), Err(Fault::Unknown));
+    assert_eq!(call.snapshot(1 << 18), Err(Fault::Unknown));
     assert_eq!(call.snapshot(1), Err(Fault::Unknown));
     assert_eq!(call.snapshot(1 << 63), Err(Fault::Unknown));
 }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, Once};
 use bytes::Bytes;
 use gantry_domain::{ApiId, FunctionName, Hook, PluginNote};
 use gantry_plugin_host::{
-    ApiContext, Exchange, Instance, Library, LogLevel, StartContext, StartError, Trace, Verdict,
-    set_log_sink,
+    ApiContext, Carries, Exchange, Instance, Library, LogLevel, Serial, StartContext, StartError,
+    Trace, Verdict, set_log_sink,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -31,6 +31,8 @@ pub(crate) fn build_c(source: &str, flags: &[&str]) -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let output = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-g"])
+        // The tables grow at their end.
+        .arg("-Wno-missing-field-initializers")
         .args([
             "-shared",
             "-fPIC",
@@ -136,10 +138,14 @@ pub(crate) fn request() -> Exchange {
         remote_addr: "192.0.2.1:4711".parse().unwrap(),
         host: "api.example".to_owned(),
         session: None,
+        token: None,
+        stored_sessions: Vec::new(),
         api: Arc::new(ApiContext {
             api_id: "users".parse().unwrap(),
             definition: Bytes::from_static(br#"{"name":"Users"}"#),
             config: Bytes::from_static(br#"{"level":3}"#),
+            openapi: None,
+            serial: Serial::default(),
         }),
         trace: Trace {
             trace_id: TRACE_ID.to_owned(),
@@ -149,6 +155,7 @@ pub(crate) fn request() -> Exchange {
         body: None,
         status: None,
         answer: None,
+        carries: Carries::default(),
     }
 }
 
