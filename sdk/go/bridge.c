@@ -1,5 +1,6 @@
 #include "bridge.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "_cgo_export.h"
@@ -13,19 +14,24 @@ static int32_t start(const gantry_host *host, gantry_start *start, void **instan
   return code;
 }
 
-/* While a thread runs a call, Go runs nothing else on it, so this says whose lines a logger writes. */
-static __thread gantry_call current;
+/*
+ * While a thread runs a call, Go runs nothing else on it, so this says whose lines a logger writes. Not
+ * __thread: that would double what each Go library takes of the little static TLS that a process has.
+ */
+static pthread_key_t current;
 
 static int32_t call(void *instance, gantry_frame *frame) {
-  gantry_call outer = current;
+  void *outer = pthread_getspecific(current);
   int32_t verdict;
-  current = frame->call;
+  pthread_setspecific(current, (void *)(uintptr_t)frame->call);
   verdict = gantryGoCall((uintptr_t)instance, frame);
-  current = outer;
+  pthread_setspecific(current, outer);
   return verdict;
 }
 
-gantry_call gantry_go_current(void) { return current; }
+gantry_call gantry_go_current(void) {
+  return (gantry_call)(uintptr_t)pthread_getspecific(current);
+}
 
 static void event(void *instance, gantry_call call, uint32_t event, gantry_str detail) {
   gantryGoEvent((uintptr_t)instance, call, event, detail);
@@ -41,6 +47,7 @@ gantry_plugin *gantry_go_table(size_t n_functions) {
   gantry_plugin *plugin = calloc(1, sizeof *plugin);
   const gantry_function **pointers = calloc(n_functions, sizeof *pointers);
   gantry_function *functions = calloc(n_functions, sizeof *functions);
+  if (pthread_key_create(&current, NULL) != 0) return NULL;
   if (plugin == NULL || pointers == NULL || functions == NULL) return NULL;
   for (size_t i = 0; i < n_functions; i++) {
     functions[i].size = sizeof functions[i];

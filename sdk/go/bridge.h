@@ -7,7 +7,7 @@
 
 #include "gantry_plugin.h"
 
-/* A table of functions to be filled, on the heap for ever; NULL without memory. */
+/* A table of functions to be filled, on the heap for ever; NULL without memory. Once. */
 gantry_plugin *gantry_go_table(size_t n_functions);
 gantry_function *gantry_go_function(gantry_plugin *plugin, size_t index);
 

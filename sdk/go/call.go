@@ -167,7 +167,8 @@ func (c *RequestCall) StoreSession(key, session string) { c.change(abi.OpStoreSe
 
 // Body gives the whole body of the request, as the client sent it: a compressed one is compressed, as
 // its Content-Encoding says. It is a copy, can be asked for any number of times, and is empty where
-// there is none. Needs [Function.WantsBody]; without it the call fails.
+// there is none. Needs [Function.WantsBody] or [Function.Detached]; without them the call fails. A detached
+// function waits here until the body has come; if nobody waits for the call any more, the call fails.
 func (c *RequestCall) Body() []byte { return c.bodyOf(abi.PartRequestBody) }
 
 // SetBody replaces the whole body, at most 16 MiB; the gateway makes the length right. The first time
