@@ -7,8 +7,9 @@ use std::fmt;
 use std::ops::Deref;
 
 use gantry_abi::constants::{level, op, part};
-use gantry_abi::{Fault, hook, rules};
+use gantry_abi::{Fault, Host, hook, rules};
 
+use crate::outcome::Answering;
 use crate::raw::Gate;
 
 /// Where in a request a function runs.
@@ -64,6 +65,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    pub(crate) const fn new(action: String, fault: Fault) -> Self {
+        Self { action, fault }
+    }
+
     /// Why.
     pub const fn fault(&self) -> Fault {
         self.fault
@@ -168,6 +173,12 @@ impl<'a> Call<'a> {
         self.text(part::SESSION)
     }
 
+    /// The consumer key that the session belongs to, as the client sent it or a function set it; `None`
+    /// before authentication.
+    pub fn auth_token(&self) -> Option<&str> {
+        self.text(part::AUTH_TOKEN)
+    }
+
     /// Identifier of the API definition.
     pub fn api_id(&self) -> &str {
         self.text(part::API_ID).unwrap_or_default()
@@ -181,6 +192,11 @@ impl<'a> Call<'a> {
     /// Its `config_data`, JSON. Parse it in `start`, where it is parsed once.
     pub fn config_data(&self) -> &str {
         self.text(part::CONFIG_DATA).unwrap_or_default()
+    }
+
+    /// The `OpenAPI` document that the API definition was made from, JSON; `None` without one.
+    pub fn openapi(&self) -> Option<&str> {
+        self.text(part::OPENAPI)
     }
 
     /// Trace id of the request: 32 hexadecimal characters.
@@ -197,6 +213,16 @@ impl<'a> Call<'a> {
     /// cut off.
     pub fn log(&self, level: Level, message: &str) {
         self.gate.log(level as u32, message);
+    }
+
+    /// Host and handle.
+    pub(crate) const fn origin(&self) -> (&'static Host, gantry_abi::Call) {
+        self.gate.origin()
+    }
+
+    /// Status of the upstream's answer, in response hooks.
+    pub(crate) fn upstream_status(&self) -> Option<u16> {
+        rules::status(self.gate.get(part::STATUS, b"").ok()?).ok()
     }
 
     fn body_of(&self, part: u32) -> Result<&[u8], Refusal> {
@@ -249,31 +275,24 @@ impl<'a> Call<'a> {
             })
     }
 
-    /// Begins an answer. What is a header of it comes after this.
-    pub(crate) fn answer_status(&mut self, status: u16) -> Result<(), Refusal> {
-        let digits = status.to_string();
-        self.mutate(op::ANSWER_STATUS, "", digits.as_bytes(), || {
-            format!("answer with status {status}")
-        })
-    }
-
-    pub(crate) fn answer_header(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
-        self.change_header(op::SET_RESPONSE_HEADER, name, value)
-    }
-
-    pub(crate) fn answer_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
-        self.mutate(op::ANSWER_BODY, "", body, || {
-            format!("answer with {} bytes", body.len())
-        })
-    }
-
     fn change_header(&mut self, op: u32, name: &str, value: &[u8]) -> Result<(), Refusal> {
-        let verb = match op {
-            op::SET_REQUEST_HEADER | op::SET_RESPONSE_HEADER => "set",
-            op::ADD_REQUEST_HEADER | op::ADD_RESPONSE_HEADER => "add",
-            _ => "remove",
-        };
+        let verb = header_verb(op);
         self.mutate(op, name, value, || format!("{verb} header {name:?}"))
+    }
+}
+
+impl Answering for Call<'_> {
+    fn answer(&mut self, op: u32, key: &str, value: &[u8], action: String) -> Result<(), Refusal> {
+        self.mutate(op, key, value, || action)
+    }
+}
+
+/// The word for a change of a header, in messages.
+pub(crate) const fn header_verb(op: u32) -> &'static str {
+    match op {
+        op::SET_REQUEST_HEADER | op::SET_RESPONSE_HEADER => "set",
+        op::ADD_REQUEST_HEADER | op::ADD_RESPONSE_HEADER => "add",
+        _ => "remove",
     }
 }
 
@@ -413,12 +432,26 @@ impl<'a> RequestCall<'a> {
             .set_body_of(op::SET_REQUEST_BODY, part::REQUEST_BODY, body.as_ref())
     }
 
-    /// Sets the session: a JSON object of at most 16 KiB. Not in `pre`, where it could stand in for
-    /// authentication.
+    /// Sets the session for this request: a JSON object of at most 16 KiB. Not in `pre`, where it could
+    /// stand in for authentication.
     pub fn set_session(&mut self, session: &str) -> Result<(), Refusal> {
-        self.0.mutate(op::SET_SESSION, "", session.as_bytes(), || {
+        self.set_session_of("", session)
+    }
+
+    /// Sets the session for this request and names the consumer key that it belongs to: 1 to 256
+    /// printable ASCII characters.
+    pub fn set_session_of(&mut self, key: &str, session: &str) -> Result<(), Refusal> {
+        self.0.mutate(op::SET_SESSION, key, session.as_bytes(), || {
             "set session".to_owned()
         })
+    }
+
+    /// Sets the session, and keeps it under its consumer key for all gateways of the environment.
+    pub fn store_session(&mut self, key: &str, session: &str) -> Result<(), Refusal> {
+        self.0
+            .mutate(op::STORE_SESSION, key, session.as_bytes(), || {
+                "store session".to_owned()
+            })
     }
 }
 
@@ -444,12 +477,7 @@ impl<'a> ResponseCall<'a> {
 
     /// Status of the answer.
     pub fn status(&self) -> u16 {
-        self.0
-            .gate
-            .get(part::STATUS, b"")
-            .ok()
-            .and_then(|s| rules::status(s).ok())
-            .unwrap_or(0)
+        self.0.upstream_status().unwrap_or(0)
     }
 
     /// The whole body, as the upstream sent it: if it is compressed, `Content-Encoding` says so. It can

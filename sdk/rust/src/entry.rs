@@ -42,7 +42,7 @@ pub(crate) unsafe extern "C" fn call_request<F: RequestFunction>(
 ) -> i32 {
     // SAFETY: the host passes an instance that `start_request::<F>` made, and a frame.
     unsafe {
-        call_with::<F>(instance, frame, |function, call| {
+        call_with::<F>(instance, frame, |function, call, _| {
             let mut call = RequestCall::new(call);
             let result = function.call(&mut call);
             conclude(call.into_inner(), result)
@@ -57,7 +57,7 @@ pub(crate) unsafe extern "C" fn call_response<F: ResponseFunction>(
 ) -> i32 {
     // SAFETY: the host passes an instance that `start_response::<F>` made, and a frame.
     unsafe {
-        call_with::<F>(instance, frame, |function, call| {
+        call_with::<F>(instance, frame, |function, call, _| {
             let mut call = ResponseCall::new(call);
             let result = function.call(&mut call);
             conclude(call.into_inner(), result)
@@ -86,7 +86,7 @@ pub(crate) fn conclude(mut call: Call<'_>, result: Result<Outcome, Failure>) -> 
 
 /// # Safety
 /// The arguments are those of `gantry_function.start`.
-unsafe fn start_with<F>(
+pub(crate) unsafe fn start_with<F>(
     host: *const Host,
     start: *mut Start,
     instance: *mut *mut c_void,
@@ -126,12 +126,14 @@ fn refuse(start: &mut Start, reason: &str, code: i32) -> i32 {
     code
 }
 
+/// Runs a call; `run` gets the number of the API definition, too.
+///
 /// # Safety
 /// `instance` came from `start_with::<F>`; `frame` is that of a call.
-unsafe fn call_with<F>(
+pub(crate) unsafe fn call_with<F>(
     instance: *mut c_void,
     frame: *mut Frame,
-    run: impl FnOnce(&F, Call<'_>) -> i32,
+    run: impl FnOnce(&F, Call<'_>, u64) -> i32,
 ) -> i32 {
     // SAFETY: the host stops an instance only when no call of it runs.
     let function = unsafe { &*instance.cast::<F>().cast_const() };
@@ -149,9 +151,9 @@ unsafe fn call_with<F>(
         hook::RESPONSE => Hook::Response,
         _ => return verdict::FAILED,
     };
-    let call = frame.call;
+    let (call, number) = (frame.call, frame.definition);
     panics::barrier(call, || {
-        run(function, Call::new(Gate::new(host, call), hook))
+        run(function, Call::new(Gate::new(host, call), hook), number)
     })
     .unwrap_or(verdict::PANICKED)
 }

@@ -8,8 +8,8 @@
 use gantry_abi::note::is_plain;
 use gantry_abi::{ABI_MAJOR, ABI_MINOR, Function, Plugin, Str, flag, rules};
 
-use crate::entry;
-use crate::{RequestFunction, ResponseFunction};
+use crate::{AsyncRequestFunction, AsyncResponseFunction, RequestFunction, ResponseFunction};
+use crate::{asynchronous, entry};
 
 /// The note up to the plugin's name.
 pub const NOTE_HEAD: &str = concat!(
@@ -64,7 +64,48 @@ impl StaticFunction {
             ..base(name, hooks, flags)
         })
     }
+
+    /// The table of an asynchronous request function.
+    ///
+    /// # Panics
+    /// At compile time, if it has flags.
+    pub const fn async_request<F: AsyncRequestFunction>(
+        name: &'static str,
+        hooks: u32,
+        flags: u32,
+    ) -> Self {
+        assert!(flags == 0, "{}", NO_FLAGS);
+        Self(Function {
+            start: Some(asynchronous::start_request::<F>),
+            call: Some(asynchronous::call_request::<F>),
+            stop: Some(asynchronous::stop::<F>),
+            event: Some(asynchronous::event::<F>),
+            ..base(name, hooks, flag::MAY_PEND)
+        })
+    }
+
+    /// The table of an asynchronous response function.
+    ///
+    /// # Panics
+    /// At compile time, if it has flags.
+    pub const fn async_response<F: AsyncResponseFunction>(
+        name: &'static str,
+        hooks: u32,
+        flags: u32,
+    ) -> Self {
+        assert!(flags == 0, "{}", NO_FLAGS);
+        Self(Function {
+            start: Some(asynchronous::start_response::<F>),
+            call: Some(asynchronous::call_response::<F>),
+            stop: Some(asynchronous::stop::<F>),
+            event: Some(asynchronous::event::<F>),
+            ..base(name, hooks, flag::MAY_PEND)
+        })
+    }
 }
+
+const NO_FLAGS: &str =
+    "an asynchronous function has no flags: it awaits the body, and never blocks";
 
 const fn base(name: &'static str, hooks: u32, flags: u32) -> Function {
     assert!(
@@ -170,6 +211,8 @@ const fn size_of_u32<T>() -> u32 {
 ///         Name: response [wants_response_body] => fn path,   // likewise
 ///         Name: response => fn path,                 // fn(&mut ResponseCall<'_>) -> impl IntoOutcome
 ///         Name: response => type Type,               // Type: ResponseFunction
+///         Name: auth => async_fn path,               // async fn(&mut AsyncRequestCall) -> impl IntoOutcome
+///         Name: response => async_type Type,         // Type: AsyncResponseFunction
 ///     }
 /// }
 /// ```
@@ -202,7 +245,7 @@ macro_rules! plugin {
                     "{\"name\":\"", ::core::stringify!($name),
                     "\",\"hooks\":[\"", ::core::stringify!($hook), "\"",
                     $( ",\"", ::core::stringify!($more), "\"", )*
-                    "],\"flags\":[", $crate::plugin!(@flags_json $($($flag)*)?), "]}"
+                    "],\"flags\":[", $crate::plugin!(@note_flags $kind $($($flag)*)?), "]}"
                 ),
                 ","
             ),+];
@@ -255,6 +298,24 @@ macro_rules! plugin {
     (@function response, type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
         $crate::__private::StaticFunction::response::<$what>($name, $hooks, $flags)
     };
+    (@function response, async_fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
+        struct __GantryPlain;
+        impl $crate::AsyncResponseFunction for __GantryPlain {
+            fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
+                ::core::result::Result::Ok(Self)
+            }
+            async fn call(
+                &self,
+                call: &mut $crate::AsyncResponseCall,
+            ) -> ::core::result::Result<$crate::Outcome, $crate::Failure> {
+                $crate::IntoOutcome::into_outcome($what(call).await)
+            }
+        }
+        $crate::__private::StaticFunction::async_response::<__GantryPlain>($name, $hooks, $flags)
+    }};
+    (@function response, async_type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
+        $crate::__private::StaticFunction::async_response::<$what>($name, $hooks, $flags)
+    };
     (@function $hook:ident, fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
         struct __GantryPlain;
         impl $crate::RequestFunction for __GantryPlain {
@@ -273,8 +334,28 @@ macro_rules! plugin {
     (@function $hook:ident, type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
         $crate::__private::StaticFunction::request::<$what>($name, $hooks, $flags)
     };
+    (@function $hook:ident, async_fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
+        struct __GantryPlain;
+        impl $crate::AsyncRequestFunction for __GantryPlain {
+            fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
+                ::core::result::Result::Ok(Self)
+            }
+            async fn call(
+                &self,
+                call: &mut $crate::AsyncRequestCall,
+            ) -> ::core::result::Result<$crate::Outcome, $crate::Failure> {
+                $crate::IntoOutcome::into_outcome($what(call).await)
+            }
+        }
+        $crate::__private::StaticFunction::async_request::<__GantryPlain>($name, $hooks, $flags)
+    }};
+    (@function $hook:ident, async_type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
+        $crate::__private::StaticFunction::async_request::<$what>($name, $hooks, $flags)
+    };
     (@function $hook:ident, $kind:ident, $($rest:tt)*) => {
-        ::core::compile_error!("write `=> fn path` for a function or `=> type Type` for a type")
+        ::core::compile_error!(
+            "write `=> fn path` or `=> async_fn path` for a function, `=> type Type` or `=> async_type Type` for a type"
+        )
     };
 
     (@hook pre) => { (1 << $crate::__private::hook::PRE) };
@@ -292,6 +373,10 @@ macro_rules! plugin {
     (@flag $other:ident) => {
         ::core::compile_error!("flags are may_block, wants_request_body and wants_response_body")
     };
+
+    (@note_flags async_fn $($flag:ident)*) => { $crate::plugin!(@flags_json may_pend $($flag)*) };
+    (@note_flags async_type $($flag:ident)*) => { $crate::plugin!(@flags_json may_pend $($flag)*) };
+    (@note_flags $kind:ident $($flag:ident)*) => { $crate::plugin!(@flags_json $($flag)*) };
 
     (@flags_json) => { "" };
     (@flags_json $first:ident $($more:ident)*) => {

@@ -1,6 +1,6 @@
-//! The two kinds of function that a library offers to hooks.
+//! The kinds of function that a library offers to hooks: for requests or responses, at once or later.
 
-use crate::{Failure, Outcome, RequestCall, ResponseCall};
+use crate::{AsyncRequestCall, AsyncResponseCall, Failure, Outcome, RequestCall, ResponseCall};
 
 /// A function for the hooks `pre`, `auth`, `post_auth` and `post`.
 ///
@@ -35,4 +35,45 @@ pub trait ResponseFunction: Sized + Send + Sync + 'static {
     /// # Errors
     /// Fails the call; nothing of the upstream's response leaves the gateway then.
     fn call(&self, call: &mut ResponseCall<'_>) -> Result<Outcome, Failure>;
+}
+
+/// A [`RequestFunction`] that may wait without keeping the gateway waiting.
+///
+/// Implement `call` as an `async fn`. It runs on the one thread that a library has for its asynchronous
+/// functions, so it must await and not block; [`sleep`](crate::sleep) and [`timeout`](crate::timeout) are there,
+/// and futures of another runtime are awaited as that runtime's handles. When nobody waits for the call
+/// any more (the client left, the deadline passed), the future is dropped at its `await`.
+pub trait AsyncRequestFunction: Sized + Send + Sync + 'static {
+    /// Makes an instance, as [`RequestFunction::start`].
+    ///
+    /// # Errors
+    /// Why the configuration cannot be used; the gateway then does not take the definition over.
+    fn start(config: &str) -> Result<Self, String>;
+
+    /// Runs one request. Its changes reach the gateway when it ends.
+    ///
+    /// # Errors
+    /// Fails the call; the message is logged, and nothing has changed.
+    fn call(
+        &self,
+        call: &mut AsyncRequestCall,
+    ) -> impl Future<Output = Result<Outcome, Failure>> + Send;
+}
+
+/// A [`ResponseFunction`] that may wait without keeping the gateway waiting; as [`AsyncRequestFunction`].
+pub trait AsyncResponseFunction: Sized + Send + Sync + 'static {
+    /// Makes an instance, as [`RequestFunction::start`].
+    ///
+    /// # Errors
+    /// Why the configuration cannot be used; the gateway then does not take the definition over.
+    fn start(config: &str) -> Result<Self, String>;
+
+    /// Runs one response. An answer goes out in place of the upstream's.
+    ///
+    /// # Errors
+    /// Fails the call; nothing of the upstream's response leaves the gateway then.
+    fn call(
+        &self,
+        call: &mut AsyncResponseCall,
+    ) -> impl Future<Output = Result<Outcome, Failure>> + Send;
 }

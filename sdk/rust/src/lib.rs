@@ -57,10 +57,40 @@
 //! does what the API definition says (normally it answers 500). A panic does the same; it never leaves
 //! the plugin. `panic = "abort"` is refused at compile time, because it would end the gateway.
 //!
+//! **Waiting.** An `async fn` gets an owned copy of the request, waits without keeping a thread of the
+//! gateway, asks for the body if it needs it, and is dropped at its `await` when nobody waits for it any
+//! more. Its changes reach the gateway when it ends, all of them or, if it fails, none:
+//!
+//! ```
+//! use std::time::Duration;
+//! use gantry_plugin::{AsyncRequestCall, Failure, sleep};
+//!
+//! async fn slow_down(call: &mut AsyncRequestCall) -> Result<(), Failure> {
+//!     sleep(Duration::from_millis(50)).await;
+//!     let length = call.body().await?.len();
+//!     call.set_header("x-length", length.to_string())?;
+//!     Ok(())
+//! }
+//!
+//! gantry_plugin::plugin! {
+//!     name: "patience",
+//!     version: "1.0.0",
+//!     functions: {
+//!         SlowDown: post => async_fn slow_down,
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! These functions run on one thread that the library has for them, started by the first such call. It
+//! polls futures and keeps time; it does no I/O, because no one runtime suits all. For tokio, reqwest and
+//! their like, start a runtime in `start` and await what it spawns: `self.runtime.spawn(work).await`. Work
+//! that was spawned elsewhere is not dropped with the call; [`AsyncCall::cancellation`] tells it.
+//!
 //! **Testing.** With the feature `testing`, `testing::TestCall` runs functions without a gateway.
 //!
-//! This crate owns the boundary: all of its `unsafe` is in `raw` (calling the host), `entry` (being
-//! called by it), `export` (the static tables) and the in-memory host of `testing`.
+//! This crate owns the boundary: all of its `unsafe` is in `raw` (calling the host), `entry` and
+//! `asynchronous::entry` (being called by it), `export` (the static tables) and the in-memory host of `testing`.
 
 #[cfg(panic = "abort")]
 compile_error!(
@@ -71,6 +101,8 @@ mod call;
 mod function;
 mod outcome;
 
+mod asynchronous;
+
 mod entry;
 mod export;
 mod panics;
@@ -79,11 +111,21 @@ mod raw;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use asynchronous::{
+    AsyncCall, AsyncRequestCall, AsyncResponseCall, Cancellation, Sleep, sleep, timeout,
+};
 pub use call::{Call, Headers, Hook, Level, Refusal, RequestCall, ResponseCall};
-pub use function::{RequestFunction, ResponseFunction};
+pub use function::{
+    AsyncRequestFunction, AsyncResponseFunction, RequestFunction, ResponseFunction,
+};
 pub use outcome::{Answer, Failure, IntoOutcome, Outcome};
 
 pub use gantry_abi::Fault;
+
+/// The examples of the README.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 /// What [`plugin!`] expands to. Not for authors; may change in any version.
 #[doc(hidden)]

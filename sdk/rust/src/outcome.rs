@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{Call, Refusal};
+use gantry_abi::op;
+
+use crate::Refusal;
 
 /// What the gateway does after a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +58,23 @@ impl Answer {
     }
 
     /// Hands the answer to the gateway, the status first: headers are the answer's only after it.
-    pub(crate) fn send(&self, call: &mut Call<'_>) -> Result<(), Refusal> {
-        call.answer_status(self.status)?;
+    pub(crate) fn send(&self, call: &mut impl Answering) -> Result<(), Refusal> {
+        let status = self.status.to_string();
+        let action = format!("answer with status {status}");
+        call.answer(op::ANSWER_STATUS, "", status.as_bytes(), action)?;
         for (name, value) in &self.headers {
-            call.answer_header(name, value)?;
+            let action = format!("set header {name:?}");
+            call.answer(op::SET_RESPONSE_HEADER, name, value, action)?;
         }
-        call.answer_body(&self.body)
+        let action = format!("answer with {} bytes", self.body.len());
+        call.answer(op::ANSWER_BODY, "", &self.body, action)
     }
+}
+
+/// What an answer is written to.
+pub(crate) trait Answering {
+    /// Makes one change of an answer.
+    fn answer(&mut self, op: u32, key: &str, value: &[u8], action: String) -> Result<(), Refusal>;
 }
 
 /// Why a function failed. Everything that is an error turns into it with `?`.

@@ -14,18 +14,18 @@ use gantry_abi::{Fault, Host, Str};
 
 /// The way from one call to the host.
 pub(crate) struct Gate<'a> {
-    host: &'a Host,
+    host: &'static Host,
     call: gantry_abi::Call,
-    /// Handles belong to the thread that runs the call, so a gate must stay on it.
-    _this_thread: PhantomData<*const ()>,
+    /// Handles belong to the thread that runs the call, so a gate must stay on it, and live no longer.
+    _this_call: PhantomData<(&'a (), *const ())>,
 }
 
-impl<'a> Gate<'a> {
-    pub(crate) const fn new(host: &'a Host, call: gantry_abi::Call) -> Self {
+impl Gate<'_> {
+    pub(crate) const fn new(host: &'static Host, call: gantry_abi::Call) -> Self {
         Self {
             host,
             call,
-            _this_thread: PhantomData,
+            _this_call: PhantomData,
         }
     }
 
@@ -71,6 +71,26 @@ impl<'a> Gate<'a> {
     pub(crate) fn log(&self, level: u32, message: &str) {
         log(self.host, self.call, level, message);
     }
+
+    pub(crate) const fn origin(&self) -> (&'static Host, gantry_abi::Call) {
+        (self.host, self.call)
+    }
+}
+
+/// Ends a call that pends, from any thread. That the host does not take it (the call is gone) is nothing
+/// a plugin could act on.
+pub(crate) fn resume(host: &Host, call: gantry_abi::Call, verdict: i32, mutations: &[u8]) {
+    if let Some(resume) = host.resume {
+        // SAFETY: `mutations` is valid during the callback; the host copies what it keeps.
+        let _ = unsafe { resume(call, verdict, Str::new(mutations)) };
+    }
+}
+
+/// Asks for the body of a call that pends or is about to, from any thread.
+pub(crate) fn ask(host: &Host, call: gantry_abi::Call, part: u32) -> Result<(), Fault> {
+    let ask = host.ask.ok_or(Fault::Unsupported)?;
+    // SAFETY: nothing is passed but numbers.
+    succeeded(unsafe { ask(call, part) })
 }
 
 /// Writes a log line; for call 0 from any thread.

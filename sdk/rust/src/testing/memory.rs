@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 
 use gantry_abi::constants::{code, is_body, is_reserved_part, is_served_part, level, part};
+use gantry_abi::flat::{Record, Records};
 use gantry_abi::{ABI_MAJOR, ABI_MINOR, Fault, Host, Mutation, Side, Str, limits, rules};
 
 use crate::raw;
@@ -25,6 +26,10 @@ pub(super) struct Exchange {
     pub(super) remote_addr: String,
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) session: Option<String>,
+    pub(super) auth_token: Option<String>,
+    /// What was to be kept: consumer key and session.
+    pub(super) stored: Option<(String, String)>,
+    pub(super) openapi: Option<String>,
     pub(super) api_id: String,
     pub(super) definition: String,
     pub(super) config: String,
@@ -34,9 +39,12 @@ pub(super) struct Exchange {
     pub(super) answer_body: Vec<u8>,
     /// The response headers as they were before an answer began.
     before_answer: Option<Vec<(String, Vec<u8>)>>,
-    /// The body of the hook's side; none for a function that does not declare it.
+    /// The body of the hook's side; none for a function that does not declare it. An asynchronous
+    /// function gets it when it asks.
     pub(super) body: Option<Vec<u8>>,
     replaced_body: bool,
+    /// Whether the function asked for the body, and has not got it yet.
+    asked: bool,
     pub(super) log: Vec<(Level, String)>,
 }
 
@@ -54,6 +62,9 @@ impl Exchange {
             remote_addr: "192.0.2.1:4711".to_owned(),
             headers: Vec::new(),
             session: None,
+            auth_token: None,
+            stored: None,
+            openapi: None,
             api_id: "test".to_owned(),
             definition: "{}".to_owned(),
             config: "{}".to_owned(),
@@ -64,6 +75,7 @@ impl Exchange {
             before_answer: None,
             body: None,
             replaced_body: false,
+            asked: false,
             log: Vec::new(),
         }
     }
@@ -92,6 +104,8 @@ impl Exchange {
             part::TRACEPARENT => Some(TRACEPARENT),
             part::HOOK => Some(self.hook.as_str()),
             part::STATUS => self.status.as_deref(),
+            part::OPENAPI => self.openapi.as_deref(),
+            part::AUTH_TOKEN => self.auth_token.as_deref(),
             _ if is_reserved_part(part) => return Err(Fault::Unsupported),
             _ => return Err(Fault::Unknown),
         };
@@ -125,13 +139,23 @@ impl Exchange {
                     .retain(|(each, _)| !each.as_bytes().eq_ignore_ascii_case(name));
             }
             Mutation::SetStatus(status) => self.status = Some(status.to_string()),
-            Mutation::SetSession(_, session) | Mutation::StoreSession(_, session) => {
-                check_session(session)?;
-                self.session = Some(session.to_owned());
+            Mutation::SetSession(key, session) => self.set_session(key, session)?,
+            Mutation::StoreSession(key, session) => {
+                self.set_session(Some(key), session)?;
+                self.stored = Some((key.to_owned(), session.to_owned()));
             }
             Mutation::AnswerStatus(status) => self.answer_with(status),
             Mutation::AnswerBody(body) => self.answer_body = body.to_vec(),
             Mutation::SetBody(side, body) => self.replace_body(side, body)?,
+        }
+        Ok(())
+    }
+
+    fn set_session(&mut self, key: Option<&str>, session: &str) -> Result<(), Fault> {
+        check_session(session)?;
+        self.session = Some(session.to_owned());
+        if let Some(key) = key {
+            self.auth_token = Some(key.to_owned());
         }
         Ok(())
     }
@@ -218,7 +242,7 @@ static TABLE: Host = Host {
     log: Some(log),
     resume: None,
     body: None,
-    ask: None,
+    ask: Some(ask),
 };
 
 /// Runs something with a call of this host; gives back the exchange as it was left.
@@ -258,6 +282,37 @@ fn with_exchange<T>(
             .and_then(|index| calls.get_mut(index))
             .ok_or(Fault::DeadHandle)?)
     })
+}
+
+/// The body that a call asked for since this was last called.
+pub(super) fn take_asked(call: gantry_abi::Call) -> Option<Vec<u8>> {
+    with_exchange(call, |exchange| {
+        let asked = std::mem::replace(&mut exchange.asked, false);
+        Ok(asked.then(|| exchange.body.clone().unwrap_or_default()))
+    })
+    .unwrap_or_default()
+}
+
+/// Applies what an asynchronous function changed, up to the first change that is refused.
+pub(super) fn apply(call: gantry_abi::Call, mutations: &[u8]) -> Result<(), Fault> {
+    with_exchange(call, |exchange| {
+        exchange.body.get_or_insert_default();
+        for record in Records::new(mutations) {
+            let Record { op, key, value } = record?;
+            exchange.mutate(&Mutation::check(exchange.hook as u32, op, key, value)?)?;
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn ask(call: gantry_abi::Call, part: u32) -> i32 {
+    answer(with_exchange(call, |exchange| {
+        if (part == part::RESPONSE_BODY) != (exchange.hook == Hook::Response) {
+            return Err(Fault::Refused);
+        }
+        exchange.asked = true;
+        Ok(())
+    }))
 }
 
 fn answer(result: Result<(), Fault>) -> i32 {

@@ -19,6 +19,7 @@
 //! assert_eq!(done.response_header("x-greeting"), Some("hello ada"));
 //! ```
 
+mod asynchronous;
 mod memory;
 
 use gantry_abi::verdict;
@@ -35,6 +36,7 @@ use memory::Exchange;
 pub struct TestCall {
     hook: Hook,
     exchange: Exchange,
+    leaves: bool,
 }
 
 impl TestCall {
@@ -43,6 +45,7 @@ impl TestCall {
         Self {
             hook,
             exchange: Exchange::new(hook),
+            leaves: false,
         }
     }
 
@@ -123,6 +126,20 @@ impl TestCall {
         self
     }
 
+    /// Sets the consumer key that the session belongs to.
+    #[must_use]
+    pub fn auth_token(mut self, key: &str) -> Self {
+        self.exchange.auth_token = Some(key.to_owned());
+        self
+    }
+
+    /// Sets the `OpenAPI` document that the API definition was made from: JSON.
+    #[must_use]
+    pub fn openapi(mut self, document: &str) -> Self {
+        self.exchange.openapi = Some(document.to_owned());
+        self
+    }
+
     /// Sets identifier and text (JSON) of the API definition.
     #[must_use]
     pub fn api(mut self, api_id: &str, definition: &str) -> Self {
@@ -199,12 +216,25 @@ impl TestCall {
         run: impl for<'c> FnOnce(Call<'c>) -> (Call<'c>, Result<Outcome, Failure>),
     ) -> Finished {
         let hook = self.hook;
-        let (mut exchange, (verdict, failure)) =
-            memory::with_call(self.exchange, |host, handle| {
-                let (call, result) = run(Call::new(Gate::new(host, handle), hook));
-                let failure = result.as_ref().err().map(|f| f.message().to_owned());
-                (entry::conclude(call, result), failure)
-            });
+        let (exchange, (verdict, failure)) = memory::with_call(self.exchange, |host, handle| {
+            let (call, result) = run(Call::new(Gate::new(host, handle), hook));
+            let failure = result.as_ref().err().map(|f| f.message().to_owned());
+            (entry::conclude(call, result), failure)
+        });
+        Finished::new(exchange, verdict, failure)
+    }
+}
+
+/// A request or response after a function ran on it.
+pub struct Finished {
+    exchange: Exchange,
+    answered: bool,
+    failure: Option<String>,
+}
+
+impl Finished {
+    /// `failure` is what the function said; without it the last line that it logged.
+    fn new(mut exchange: Exchange, verdict: i32, failure: Option<String>) -> Self {
         let refused = || {
             exchange
                 .log
@@ -219,22 +249,13 @@ impl TestCall {
         if failure.is_some() {
             exchange.withdraw_answer();
         }
-        Finished {
+        Self {
             exchange,
             answered: verdict == verdict::RESPOND,
             failure,
         }
     }
-}
 
-/// A request or response after a function ran on it.
-pub struct Finished {
-    exchange: Exchange,
-    answered: bool,
-    failure: Option<String>,
-}
-
-impl Finished {
     /// Whether the request goes on, or the upstream's response.
     pub fn continued(&self) -> bool {
         !self.answered && self.failure.is_none()
@@ -300,6 +321,17 @@ impl Finished {
             .status
             .as_deref()
             .and_then(|status| status.parse().ok())
+    }
+
+    /// The consumer key that the session belongs to.
+    pub fn auth_token(&self) -> Option<&str> {
+        self.exchange.auth_token.as_deref()
+    }
+
+    /// Consumer key and session (JSON) that the function had kept, if it did.
+    pub fn stored_session(&self) -> Option<(&str, &str)> {
+        let (key, session) = self.exchange.stored.as_ref()?;
+        Some((key, session))
     }
 
     /// The session: JSON.
