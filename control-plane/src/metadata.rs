@@ -35,7 +35,7 @@ pub use audit::{AuditEntry, Deed};
 pub use catalog::{BundleRow, ReleaseFilter, VersionPlace, VersionRow};
 pub use environments::{EnvironmentCreated, EnvironmentRow, TenantRow};
 pub use gateways::GatewayRow;
-pub use keys::{KeyChange, KeyCreated, KeyRow};
+pub use keys::{KeyChange, KeyCreated, KeyRow, SessionStored};
 pub use releases::{ArtifactRow, ReleaseRow};
 pub use revisions::HeadMoved;
 pub use tokens::TokenRow;

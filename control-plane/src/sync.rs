@@ -7,6 +7,7 @@
 
 mod error;
 mod keys;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::signals::Wakes;
 
 pub use error::SyncError;
 pub use keys::KeyPart;
+pub use sessions::{SessionRefused, SessionSent};
 
 use keys::KeyCursor;
 

@@ -12,8 +12,8 @@ use gantry_proto::v1::sync_response::Message as ToGateway;
 use gantry_proto::v1::sync_service_server::SyncService;
 use gantry_proto::v1::{
     ArtifactChunk, Document, FetchArtifactRequest, GetDocumentsRequest, HashedKey,
-    Hello as WireHello, KeyDelta, LocateArtifactRequest, LocateArtifactResponse, SyncRequest,
-    SyncResponse, Welcome as WireWelcome,
+    Hello as WireHello, KeyDelta, LocateArtifactRequest, LocateArtifactResponse, RefusedSession,
+    StoreSessionsRequest, StoreSessionsResponse, SyncRequest, SyncResponse, Welcome as WireWelcome,
 };
 use prost::Message;
 use tokio::sync::mpsc;
@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 use super::status::{invalid, status};
 use super::{caller, refuse};
 use crate::principal::Principal;
-use crate::sync::{Gateways, Hello, KeyPart, Session, SyncError, Welcome, Woken};
+use crate::sync::{Gateways, Hello, KeyPart, Session, SessionSent, SyncError, Welcome, Woken};
 
 /// Messages on their way to a gateway, at most: each is up to 1 MiB.
 const OUTBOUND_MAX: usize = 4;
@@ -106,6 +106,31 @@ impl SyncService for SyncApi {
             }
         });
         Ok(Response::new(Box::pin(documents)))
+    }
+
+    async fn store_sessions(
+        &self,
+        request: Request<StoreSessionsRequest>,
+    ) -> Result<Response<StoreSessionsResponse>, Status> {
+        let (who, environment) = gateway(&request)?;
+        let sent = request.into_inner().sessions.into_iter();
+        let sent: Vec<_> = sent
+            .map(|stored| SessionSent {
+                hmac: stored.hmac,
+                session: stored.session,
+            })
+            .collect();
+        let kept = self.gateways.store_sessions(&who, &environment, &sent);
+        let (keys_epoch, refused) = kept.await.map_err(refuse)?;
+        let refused = refused.into_iter().map(|refused| RefusedSession {
+            index: u32::try_from(refused.index).unwrap_or(u32::MAX),
+            code: refused.code.to_owned(),
+            message: refused.message,
+        });
+        Ok(Response::new(StoreSessionsResponse {
+            keys_epoch,
+            refused: refused.collect(),
+        }))
     }
 
     async fn locate_artifact(

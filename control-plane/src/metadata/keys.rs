@@ -45,6 +45,15 @@ pub struct KeyChange {
     pub live: Option<(KeyId, String)>,
 }
 
+/// What became of a session that a gateway stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionStored {
+    /// It is there now, or was before.
+    Now,
+    /// It would have been a new key, and the environment has as many as it may have.
+    TooMany,
+}
+
 type KeyTuple = (String, Vec<u8>, String, String, i64);
 type ChangeTuple = (i64, Vec<u8>, String, String, Option<i64>);
 
@@ -74,28 +83,67 @@ impl Metadata {
         if live.0 >= count(keys_max) {
             return Ok(KeyCreated::TooMany);
         }
-        forget_tombstone(&mut tx, environment, row, deed).await?;
-        let epoch = next_epoch(&mut tx, &deed.tenant, environment).await?;
-        let inserted = sqlx::query(
-            "INSERT INTO keys
-             (tenant, environment, key, hmac, session, description, epoch, created_at_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(deed.tenant.as_str())
-        .bind(environment.as_str())
-        .bind(row.key.as_str())
-        .bind(row.hmac.as_slice())
-        .bind(&row.session)
-        .bind(&row.description)
-        .bind(epoch)
-        .bind(row.created_at.as_millis())
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("create a key"))?;
-        changed("create a key", 1, &inserted)?;
+        insert(&mut tx, environment, row, deed).await?;
         audit::record(&mut tx, deed).await?;
         tx.commit().await.map_err(failed("create a key"))?;
         Ok(KeyCreated::Now)
+    }
+
+    /// Stores sessions under their keys: in place of the one that a live key has, or as new keys. One
+    /// deed for all of them. Gives what became of each, and the environment's epoch afterwards.
+    pub async fn store_sessions(
+        &self,
+        environment: &EnvironmentName,
+        rows: &[KeyRow],
+        keys_max: usize,
+        deed: &Deed,
+    ) -> Result<(Vec<SessionStored>, u64), MetadataError> {
+        let mut tx = self.write("store sessions").await?;
+        let (mut live, mut epoch): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM keys k WHERE k.tenant = e.tenant
+                       AND k.environment = e.environment AND k.revoked_at_ms IS NULL), e.keys_epoch
+             FROM environments e WHERE e.tenant = ? AND e.environment = ?",
+        )
+        .bind(deed.tenant.as_str())
+        .bind(environment.as_str())
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(failed("count keys"))?;
+        let (before, mut stored) = (epoch, Vec::with_capacity(rows.len()));
+        for row in rows {
+            let found: Option<(String,)> = sqlx::query_as(
+                "SELECT session FROM keys WHERE tenant = ? AND environment = ? AND hmac = ?
+                   AND revoked_at_ms IS NULL",
+            )
+            .bind(deed.tenant.as_str())
+            .bind(environment.as_str())
+            .bind(row.hmac.as_slice())
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(failed("find a key"))?;
+            match found {
+                // No change is no epoch: gateways would fetch what they have.
+                Some((session,)) if session == row.session => {}
+                Some(_) => epoch = replace_session(&mut tx, environment, row, deed).await?,
+                None if live >= count(keys_max) => {
+                    stored.push(SessionStored::TooMany);
+                    continue;
+                }
+                None => {
+                    epoch = insert(&mut tx, environment, row, deed).await?;
+                    live += 1;
+                }
+            }
+            stored.push(SessionStored::Now);
+        }
+        if epoch != before {
+            audit::record(&mut tx, deed).await?;
+        }
+        tx.commit().await.map_err(failed("store sessions"))?;
+        Ok((
+            stored,
+            Column("environments", "keys_epoch").unsigned(epoch)?,
+        ))
     }
 
     /// One key of an environment.
@@ -205,6 +253,59 @@ impl Metadata {
         };
         rows.into_iter().map(change).collect()
     }
+}
+
+/// Adds a key; gives its epoch.
+async fn insert(
+    tx: &mut Transaction<'_, Sqlite>,
+    environment: &EnvironmentName,
+    row: &KeyRow,
+    deed: &Deed,
+) -> Result<i64, MetadataError> {
+    forget_tombstone(tx, environment, row, deed).await?;
+    let epoch = next_epoch(tx, &deed.tenant, environment).await?;
+    let inserted = sqlx::query(
+        "INSERT INTO keys
+         (tenant, environment, key, hmac, session, description, epoch, created_at_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(deed.tenant.as_str())
+    .bind(environment.as_str())
+    .bind(row.key.as_str())
+    .bind(row.hmac.as_slice())
+    .bind(&row.session)
+    .bind(&row.description)
+    .bind(epoch)
+    .bind(row.created_at.as_millis())
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("create a key"))?;
+    changed("create a key", 1, &inserted)?;
+    Ok(epoch)
+}
+
+/// Gives a live key another session; gives its epoch.
+async fn replace_session(
+    tx: &mut Transaction<'_, Sqlite>,
+    environment: &EnvironmentName,
+    row: &KeyRow,
+    deed: &Deed,
+) -> Result<i64, MetadataError> {
+    let epoch = next_epoch(tx, &deed.tenant, environment).await?;
+    let replaced = sqlx::query(
+        "UPDATE keys SET session = ?, epoch = ?
+         WHERE tenant = ? AND environment = ? AND hmac = ? AND revoked_at_ms IS NULL",
+    )
+    .bind(&row.session)
+    .bind(epoch)
+    .bind(deed.tenant.as_str())
+    .bind(environment.as_str())
+    .bind(row.hmac.as_slice())
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("replace a session"))?;
+    changed("replace a session", 1, &replaced)?;
+    Ok(epoch)
 }
 
 /// A secret that was revoked and comes back takes its tombstone's place: gateways then learn of one

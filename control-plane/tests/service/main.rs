@@ -16,5 +16,6 @@ mod keys;
 mod publish;
 mod rights;
 mod serve;
+mod sessions;
 mod sync;
 mod tokens;

@@ -214,6 +214,12 @@ fn attack(victim: &Victim, method: &str) -> Option<Vec<Bytes>> {
             sha256: victim.artifact.clone(),
             offset: 0,
         }),
+        "SyncService/StoreSessions" => one(&v1::StoreSessionsRequest {
+            sessions: vec![v1::StoredSession {
+                hmac: vec![7; 32],
+                session: b"{}".to_vec(),
+            }],
+        }),
         _ => return None,
     })
 }

@@ -86,7 +86,7 @@ impl FakeGateway {
         }
     }
 
-    async fn keys(&mut self) -> v1::KeyDelta {
+    pub(crate) async fn keys(&mut self) -> v1::KeyDelta {
         loop {
             if let Some(ToGateway::Keys(part)) = self.next().await.unwrap() {
                 assert!(part.last);
@@ -113,7 +113,7 @@ fn message(message: FromGateway) -> v1::SyncRequest {
     }
 }
 
-async fn fleet(app: &TestApp) -> (Caller, Caller) {
+pub(crate) async fn fleet(app: &TestApp) -> (Caller, Caller) {
     let acme = app.tenant("acme").await;
     let gateway = acme.token(&[v1::Right::Gateway]).await;
     (acme, app.as_token(&gateway.secret))
