@@ -1,0 +1,13 @@
+//go:build gantry_limit_pointer
+
+package user
+
+// limitField is a pointer, as in Tyk 2.9.
+type limitField = *APILimit
+
+func (a AccessDefinition) limit() APILimit {
+	if a.Limit == nil {
+		return APILimit{}
+	}
+	return *a.Limit
+}
