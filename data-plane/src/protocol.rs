@@ -73,6 +73,10 @@ pub struct WorkerSettings {
 }
 
 /// What changes from the generation a worker runs to another.
+    /// Time for a call of a function that pends or blocks, milliseconds, where its order says no other.
+    pub plugin_deadline_ms: u64,
+    /// Calls of one function that pend or were given up, at most.
+    pub pending_calls_max: usize,
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Generation {
     /// The revision.
@@ -197,6 +201,9 @@ pub enum Report {
     Applied {
         /// The revision.
         revision: u64,
+    /// Time for a call that pends or blocks, milliseconds; the worker's own where absent.
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
         /// APIs that this worker could not bring to it.
         failures: Vec<ApiFailure>,
     },

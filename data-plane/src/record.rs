@@ -131,6 +131,8 @@ pub enum CallOutcome {
     Failed,
     /// It was not called: too many calls wait.
     Busy,
+    /// Its deadline passed.
+    TimedOut,
 }
 
 impl CallOutcome {
@@ -141,6 +143,7 @@ impl CallOutcome {
             Self::Answered => "respond",
             Self::Failed => "fail",
             Self::Busy => "busy",
+            Self::TimedOut => "timeout",
         }
     }
 
@@ -150,6 +153,7 @@ impl CallOutcome {
             1 => Self::Answered,
             2 => Self::Failed,
             3 => Self::Busy,
+            4 => Self::TimedOut,
             _ => return None,
         })
     }

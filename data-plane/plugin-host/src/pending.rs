@@ -225,11 +225,13 @@ impl PendingCall {
         self.tell(gantry_abi::event::BODY, body);
     }
 
-    /// Gives the call up, and takes back the answer that it had begun. Runs plugin code, unless it was
+    /// Gives the call up, and takes the answer back that it had begun in the exchange. Runs plugin code, unless it was
     /// resumed. `true` if its `resume` is still owed;
     /// until then the instance's keeper is kept.
-    pub fn cancel(mut self, exchange: &mut Exchange) -> bool {
-        mem::take(&mut self.draft).withdraw(exchange);
+    pub fn cancel(mut self, exchange: Option<&mut Exchange>) -> bool {
+        if let Some(exchange) = exchange {
+            mem::take(&mut self.draft).withdraw(exchange);
+        }
         self.give_up()
     }
 

@@ -226,6 +226,8 @@ impl Settings {
             request_body_bytes_max: self.http.request_body_bytes_max,
             response_body_bytes_max: self.upstream.response_body_bytes_max,
             drain_timeout_ms: self.worker.drain_timeout_ms,
+            plugin_deadline_ms: self.worker.plugin_deadline_ms,
+            pending_calls_max: self.worker.pending_calls_max,
             access_log: self.access_log.output != AccessLogOutput::Off,
             access_log_query: self.access_log.query,
             trace_sampler: None,

@@ -338,6 +338,6 @@ fn body(fields: &mut Fields<'_>, name: &str) -> usize {
     count(fields, name, BODY_BYTES, limits::BODY_BYTES_MAX as u64)
 }
 
-fn count(fields: &mut Fields<'_>, name: &str, default: u64, max: u64) -> usize {
+pub(super) fn count(fields: &mut Fields<'_>, name: &str, default: u64, max: u64) -> usize {
     usize::try_from(bounded(fields, name, default, 1, max)).unwrap_or(usize::MAX)
 }

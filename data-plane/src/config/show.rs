@@ -129,6 +129,11 @@ fn workers(worker: &Worker) -> Vec<(&'static str, Option<Value>)> {
     vec![
         ("env", Some(Value::Table(env.collect()))),
         ("drain_timeout_ms", Some(number(worker.drain_timeout_ms))),
+        (
+            "plugin_deadline_ms",
+            Some(number(worker.plugin_deadline_ms)),
+        ),
+        ("pending_calls_max", Some(number(worker.pending_calls_max))),
         ("go_max_procs", worker.go_max_procs.map(number)),
         (
             "go_memory_limit_bytes",

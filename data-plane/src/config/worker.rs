@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use gantry_domain::json::{Fields, Findings, describe};
 use serde_json::{Map, Value};
 
-use super::read::{bounded, timeout};
+use super::read::{bounded, count, timeout};
 
 /// Variables of a worker, at most.
 const ENV_MAX: usize = 256;
@@ -27,6 +27,8 @@ const BYTES_MAX: u64 = 1 << 50;
 /// A worker's resident memory by which it can be replaced, bytes, at least: without a library it has
 /// some megabytes.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
+/// Pending calls of one function, at most: a worker has place for about a million.
+const PENDING_CALLS_MAX: u64 = 100_000;
 /// Libraries, at most, in any threshold: there is no worker that holds more.
 const LIBRARIES_MAX: u64 = 100_000;
 
@@ -37,6 +39,10 @@ pub struct Worker {
     pub env: BTreeMap<String, String>,
     /// Time that open connections get when a worker drains, milliseconds.
     pub drain_timeout_ms: u64,
+    /// Time for a call of a function that pends or blocks, milliseconds, where nothing else is said.
+    pub plugin_deadline_ms: u64,
+    /// Calls of one function that pend or were given up, at most.
+    pub pending_calls_max: usize,
     /// Processors that each Go runtime uses at once (`GOMAXPROCS`); all where absent.
     pub go_max_procs: Option<u64>,
     /// Bytes by which each Go runtime collects harder (`GOMEMLIMIT`); none where absent.
@@ -77,6 +83,8 @@ pub(super) fn read_worker(map: Map<String, Value>, findings: &mut Findings) -> W
     let env = fields.object("env").unwrap_or_default();
     let replace_at = fields.object("replace_at").unwrap_or_default();
     let drain_timeout_ms = timeout(&mut fields, "drain_timeout_ms", 30_000);
+    let plugin_deadline_ms = timeout(&mut fields, "plugin_deadline_ms", 30_000);
+    let pending_calls_max = count(&mut fields, "pending_calls_max", 4096, PENDING_CALLS_MAX);
     let go_max_procs = optional(&mut fields, "go_max_procs", 1, GO_MAX_PROCS_MAX);
     let limit = "go_memory_limit_bytes";
     let go_memory_limit_bytes = optional(&mut fields, limit, GO_MEMORY_LIMIT_MIN, BYTES_MAX);
@@ -84,6 +92,8 @@ pub(super) fn read_worker(map: Map<String, Value>, findings: &mut Findings) -> W
     Worker {
         env: read_env(env, findings),
         drain_timeout_ms,
+        plugin_deadline_ms,
+        pending_calls_max,
         go_max_procs,
         go_memory_limit_bytes,
         replace_at: read_replace_at(replace_at, findings),

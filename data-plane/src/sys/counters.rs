@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use gantry_domain::Hook;
 
-/// What a worker counts. Numbers only grow, except for the two gauges.
+/// What a worker counts. Numbers only grow, except for the gauges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Counter {
@@ -46,6 +46,14 @@ pub enum Counter {
     LibraryLoadFailures,
     /// Client connections that were accepted.
     ConnectionsAccepted,
+    /// Calls that were given up because their deadline passed.
+    PluginTimeouts,
+    /// Gauge: calls that pend.
+    PluginPending,
+    /// Gauge: calls that were given up and that their plugins have not resumed yet.
+    PluginAbandoned,
+    /// Gauge: threads of the pool that are still in calls that were given up.
+    PluginThreadsStuck,
     /// Gauge: client connections that are open.
     ConnectionsOpen,
     /// Gauge: requests whose answer has not begun.
@@ -54,7 +62,7 @@ pub enum Counter {
 
 impl Counter {
     /// All counters, in the order of the record.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Requests,
         Self::Responses2xx,
         Self::Responses3xx,
@@ -72,6 +80,10 @@ impl Counter {
         Self::LibrariesLoaded,
         Self::LibraryLoadFailures,
         Self::ConnectionsAccepted,
+        Self::PluginTimeouts,
+        Self::PluginPending,
+        Self::PluginAbandoned,
+        Self::PluginThreadsStuck,
         Self::ConnectionsOpen,
         Self::RequestsActive,
     ];
@@ -96,6 +108,10 @@ impl Counter {
             Self::LibrariesLoaded => "libraries_loaded",
             Self::LibraryLoadFailures => "library_load_failures",
             Self::ConnectionsAccepted => "connections_accepted",
+            Self::PluginTimeouts => "plugin_timeouts",
+            Self::PluginPending => "plugin_pending",
+            Self::PluginAbandoned => "plugin_abandoned",
+            Self::PluginThreadsStuck => "plugin_threads_stuck",
             Self::ConnectionsOpen => "connections_open",
             Self::RequestsActive => "requests_active",
         }
@@ -103,7 +119,14 @@ impl Counter {
 
     /// Whether it goes up and down; the others only grow.
     pub const fn is_gauge(self) -> bool {
-        matches!(self, Self::ConnectionsOpen | Self::RequestsActive)
+        matches!(
+            self,
+            Self::PluginPending
+                | Self::PluginAbandoned
+                | Self::PluginThreadsStuck
+                | Self::ConnectionsOpen
+                | Self::RequestsActive
+        )
     }
 }
 
@@ -176,11 +199,19 @@ pub enum HookError {
     Contract,
     /// It was not called: too many calls wait.
     Busy,
+    /// Its deadline passed.
+    Timeout,
 }
 
 impl HookError {
     /// All, in the order of the table.
-    pub const ALL: [Self; 4] = [Self::Panic, Self::Failure, Self::Contract, Self::Busy];
+    pub const ALL: [Self; 5] = [
+        Self::Panic,
+        Self::Failure,
+        Self::Contract,
+        Self::Busy,
+        Self::Timeout,
+    ];
 
     /// The kind of a failure's code.
     pub fn of(code: &str) -> Self {
@@ -198,6 +229,7 @@ impl HookError {
             Self::Failure => "failure",
             Self::Contract => "contract",
             Self::Busy => "busy",
+            Self::Timeout => "timeout",
         }
     }
 }

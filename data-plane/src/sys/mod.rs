@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod counters;
+pub mod in_flight;
 pub mod ring;
 pub mod slot;
 

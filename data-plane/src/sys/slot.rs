@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 pub use super::counters::{ApiOutcome, Counter, HookError, Timing};
 use super::counters::{Histogram, Tables};
+use super::in_flight::InFlight;
 use super::ring::{Consumer, Drained, Producer, Ring};
 
 /// Threads of a worker that can call plugins: one runtime, the loader and the pool for blocking calls.
@@ -65,6 +66,7 @@ struct Record {
     fault_thread: AtomicI32,
     fault_instruction: AtomicU64,
     lanes: [LaneRecord; LANES],
+    in_flight: InFlight,
     counters: [AtomicU64; Counter::ALL.len()],
     tables: Tables,
     ring: Ring,
@@ -155,13 +157,17 @@ impl SlotMemory {
             lane.thread.store(0, Relaxed);
             lane.function.store(0, Relaxed);
         }
-        for gauge in Counter::ALL
-            .into_iter()
-            .filter(|counter| counter.is_gauge())
-        {
-            record.counters[gauge as usize].store(0, Relaxed);
-        }
+        record.in_flight.clear();
+        self.rest();
         record.process.store(process.cast_signed(), Relaxed);
+    }
+
+    /// The process is gone: nothing is open or under way any more.
+    pub fn rest(&self) {
+        let gauges = Counter::ALL.into_iter().filter(|each| each.is_gauge());
+        for gauge in gauges {
+            self.record().counters[gauge as usize].store(0, Relaxed);
+        }
     }
 
     /// The process that took the slot last; 0 before the first.
@@ -190,6 +196,23 @@ impl SlotMemory {
         };
         let lanes = self.record().lanes.iter().map(activity);
         lanes.filter(|activity| activity.function != 0).collect()
+    }
+
+    /// What [`SlotMemory::activities`] gives, and the functions that have calls on threads of their own.
+    pub fn suspects(&self) -> Vec<Activity> {
+        let mut suspects = self.activities();
+        let elsewhere = |function| Activity {
+            function,
+            thread: 0,
+            sequence: 0,
+        };
+        suspects.extend(self.in_flight().functions().into_iter().map(elsewhere));
+        suspects
+    }
+
+    /// The functions that have calls on no thread of the worker.
+    pub fn in_flight(&self) -> &InFlight {
+        &self.record().in_flight
     }
 
     /// The first fatal signal since [`SlotMemory::begin`].

@@ -2,7 +2,9 @@
 //! that are on it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use gantry_domain::Hook;
 use gantry_plugin_host::{ApiContext, Instance};
@@ -98,6 +100,8 @@ pub struct Function {
     pub number: u32,
     /// Whether it may block, so that it must not run on the runtime's thread.
     pub may_block: bool,
+    /// Time for a call that pends or blocks, where it has one of its own.
+    pub deadline: Option<Duration>,
     /// The instance, shared with other generations.
     pub instance: Arc<Running>,
 }
@@ -126,6 +130,8 @@ pub struct Running {
     /// Present until it is dropped.
     instance: Option<Instance>,
     loader: Sender<Job>,
+    /// Calls of it that pend or were given up and are still to be resumed.
+    pub in_flight: AtomicUsize,
 }
 
 impl Running {
@@ -134,6 +140,7 @@ impl Running {
         Self {
             instance: Some(instance),
             loader,
+            in_flight: AtomicUsize::new(0),
         }
     }
 

@@ -31,6 +31,7 @@ use super::context::Worker;
 use super::headers;
 use super::inbound::Inbound;
 use super::path::strip;
+use super::pending;
 use super::respond::Refusal;
 use super::server::Client;
 use super::whole::{self, Direction, Held};
@@ -303,17 +304,14 @@ async fn run<B: Direction>(
             return Err(End::refused(refusal, exchange));
         }
         let begun = monotonic_nanos();
-        let called = worker.call(function, exchange).await;
-        let outcome = outcome(&called);
-        account.called(function, begun, outcome);
+        let called = pending::call(worker, function, exchange, body).await;
+        account.called(function, begun, outcome(&called));
         let verdict;
         (exchange, verdict) = match called {
             Ok(called) => called,
-            // The exchange went with the call that was not made.
-            Err(refusal) => {
-                let memory = worker.memory.tables();
-                memory.count_hook_error(function.hook(), HookError::Busy);
-                return Err(End::Refused(refusal, HeaderMap::new()));
+            Err((refusal, early)) => {
+                count_unended(worker, function, refusal);
+                return Err(End::Refused(refusal, early));
             }
         };
         match verdict {
@@ -328,13 +326,18 @@ async fn run<B: Direction>(
     Ok(exchange)
 }
 
-fn outcome(called: &Result<(Box<Exchange>, Verdict), Refusal>) -> CallOutcome {
+const fn outcome(called: &pending::Settled) -> CallOutcome {
     match called {
         Ok((_, Verdict::Continue)) => CallOutcome::Continued,
         Ok((_, Verdict::Respond)) => CallOutcome::Answered,
-        Ok((_, Verdict::Failed(_))) => CallOutcome::Failed,
-        Err(_) => CallOutcome::Busy,
+        Err((Refusal::PluginBusy, _)) => CallOutcome::Busy,
+        Err((Refusal::PluginTimeout, _)) => CallOutcome::TimedOut,
+        Ok((_, Verdict::Failed(_))) | Err(_) => CallOutcome::Failed,
     }
+        if exchange.body.is_some() {
+            // A function that has not waited for the body may have replaced it.
+            body.give_up();
+        }
 }
 
 fn report_failure(
@@ -363,6 +366,17 @@ struct Outgoing {
     path: PathAndQuery,
     headers: HeaderMap,
     body: RequestBody,
+/// A call that was not made, or that did not end.
+fn count_unended(worker: &Worker, function: &Function, refusal: Refusal) {
+    let kind = match refusal {
+        Refusal::PluginBusy => HookError::Busy,
+        Refusal::PluginTimeout => HookError::Timeout,
+        _ => return,
+    };
+    let tables = worker.memory.tables();
+    tables.count_hook_error(function.hook(), kind);
+}
+
     /// Resolves when the body is out; a whole one is out at once.
     through: Option<oneshot::Receiver<()>>,
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
-use gantry_plugin_host::{Exchange, Verdict};
+use gantry_plugin_host::{Called, Dispatcher, Exchange};
 use gantry_telemetry::Sampler;
 use http::StatusCode;
 
@@ -12,11 +13,12 @@ use super::blocking::BlockingPool;
 use super::inbound::Inbound;
 use super::keys::Keys;
 use super::loader::Routes;
+use super::pending::{InFlightCall, Outcome, Waiting};
 use super::records;
 use super::reports::Reporter;
 use super::respond::Refusal;
 use super::whole::BodyLimits;
-use crate::sys::slot::{Counter, Lane, SlotMemory};
+use crate::sys::slot::{Counter, InFunction, Lane, SlotMemory};
 
 /// What is written down about requests.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,15 @@ pub struct RecordSettings {
     pub query: bool,
     /// Which requests are traced; none of them where the gateway takes no part in traces.
     pub tracing: Option<Sampler>,
+}
+
+/// Bounds of calls that pend or block.
+#[derive(Debug, Clone, Copy)]
+pub struct CallSettings {
+    /// Time for a call, where the function has no other.
+    pub deadline: Duration,
+    /// Calls of one function that pend or were given up, at most.
+    pub pending_max: usize,
 }
 
 /// A worker.
@@ -44,6 +55,8 @@ pub struct Worker {
     pub bodies: BodyLimits,
     /// What is written down about requests.
     pub records: RecordSettings,
+    /// How long calls may take.
+    pub calls: CallSettings,
     pool: BlockingPool,
     /// The runtime's lane.
     lane: Option<Lane>,
@@ -51,7 +64,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker without routes and keys; to be made on the runtime's thread.
+    /// A worker without routes and keys; to be made on the runtime's thread, within the runtime.
     pub fn new(
         memory: &'static SlotMemory,
         routes: Arc<Routes>,
@@ -59,8 +72,10 @@ impl Worker {
         reporter: Reporter,
         bodies: BodyLimits,
         records: RecordSettings,
+        calls: CallSettings,
     ) -> Self {
         records::install(memory);
+        tokio::spawn(Dispatcher::new());
         Self {
             memory,
             routes,
@@ -68,6 +83,7 @@ impl Worker {
             reporter,
             bodies,
             records,
+            calls,
             pool: BlockingPool::new(memory),
             lane: memory.take_lane(),
             draining: AtomicBool::new(false),
@@ -102,19 +118,58 @@ impl Worker {
     /// Calls a function: here, or on the pool if it may block.
     ///
     /// # Errors
-    /// The pool is full.
+    /// Too many calls wait, or a blocking one did not end in time.
     pub async fn call(
-        &self,
+        &'static self,
         function: &Arc<Function>,
         mut exchange: Box<Exchange>,
-    ) -> Result<(Box<Exchange>, Verdict), Refusal> {
+    ) -> Result<Outcome, Refusal> {
         self.memory.add(Counter::PluginCalls, 1);
+        let instance = function.instance.get();
+        let in_flight = if instance.may_pend() {
+            Some(InFlightCall::begin(self, function)?)
+        } else {
+            None
+        };
         if function.may_block {
-            return self.pool.call(function, exchange).await;
+            let deadline = self.deadline(function);
+            return self
+                .pool
+                .call(function, in_flight, exchange, deadline)
+                .await;
         }
-        let _in_function = self.lane.as_ref().map(|lane| lane.enter(function.number));
-        let verdict = function.instance.get().call(function.hook(), &mut exchange);
-        Ok((exchange, verdict))
+        let _in_function = self.enter(function);
+        let Some(in_flight) = in_flight else {
+            let verdict = instance.call(function.hook(), &mut exchange);
+            return Ok(Outcome::Ended(exchange, verdict));
+        };
+        let called = in_flight.call(function.hook(), &mut exchange);
+        Ok(match called {
+            Called::Ended(verdict) => Outcome::Ended(exchange, verdict),
+            Called::Pending(call) => Outcome::Pending(Waiting::new(exchange, call, in_flight)),
+        })
+    }
+
+    /// The time for a call that pends or blocks.
+    pub fn deadline(&self, function: &Function) -> Duration {
+        function.deadline.unwrap_or(self.calls.deadline)
+    }
+
+    /// Counts a call whose deadline passed.
+    pub fn timed_out(&self) -> Refusal {
+        self.memory.add(Counter::PluginTimeouts, 1);
+        Refusal::PluginTimeout
+    }
+
+    /// The runtime's lane.
+    pub const fn lane(&self) -> Option<&Lane> {
+        self.lane.as_ref()
+    }
+
+    /// The runtime's thread is in a function until the result is dropped.
+    pub fn enter(&self, function: &Function) -> Option<InFunction<'_>> {
+        let lane = self.lane.as_ref()?;
+        Some(lane.enter(function.number))
     }
 
     /// Counts an answer.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::context::{RecordSettings, Worker};
+use super::context::{CallSettings, RecordSettings, Worker};
 use super::keys::Keys;
 use super::loader::{Loader, Routes};
 use super::reports::{self, Reporter};
@@ -126,7 +126,11 @@ impl Life {
             query: settings.access_log_query,
             tracing: sampler(settings, &reporter),
         };
-        let worker = Worker::new(memory, routes, keys, reporter, bodies, records);
+        let calls = CallSettings {
+            deadline: Duration::from_millis(settings.plugin_deadline_ms),
+            pending_max: settings.pending_calls_max,
+        };
+        let worker = Worker::new(memory, routes, keys, reporter, bodies, records, calls);
         let worker: &'static Worker = Box::leak(Box::new(worker));
         let (generations, queue) = mpsc::channel(GENERATIONS_MAX);
         let (connections, stop) = (TaskTracker::new(), CancellationToken::new());

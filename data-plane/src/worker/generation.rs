@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use gantry_domain::{ApiId, Digest, FunctionFlag, FunctionName, Hook, PathPattern};
@@ -331,6 +332,7 @@ impl Assembly {
             may_block: order.may_block || flagged,
             instance,
         })
+            deadline: order.deadline_ms.map(Duration::from_millis),
     }
 
     fn start(

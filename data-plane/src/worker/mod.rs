@@ -31,6 +31,7 @@ pub mod endpoints;
 pub mod generation;
 pub mod library;
 pub mod loader;
+pub mod pending;
 pub mod reports;
 
 use std::net::TcpListener;

@@ -37,7 +37,7 @@ pub enum Refusal {
     KeysUnavailable,
     /// A function failed.
     PluginFailed,
-    /// Too many blocking functions wait.
+    /// Too many calls of a function wait.
     PluginBusy,
     /// The client's body broke off or stalled.
     RequestBroken,
@@ -53,13 +53,23 @@ pub enum Refusal {
     UpstreamTimeout,
     /// The upstream answered nonsense or hung up.
     UpstreamBroken,
+    /// A function did not end in time.
+    PluginTimeout,
+    /// The session has a field of a wrong type that is checked.
+    SessionMalformed,
+    /// The session names a policy.
+    PolicyUnknown,
+    /// The session is switched off.
+    KeyInactive,
+    /// The session's time is over.
+    KeyExpired,
 }
 
 struct Row(StatusCode, &'static str, &'static str);
 
 impl Refusal {
     /// All of them, by their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::HostInvalid,
         Self::PathAmbiguous,
         Self::MethodUnsupported,
@@ -80,6 +90,11 @@ impl Refusal {
         Self::UpstreamUntrusted,
         Self::UpstreamTimeout,
         Self::UpstreamBroken,
+        Self::PluginTimeout,
+        Self::SessionMalformed,
+        Self::PolicyUnknown,
+        Self::KeyInactive,
+        Self::KeyExpired,
     ];
 
     /// Its number in records: its place in [`Refusal::ALL`].
@@ -194,6 +209,31 @@ impl Refusal {
                 S::BAD_GATEWAY,
                 "UPSTREAM_BROKEN",
                 "The service behind this API gave no valid answer",
+            ),
+            Self::PluginTimeout => Row(
+                S::GATEWAY_TIMEOUT,
+                "PLUGIN_TIMEOUT",
+                "The request was not processed in time",
+            ),
+            Self::SessionMalformed => Row(
+                S::INTERNAL_SERVER_ERROR,
+                "SESSION_MALFORMED",
+                "The session of this key cannot be read",
+            ),
+            Self::PolicyUnknown => Row(
+                S::INTERNAL_SERVER_ERROR,
+                "POLICY_UNKNOWN",
+                "The session names a policy that does not exist",
+            ),
+            Self::KeyInactive => Row(
+                S::FORBIDDEN,
+                "KEY_INACTIVE",
+                "Key is inactive, please renew",
+            ),
+            Self::KeyExpired => Row(
+                S::UNAUTHORIZED,
+                "KEY_EXPIRED",
+                "Key has expired, please renew",
             ),
         }
     }

@@ -88,6 +88,11 @@ impl<B: Direction> Held<B> {
         Ok(())
     }
 
+    /// Lets go of what is still with its sender: a function put another body in its place.
+    pub fn give_up(&mut self) {
+        self.0 = None;
+    }
+
     /// The body, if it is still with its sender.
     pub fn untouched(self) -> Option<B> {
         self.0

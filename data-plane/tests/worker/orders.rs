@@ -94,6 +94,7 @@ impl TestApi {
             digest: library.digest.clone(),
             library: library.path.clone(),
             may_block: false,
+            deadline_ms: None,
             number: u32::try_from(number).unwrap(),
         }
     }

@@ -51,6 +51,8 @@ pub(crate) fn settings() -> WorkerSettings {
         request_body_bytes_max: 1 << 20,
         response_body_bytes_max: 1 << 20,
         drain_timeout_ms: 10_000,
+        plugin_deadline_ms: 10_000,
+        pending_calls_max: 64,
         access_log: true,
         access_log_query: false,
         trace_sampler: None,

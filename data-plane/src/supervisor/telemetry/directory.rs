@@ -184,6 +184,7 @@ mod tests {
             digest: "d1".into(),
             library: "/d1.so".into(),
             may_block: false,
+            deadline_ms: None,
             number,
         };
         let runtime = ApiRuntime {

@@ -194,6 +194,11 @@ impl Scrape {
                 Counter::RecordsDropped,
             ),
         ] {
+            (
+                "plugin_timeouts",
+                "Calls that were given up because their deadline passed",
+                Counter::PluginTimeouts,
+            ),
             counter(to, name, help, one(self.total(which)))?;
         }
         let drain = &self.metrics.drain;
@@ -208,6 +213,25 @@ impl Scrape {
         );
         counter(to, name, help, one(drain.lines_lost.load(Relaxed)))?;
         let open = self.total(Counter::ConnectionsOpen);
+        for (name, help, which) in [
+            (
+                "plugin_pending_calls",
+                "Calls that pend",
+                Counter::PluginPending,
+            ),
+            (
+                "plugin_abandoned_calls",
+                "Calls that were given up and that their plugins have not resumed yet",
+                Counter::PluginAbandoned,
+            ),
+            (
+                "plugin_stuck_threads",
+                "Threads that are still in calls that were given up",
+                Counter::PluginThreadsStuck,
+            ),
+        ] {
+            gauge(to, name, help, one(float(self.total(which))))?;
+        }
         let help = "Client connections that are open";
         gauge(to, "connections_open", help, one(float(open)))?;
         let active = self.total(Counter::RequestsActive);
