@@ -61,6 +61,10 @@ pub struct WorkerSettings {
     pub request_body_bytes_max: usize,
     /// Bytes of a response's body that a function gets, at most.
     pub response_body_bytes_max: usize,
+    /// Time for a call of a function that pends or blocks, milliseconds, where its order says no other.
+    pub plugin_deadline_ms: u64,
+    /// Calls of one function that pend or were given up, at most.
+    pub pending_calls_max: usize,
     /// Time that open connections get when draining, milliseconds.
     pub drain_timeout_ms: u64,
     /// Whether each request is a line of the access log.
@@ -73,10 +77,6 @@ pub struct WorkerSettings {
 }
 
 /// What changes from the generation a worker runs to another.
-    /// Time for a call of a function that pends or blocks, milliseconds, where its order says no other.
-    pub plugin_deadline_ms: u64,
-    /// Calls of one function that pend or were given up, at most.
-    pub pending_calls_max: usize,
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Generation {
     /// The revision.
@@ -189,6 +189,9 @@ pub struct FunctionOrder {
     pub library: PathBuf,
     /// Whether it declares that it may block.
     pub may_block: bool,
+    /// Time for a call that pends or blocks, milliseconds; the worker's own where absent.
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
     /// What stands in the slot record while it runs; the supervisor knows what it means. Never 0.
     pub number: u32,
 }
@@ -201,9 +204,6 @@ pub enum Report {
     Applied {
         /// The revision.
         revision: u64,
-    /// Time for a call that pends or blocks, milliseconds; the worker's own where absent.
-    #[serde(default)]
-    pub deadline_ms: Option<u64>,
         /// APIs that this worker could not bring to it.
         failures: Vec<ApiFailure>,
     },

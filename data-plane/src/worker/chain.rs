@@ -314,6 +314,10 @@ async fn run<B: Direction>(
                 return Err(End::Refused(refusal, early));
             }
         };
+        if exchange.body.is_some() {
+            // A function that has not waited for the body may have replaced it.
+            body.give_up();
+        }
         match verdict {
             Verdict::Continue => {}
             Verdict::Respond => return Err(End::Answered(exchange, function.number)),
@@ -334,10 +338,17 @@ const fn outcome(called: &pending::Settled) -> CallOutcome {
         Err((Refusal::PluginTimeout, _)) => CallOutcome::TimedOut,
         Ok((_, Verdict::Failed(_))) | Err(_) => CallOutcome::Failed,
     }
-        if exchange.body.is_some() {
-            // A function that has not waited for the body may have replaced it.
-            body.give_up();
-        }
+}
+
+/// A call that was not made, or that did not end.
+fn count_unended(worker: &Worker, function: &Function, refusal: Refusal) {
+    let kind = match refusal {
+        Refusal::PluginBusy => HookError::Busy,
+        Refusal::PluginTimeout => HookError::Timeout,
+        _ => return,
+    };
+    let tables = worker.memory.tables();
+    tables.count_hook_error(function.hook(), kind);
 }
 
 fn report_failure(
@@ -366,17 +377,6 @@ struct Outgoing {
     path: PathAndQuery,
     headers: HeaderMap,
     body: RequestBody,
-/// A call that was not made, or that did not end.
-fn count_unended(worker: &Worker, function: &Function, refusal: Refusal) {
-    let kind = match refusal {
-        Refusal::PluginBusy => HookError::Busy,
-        Refusal::PluginTimeout => HookError::Timeout,
-        _ => return,
-    };
-    let tables = worker.memory.tables();
-    tables.count_hook_error(function.hook(), kind);
-}
-
     /// Resolves when the body is out; a whole one is out at once.
     through: Option<oneshot::Receiver<()>>,
 }

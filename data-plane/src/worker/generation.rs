@@ -330,9 +330,9 @@ impl Assembly {
         Ok(Function {
             number: order.number,
             may_block: order.may_block || flagged,
+            deadline: order.deadline_ms.map(Duration::from_millis),
             instance,
         })
-            deadline: order.deadline_ms.map(Duration::from_millis),
     }
 
     fn start(

@@ -193,12 +193,12 @@ impl Scrape {
                 "Access lines and spans that were dropped because a ring was full",
                 Counter::RecordsDropped,
             ),
-        ] {
             (
                 "plugin_timeouts",
                 "Calls that were given up because their deadline passed",
                 Counter::PluginTimeouts,
             ),
+        ] {
             counter(to, name, help, one(self.total(which)))?;
         }
         let drain = &self.metrics.drain;
@@ -212,7 +212,6 @@ impl Scrape {
             "Access lines that could not be written",
         );
         counter(to, name, help, one(drain.lines_lost.load(Relaxed)))?;
-        let open = self.total(Counter::ConnectionsOpen);
         for (name, help, which) in [
             (
                 "plugin_pending_calls",
@@ -232,6 +231,7 @@ impl Scrape {
         ] {
             gauge(to, name, help, one(float(self.total(which))))?;
         }
+        let open = self.total(Counter::ConnectionsOpen);
         let help = "Client connections that are open";
         gauge(to, "connections_open", help, one(float(open)))?;
         let active = self.total(Counter::RequestsActive);
