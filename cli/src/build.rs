@@ -15,8 +15,10 @@ mod error;
 mod go;
 mod language;
 mod output;
+mod remarks;
 mod room;
 mod rust;
+mod sdk;
 mod step;
 mod target;
 mod toolchain;
@@ -28,6 +30,7 @@ use gantry_domain::{GatewayVersion, Platform};
 pub(crate) use error::BuildError;
 pub(crate) use language::Language;
 pub(crate) use output::Built;
+pub(crate) use remarks::{Finding, Remarks, Skipped};
 pub(crate) use target::{BuildTarget, GLIBC_FLOOR};
 
 use room::Room;
@@ -51,6 +54,8 @@ pub(crate) struct Request {
     pub(crate) out: PathBuf,
     /// The plugin's name in file names; its own without it.
     pub(crate) name: Option<String>,
+    /// The version of a plugin that does not say its own.
+    pub(crate) plugin_version: String,
     /// The machine's compiler instead of zig.
     pub(crate) system_toolchain: bool,
     /// Where what is between source and library is kept.
@@ -84,6 +89,8 @@ struct Compiled {
     library: PathBuf,
     /// What the compiler said.
     said: String,
+    /// What is to be said about the source.
+    remarks: Remarks,
 }
 
 /// Builds every target, and puts the libraries in their place.
@@ -107,7 +114,7 @@ pub(crate) fn build(
     watch(Event::Detected(language));
     let tools = Tools::find(request.system_toolchain);
     let room = Room::enter(&request.cache, &folder)?;
-    let mut builder = builder(language, &folder, tools, &request.platforms)?;
+    let mut builder = builder(language, &folder, tools, request)?;
     let mut admitted = Vec::with_capacity(targets.len());
     for (i, target) in targets.iter().enumerate() {
         watch(Event::Begun {
@@ -120,7 +127,7 @@ pub(crate) fn build(
             watch(Event::Said(&compiled.said));
         }
         let name = request.name.as_deref();
-        admitted.push(output::admit(compiled.library, target, name)?);
+        admitted.push(output::admit(compiled, target, name)?);
     }
     output::place(admitted, &request.out)
 }
@@ -129,11 +136,11 @@ fn builder(
     language: Language,
     folder: &Path,
     tools: Tools,
-    platforms: &[Platform],
+    request: &Request,
 ) -> Result<Box<dyn Builder>, BuildError> {
     Ok(match language {
-        Language::Rust => Box::new(rust::Crate::open(folder, tools, platforms)?),
-        Language::Go => Box::new(go::Module::open(folder, tools)?),
+        Language::Rust => Box::new(rust::Crate::open(folder, tools, &request.platforms)?),
+        Language::Go => go::open(folder, tools, request)?,
         Language::C => Box::new(c::Sources::open(folder, tools)?),
     })
 }
@@ -194,6 +201,7 @@ mod tests {
             platforms: platforms.iter().map(|p| p.parse().unwrap()).collect(),
             out: PathBuf::new(),
             name: None,
+            plugin_version: String::new(),
             system_toolchain: false,
             cache: PathBuf::new(),
         }

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::language::files;
 use super::room::{Room, write};
 use super::toolchain::Tools;
-use super::{BuildError, BuildTarget, Builder, Compiled, require, step};
+use super::{BuildError, BuildTarget, Builder, Compiled, Remarks, require, step};
 
 /// The contract that this program admits libraries for, as a header.
 const HEADER: &str = include_str!("../../../sdk/c/include/gantry_plugin.h");
@@ -87,6 +87,7 @@ impl Builder for Sources {
         Ok(Compiled {
             library,
             said: output.said,
+            remarks: Remarks::default(),
         })
     }
 }

@@ -8,6 +8,7 @@ use gantry_bundle::InspectError;
 use gantry_domain::Platform;
 use thiserror::Error;
 
+use super::Finding;
 use super::toolchain::Missing;
 use crate::exit::Exit;
 
@@ -53,6 +54,12 @@ pub(crate) enum BuildError {
     /// The plugin's name makes no file name.
     #[error("plugin name {name:?}: expected {expected}")]
     Name { name: String, expected: String },
+    /// Places in the source that cannot work; all of them are printed above this.
+    #[error("{}", first(.0))]
+    SourceRefused(Vec<Finding>),
+    /// A module that the source needs and that Go cannot get. What Go said is printed above this.
+    #[error("module {module}: expected Go to find it, and it does not")]
+    ModuleMissing { module: String, said: String },
     /// A compiler refused. What it said is printed above this.
     #[error("{doing} failed ({status})")]
     Failed {
@@ -112,6 +119,10 @@ impl BuildError {
             Self::NamesCollide => "GATEWAY_VERSION_NEEDED",
             Self::TooMany { .. } => "TARGETS_TOO_MANY",
             Self::Name { .. } => "NAME_INVALID",
+            Self::SourceRefused(findings) => findings
+                .first()
+                .map_or("SOURCE_REFUSED", |first| &first.code),
+            Self::ModuleMissing { .. } => "MODULE_MISSING",
             Self::Failed { .. } => "BUILD_FAILED",
             Self::Program { .. } | Self::Answer { .. } => "TOOLCHAIN_BROKEN",
             Self::Refused(error) => error.code(),
@@ -141,6 +152,18 @@ impl BuildError {
                  --target at a time",
             ),
             Self::Name { .. } => one("give another with --name"),
+            Self::SourceRefused(findings) => {
+                let mut hints: Vec<String> = Vec::new();
+                for finding in findings {
+                    if !finding.advice.is_empty() && !hints.contains(&finding.advice) {
+                        hints.push(finding.advice.clone());
+                    }
+                }
+                hints
+            }
+            Self::ModuleMissing { .. } => one(
+                "check its line in go.mod, GOPROXY and GOPRIVATE, or keep it in vendor/ with go mod vendor",
+            ),
             Self::Refused(error) => error.advice().into_iter().map(str::to_owned).collect(),
             Self::Differs { .. } => one(
                 "the note must take the gateway version from GANTRY_GATEWAY_VERSION, as the SDKs' \
@@ -165,8 +188,10 @@ impl BuildError {
             | Self::NamesCollide
             | Self::TooMany { .. }
             | Self::Name { .. } => Exit::Usage,
+            Self::SourceRefused(_) => Exit::Unverified,
             Self::ToolchainMissing(_) => Exit::NotFound,
-            Self::Failed { .. }
+            Self::ModuleMissing { .. }
+            | Self::Failed { .. }
             | Self::Program { .. }
             | Self::Answer { .. }
             | Self::File { .. } => Exit::Failed,
@@ -181,4 +206,8 @@ fn names(missing: &[Missing]) -> String {
         .map(|missing| missing.what.as_str())
         .collect();
     names.join(", ")
+}
+
+fn first(findings: &[Finding]) -> String {
+    findings.first().map(Finding::to_string).unwrap_or_default()
 }

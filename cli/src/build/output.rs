@@ -12,7 +12,7 @@ use gantry_bundle::hash::{Hashed, hash_reader};
 use gantry_bundle::{Inspection, inspect_reader};
 use gantry_domain::{FileName, GatewayVersion, Limits};
 
-use super::{BuildError, BuildTarget};
+use super::{BuildError, BuildTarget, Compiled, Remarks};
 
 /// A library in its place.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Built {
     pub(crate) path: PathBuf,
     pub(crate) hashed: Hashed,
     pub(crate) inspection: Inspection,
+    /// What is to be said about its source.
+    pub(crate) remarks: Remarks,
 }
 
 /// A library that a push would take, not in its place yet.
@@ -29,14 +31,18 @@ pub(super) struct Admitted {
     file: FileName,
     hashed: Hashed,
     inspection: Inspection,
+    remarks: Remarks,
 }
 
 /// Inspects a library under the name that it will have. Nothing of it runs.
 pub(super) fn admit(
-    library: PathBuf,
+    compiled: Compiled,
     target: &BuildTarget,
     name: Option<&str>,
 ) -> Result<Admitted, BuildError> {
+    let Compiled {
+        library, remarks, ..
+    } = compiled;
     let open = || File::open(&library).map_err(|e| BuildError::file(&library, e));
     let inspect = |file: &FileName| inspect_reader(open()?, file).map_err(BuildError::Refused);
     let file = match name {
@@ -65,6 +71,7 @@ pub(super) fn admit(
         file,
         hashed,
         inspection,
+        remarks,
     })
 }
 
@@ -80,6 +87,7 @@ pub(super) fn place(libraries: Vec<Admitted>, out: &Path) -> Result<Vec<Built>, 
             path,
             hashed: library.hashed,
             inspection: library.inspection,
+            remarks: library.remarks,
         })
     };
     libraries.into_iter().map(place).collect()

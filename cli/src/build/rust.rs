@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::room::Room;
 use super::target::{GLIBC_FLOOR, gateway_folder, rust_triple};
 use super::toolchain::{Linker, Missing, Tools, program};
-use super::{BuildError, BuildTarget, Builder, Compiled, require, step};
+use super::{BuildError, BuildTarget, Builder, Compiled, Remarks, require, step};
 
 const CARGO_ADVICE: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
 const CDYLIB_ADVICE: &str = "[lib] crate-type = [\"cdylib\"] in Cargo.toml";
@@ -139,6 +139,7 @@ impl Builder for Crate {
                 expected: "the path of the library",
             })?,
             said: output.said,
+            remarks: Remarks::default(),
         })
     }
 }

@@ -10,7 +10,9 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::bundle::FunctionView;
-use crate::build::{BuildError, Built, Event, GLIBC_FLOOR, Language, Request, build};
+use crate::build::{
+    BuildError, Built, Event, Finding, GLIBC_FLOOR, Language, Request, Skipped, build,
+};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::printer::Printer;
@@ -24,7 +26,8 @@ use crate::view::{Shown, View, Warning, or_dash, short, size};
     --target linux/amd64 --target linux/arm64 --out bundle
                                                 hooks_v5.3.0_linux_amd64.so and three more
 
-The folder holds a package with a cdylib (Rust), a package main with a go.mod (Go), or *.c files (C).
+The folder holds a package with a cdylib (Rust), a package main (Go: on the
+Go SDK, or as written for Tyk), or *.c files (C).
 Each library is inspected as `gantry push` does before it is written; nothing built for another
 platform is run. Libraries need glibc 2.17 or newer. For that zig links: `pip install ziglang`, and
 for Rust `pip install cargo-zigbuild`.")]
@@ -45,6 +48,9 @@ pub(crate) struct Build {
     /// The plugin's name in file names; the one that it gives itself without this.
     #[arg(long)]
     name: Option<String>,
+    /// The version of a plugin written for Tyk, which does not say its own.
+    #[arg(long, value_name = "VERSION", default_value = "0.0.0", value_parser = plugin_version)]
+    plugin_version: String,
     /// The language, where the folder leaves it open.
     #[arg(long)]
     language: Option<Language>,
@@ -71,6 +77,8 @@ struct BuiltView {
     name: String,
     version: String,
     functions: Vec<FunctionView>,
+    /// Functions of the source that no hook can name.
+    skipped: Vec<Skipped>,
     warnings: Vec<Warning>,
 }
 
@@ -94,6 +102,15 @@ impl From<Built> for BuiltView {
             .iter()
             .map(|warning| warn(warning.code(), warning.message().to_owned()))
             .collect();
+        let of_source = |finding: &Finding| Warning {
+            path: finding.place(),
+            code: finding.code.clone(),
+            message: match finding.advice.as_str() {
+                "" => finding.message.clone(),
+                advice => format!("{}; {advice}", finding.message),
+            },
+        };
+        warnings.extend(built.remarks.warnings.iter().map(of_source));
         if let Some(libc) = target.libc.filter(|libc| *libc > GLIBC_FLOOR) {
             let message = format!("needs glibc {libc}: gateways on older machines pass it over");
             warnings.push(warn("GLIBC_ABOVE_FLOOR", message));
@@ -110,6 +127,7 @@ impl From<Built> for BuiltView {
             name: note.name,
             version: note.version,
             functions: note.functions.into_iter().map(FunctionView::from).collect(),
+            skipped: built.remarks.skipped,
             warnings,
         }
     }
@@ -162,15 +180,45 @@ pub(super) fn run(arguments: Build, context: &Context) -> Result<(), CliError> {
     let built = build(&request, &|event| watcher.watch(&event));
     watcher.bar.finish_and_clear();
     let built = built.map_err(|error| {
-        if let BuildError::Failed { said, .. } = &error {
-            printer.quoted(said);
+        match &error {
+            BuildError::Failed { said, .. } | BuildError::ModuleMissing { said, .. } => {
+                printer.quoted(said);
+            }
+            // The first of them is the error itself.
+            BuildError::SourceRefused(findings) => {
+                for finding in findings.iter().skip(1) {
+                    printer.quoted(&finding.to_string());
+                }
+            }
+            _ => {}
         }
         CliError::Build(error)
     })?;
     let view = BuildView(built.into_iter().map(BuiltView::from).collect());
     printer.data(&view)?;
+    // Every target of one source has the same to say.
+    let mut said = BTreeSet::new();
     for built in &view.0 {
-        printer.warnings(&built.warnings);
+        for skipped in &built.skipped {
+            let Skipped {
+                name,
+                file,
+                line,
+                reason,
+            } = skipped;
+            let words = format!("{file}:{line}: {name} is no hook: {reason}");
+            if said.insert(words.clone()) {
+                printer.note(words);
+            }
+        }
+        for warning in &built.warnings {
+            if said.insert(format!(
+                "{}{}{}",
+                warning.path, warning.code, warning.message
+            )) {
+                printer.warnings(std::slice::from_ref(warning));
+            }
+        }
     }
     Ok(())
 }
@@ -188,12 +236,22 @@ fn request(arguments: Build) -> Result<Request, CliError> {
         platforms,
         out: arguments.out,
         name: arguments.name,
+        plugin_version: arguments.plugin_version,
         system_toolchain: arguments.system_toolchain,
         cache: cache.ok_or(CliError::Usage {
             message: "no folder for what is kept between builds".to_owned(),
             hint: "use --cache-dir, GANTRY_CACHE_DIR, XDG_CACHE_HOME or HOME",
         })?,
     })
+}
+
+fn plugin_version(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+');
+    if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a version such as 1.2.0, of letters, digits, '.', '-' and '+'".to_owned())
+    }
 }
 
 fn cache_home() -> Option<PathBuf> {

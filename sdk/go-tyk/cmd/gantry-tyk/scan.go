@@ -69,6 +69,7 @@ func scanCommand(arguments []string) (any, error) {
 		return nil, err
 	}
 	answer.Tags = all
+	answer.fill()
 	answer.Glue, answer.Note = glueSource(*name, *version, found), noteSource(*name, *version, found)
 	return answer, nil
 }
@@ -124,4 +125,11 @@ func (l locals) folderOf(path string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// fill leaves no list out of the JSON.
+func (s *scanned) fill() {
+	s.Functions, s.Skipped = append([]function{}, s.Functions...), append([]skipped{}, s.Skipped...)
+	s.Refusals, s.Warnings = append([]finding{}, s.Refusals...), append([]finding{}, s.Warnings...)
+	s.Needs = append([]requirement{}, s.Needs...)
 }

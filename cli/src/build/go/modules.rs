@@ -1,0 +1,305 @@
+//! The module file that a plugin written for Tyk is built with: the author's own, except that Tyk's
+//! packages and the SDK come from this program.
+//!
+//! Invariant: Tyk's module is never asked for, whatever the author requires or replaces; every other
+//! module comes from where the author says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::super::room::write;
+use super::super::sdk::Sdk;
+use super::super::{BuildError, step};
+use super::overlay::Overlay;
+use super::program::Go;
+use super::scan::{Scan, SdkModule};
+use super::vendored::{self, Vendored};
+
+/// The author's modules.
+#[derive(Debug)]
+pub(super) struct Author {
+    /// The folder of the module.
+    pub(super) root: PathBuf,
+    /// The module's path, made up without a module file.
+    pub(super) path: String,
+    /// The author's module file.
+    file: Option<PathBuf>,
+    listed: Listed,
+    vendored: Option<Vec<Vendored>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Listed {
+    module: Named,
+    require: Option<Vec<Named>>,
+    replace: Option<Vec<Replacement>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Named {
+    path: String,
+    version: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Replacement {
+    old: Named,
+    new: Named,
+}
+
+impl Replacement {
+    /// How `go mod edit` names it.
+    fn key(&self) -> String {
+        match self.old.version.as_str() {
+            "" => self.old.path.clone(),
+            version => format!("{}@{version}", self.old.path),
+        }
+    }
+}
+
+/// A module file of our own for a build, and what goes with it.
+#[derive(Debug)]
+pub(super) struct Modules {
+    /// The module file; the sums are beside it.
+    pub(super) file: PathBuf,
+    /// Whether modules may be downloaded.
+    pub(super) offline: bool,
+}
+
+impl Author {
+    /// Reads what the author says of modules.
+    pub(super) fn read(go: &Go) -> Result<Self, BuildError> {
+        let own = go.folder.join("go.mod");
+        let above = PathBuf::from(&go.settings.gomod);
+        let file = if own.is_file() {
+            Some(own)
+        } else {
+            // A folder of its own in somebody else's module is no part of it unless it has nothing.
+            let belongs = above.file_name().is_some_and(|name| name == "go.mod")
+                && !go.folder.join("vendor").is_dir();
+            Some(above).filter(|_| belongs)
+        };
+        if let Some(file) = file {
+            let mut asking = Command::new("go");
+            asking.args(["mod", "edit", "-json"]).arg(&file);
+            let answer = step::run(&mut asking, "reading go.mod")?.answer;
+            let listed: Listed = serde_json::from_str(&answer).map_err(|_| BuildError::Answer {
+                program: "go mod edit",
+                expected: "the module file as JSON",
+            })?;
+            let root = file.parent().unwrap_or(&go.folder).to_owned();
+            if !is_ours(&listed.module.path) {
+                return Ok(Self {
+                    path: listed.module.path.clone(),
+                    vendored: vendored::read(&root)?,
+                    file: Some(file),
+                    listed,
+                    root,
+                });
+            }
+        }
+        let name = go.folder.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Self {
+            root: go.folder.clone(),
+            path: format!("plugin.example/{}", plain(&name)),
+            file: None,
+            listed: Listed::default(),
+            vendored: vendored::read(&go.folder)?,
+        })
+    }
+
+    /// What the plugin is called unless somebody says otherwise: its module, or else its folder.
+    pub(super) fn name(&self, folder: &Path) -> String {
+        let parts: Vec<_> = self.path.split('/').collect();
+        let is_major = |part: &&&str| {
+            let digits = part.strip_prefix('v').unwrap_or_default();
+            !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+        };
+        let module = parts.iter().rev().find(|part| !is_major(part));
+        match module {
+            Some(module) if folder == self.root => plain(module),
+            _ => plain(&folder.file_name().unwrap_or_default().to_string_lossy()),
+        }
+    }
+
+    /// Modules whose source is on this machine.
+    pub(super) fn local(&self) -> Vec<(String, PathBuf)> {
+        let mut local = vec![(self.path.clone(), self.root.clone())];
+        for replacement in self.listed.replace.iter().flatten() {
+            let new = &replacement.new;
+            if new.version.is_empty() && new.path.starts_with(['.', '/']) {
+                local.push((replacement.old.path.clone(), self.root.join(&new.path)));
+            }
+        }
+        local
+    }
+
+    /// Writes the module file for what was found in the source. One that Go has completed since then
+    /// stays, unless the author's changed.
+    pub(super) fn write(
+        &self,
+        go: &Go,
+        sdk: &Sdk,
+        scan: &Scan,
+        folder: &Path,
+        overlay: &mut Overlay,
+    ) -> Result<Modules, BuildError> {
+        let first = folder.join("first.mod");
+        let text = match &self.file {
+            Some(file) => fs::read_to_string(file).map_err(|e| BuildError::file(file, e))?,
+            None => format!(
+                "module {}\n\ngo {}\n",
+                self.path,
+                language(&go.settings.goversion)
+            ),
+        };
+        write(&first, text.as_bytes())?;
+        let mut editing = Command::new("go");
+        editing
+            .args(["mod", "edit", "-print"])
+            .args(self.edits(sdk, scan))
+            .arg(&first);
+        let text = step::run(&mut editing, "writing the module file")?.answer;
+        let sums = self.file.as_ref().map(|file| file.with_file_name("go.sum"));
+        let sums = sums.and_then(|file| fs::read_to_string(file).ok());
+        let sums = format!("{}{}", sums.unwrap_or_default(), scan.sums);
+        let file = folder.join("go.mod");
+        let origin = folder.join("origin");
+        let whole = format!("{text}\n{sums}");
+        if fs::read_to_string(&origin).ok().as_ref() != Some(&whole) {
+            write(&file, text.as_bytes())?;
+            write(&folder.join("go.sum"), sums.as_bytes())?;
+            write(&origin, whole.as_bytes())?;
+        }
+        if self.file.is_none() {
+            overlay.lay(&self.root.join("go.mod"), &first);
+        }
+        for module in self.vendored.iter().flatten() {
+            let lies = folder.join("vendored").join(&module.path).join("go.mod");
+            let parent = lies.parent().unwrap_or(folder);
+            fs::create_dir_all(parent).map_err(|e| BuildError::file(parent, e))?;
+            write(&lies, module.module_file().as_bytes())?;
+            overlay.lay(
+                &self.root.join("vendor").join(&module.path).join("go.mod"),
+                &lies,
+            );
+        }
+        Ok(Modules {
+            file,
+            offline: self.vendored.is_some(),
+        })
+    }
+
+    /// What is changed in the author's module file.
+    fn edits(&self, sdk: &Sdk, scan: &Scan) -> Vec<String> {
+        let mut edits = Vec::new();
+        let is_sdk = |path: &str| scan.modules.iter().any(|module| module.path == path);
+        let vendored = self.vendored.as_deref();
+        for required in self.listed.require.iter().flatten() {
+            if vendored.is_some() || is_sdk(&required.path) {
+                edits.push(format!("-droprequire={}", required.path));
+            }
+        }
+        for replacement in self.listed.replace.iter().flatten() {
+            if vendored.is_some() || is_sdk(&replacement.old.path) {
+                edits.push(format!("-dropreplace={}", replacement.key()));
+            }
+        }
+        for module in &scan.modules {
+            edits.extend(sdk_edits(module, &sdk.version, &scan.imports));
+        }
+        for module in vendored.into_iter().flatten() {
+            if is_sdk(&module.path) {
+                continue;
+            }
+            edits.push(format!("-require={}@{}", module.path, module.version));
+            edits.push(format!("-replace={}=./vendor/{}", module.path, module.path));
+        }
+        let authors = |path: &str| {
+            let mut required = self.listed.require.iter().flatten();
+            vendored.is_some() || required.any(|required| required.path == path)
+        };
+        for need in scan.needs.iter().filter(|need| !authors(&need.path)) {
+            edits.push(format!("-require={}@{}", need.path, need.version));
+        }
+        edits
+    }
+}
+
+/// The SDK is required; a stand-in for somebody else's module takes its place, and is required where
+/// the plugin imports it.
+fn sdk_edits(module: &SdkModule, version: &str, imports: &[String]) -> Vec<String> {
+    let SdkModule { path, served } = module;
+    let is_imported = |import: &String| {
+        let rest = import.strip_prefix(path.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut edits = Vec::new();
+    if path != served {
+        edits.push(format!("-replace={path}={served}@{version}"));
+    }
+    if path == served || imports.iter().any(is_imported) {
+        edits.push(format!("-require={path}@{version}"));
+    }
+    edits
+}
+
+/// Whether a module file is the SDK's own: what lies in it is no package of it.
+fn is_ours(path: &str) -> bool {
+    path.starts_with("gantry.example/sdk/")
+}
+
+/// The language of a release, such as `1.26` of `go1.26.8`.
+fn language(goversion: &str) -> String {
+    let numbers = goversion.trim_start_matches("go");
+    let mut parts = numbers.split(['.', ' ', '-']);
+    let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("21"));
+    let minor: String = minor.chars().take_while(char::is_ascii_digit).collect();
+    format!("{major}.{minor}")
+}
+
+/// A name that fits file names and module paths.
+fn plain(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = name
+        .chars()
+        .map(|c| if fits(c) { c } else { '-' })
+        .collect();
+    match name.trim_matches(['.', '-']) {
+        "" => "plugin".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn language_is_that_of_the_release() {
+        for (release, expected) in [
+            ("go1.26.8", "1.26"),
+            ("go1.21", "1.21"),
+            ("go1.27rc1", "1.27"),
+        ] {
+            assert_eq!(language(release), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_made_to_fit() {
+        for (name, expected) in [
+            ("my plugin", "my-plugin"),
+            ("..", "plugin"),
+            ("a_b-1.c", "a_b-1.c"),
+        ] {
+            assert_eq!(plain(name), expected);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Plugins as their authors wrote them for Tyk: functions of two shapes in a `package main`.
+//!
+//! Their imports of Tyk's packages are met by our own; the glue that registers the functions is laid
+//! over the folder. The note comes from a program that registers the same functions with nothing in
+//! them, so that nothing of the author's runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gantry_domain::Platform;
+
+use super::super::room::{Room, write};
+use super::super::sdk::Sdk;
+use super::super::target::gateway_folder;
+use super::super::{BuildError, BuildTarget, Builder, Compiled, Remarks, Request, step};
+use super::kept::{self, Inputs};
+use super::modules::{Author, Modules};
+use super::overlay::Overlay;
+use super::program::Go;
+use super::scan::{Question, Scan};
+use super::{NOTE_FILE, NOTE_HEAD, scan};
+
+/// The file of the glue, laid over the author's folder.
+const GLUE_FILE: &str = "glue_gantry.go";
+
+/// A plugin written for Tyk.
+#[derive(Debug)]
+pub(super) struct Plugin {
+    go: Go,
+    sdk: Sdk,
+    author: Author,
+    name: String,
+    version: String,
+}
+
+impl Plugin {
+    pub(super) fn open(go: Go, sdk: Sdk, request: &Request) -> Result<Self, BuildError> {
+        let author = Author::read(&go)?;
+        let name = match &request.name {
+            Some(name) => name.clone(),
+            None => author.name(&go.folder),
+        };
+        Ok(Self {
+            go,
+            sdk,
+            author,
+            name,
+            version: request.plugin_version.clone(),
+        })
+    }
+
+    /// What the source offers to a platform; refused if any of it cannot work.
+    fn scan(&self, platform: Platform) -> Result<Scan, BuildError> {
+        let mut question = Question::of(&self.go, platform);
+        question.plugin = Some((self.name.clone(), self.version.clone()));
+        question.modules = self.author.local();
+        let found = scan::run(&self.sdk, &question)?;
+        if !found.refusals.is_empty() {
+            return Err(BuildError::SourceRefused(found.refusals));
+        }
+        if found.functions.is_empty() {
+            return Err(BuildError::NotAPlugin {
+                path: self.go.folder.clone(),
+                expected: "an exported func(http.ResponseWriter, *http.Request) or \
+                           func(http.ResponseWriter, *http.Response, *http.Request)",
+                found: "none".to_owned(),
+                advice: "export a function of this shape, as Tyk calls it, or import \
+                         gantry.example/sdk/go and register functions: see docs/BUILDING.md",
+            });
+        }
+        Ok(found)
+    }
+
+    /// Lets Go find the SDK before anything else, and nothing else where all is in the folder.
+    fn with_modules(&self, command: &mut Command, offline: bool) {
+        let settings = &self.go.settings;
+        let others = if offline {
+            "off"
+        } else {
+            settings.goproxy.as_str()
+        };
+        let unlisted = match settings.gonosumdb.as_str() {
+            "" => "gantry.example".to_owned(),
+            patterns => format!("gantry.example,{patterns}"),
+        };
+        command
+            .env("GOPROXY", self.sdk.proxies(others))
+            .env("GONOSUMDB", unlisted)
+            // Patterns that would have Go ask gantry.example itself.
+            .env("GONOPROXY", "none")
+            .env("GOWORK", "off");
+    }
+
+    /// The note, told by a program that has the same functions and nothing in them.
+    fn note(&self, target: &BuildTarget, found: &Scan, room: &Room) -> Result<PathBuf, BuildError> {
+        let name = format!(
+            "note-{}-{}",
+            gateway_folder(target.gateway_version),
+            target.platform
+        );
+        let folder = room.folder(&name)?;
+        let source = folder.join(NOTE_FILE);
+        let made_from = folder.join("made-from");
+        let wanted = format!("{}\n{}", self.sdk.version, found.note);
+        if source.is_file() && std::fs::read_to_string(&made_from).is_ok_and(|it| it == wanted) {
+            return Ok(source);
+        }
+        let program = room.folder(&format!("{name}/program"))?;
+        write(&program.join("main.go"), found.note.as_bytes())?;
+        let mut module = "module plugin.example/note\n\ngo 1.21\n".to_owned();
+        for each in found.modules.iter().filter(|each| each.path == each.served) {
+            module = format!("{module}\nrequire {} {}\n", each.path, self.sdk.version);
+        }
+        write(&program.join("go.mod"), module.as_bytes())?;
+        let gateway = target.gateway_variable();
+        let mut asking = self.go.command(Platform::current(), gateway.as_ref());
+        self.with_modules(&mut asking, true);
+        asking
+            .current_dir(&program)
+            .env_remove("GOOS")
+            .env_remove("GOARCH")
+            .env("GOFLAGS", "-mod=mod")
+            .args(["run", "-trimpath", "-buildvcs=false", ".", "gantry-note"]);
+        let note = step::run(&mut asking, "making the note")?.answer;
+        if !note.starts_with(NOTE_HEAD) {
+            return Err(BuildError::Answer {
+                program: "the program that tells the note",
+                expected: "the note's source",
+            });
+        }
+        write(&source, note.as_bytes())?;
+        write(&made_from, wanted.as_bytes())?;
+        Ok(source)
+    }
+
+    /// What `go list` and `go build` are both told.
+    fn arguments(modules: &Modules, overlay: &Path, found: &Scan) -> Vec<String> {
+        vec![
+            "-mod=mod".to_owned(),
+            format!("-modfile={}", modules.file.display()),
+            format!("-overlay={}", overlay.display()),
+            format!("-tags={}", found.tags.join(",")),
+        ]
+    }
+}
+
+impl Builder for Plugin {
+    fn build(&mut self, target: &BuildTarget, room: &Room) -> Result<Compiled, BuildError> {
+        let found = self.scan(target.platform)?;
+        let folder = room.of(target)?;
+        let mut overlay = Overlay::default();
+        let glue = folder.join(GLUE_FILE);
+        write(&glue, found.glue.as_bytes())?;
+        overlay.lay(&self.go.folder.join(GLUE_FILE), &glue);
+        let shared = room.folder(&format!("modules-{}", target.platform))?;
+        let modules = self
+            .author
+            .write(&self.go, &self.sdk, &found, &shared, &mut overlay)?;
+        let note = self.note(target, &found, room)?;
+        overlay.lay(&self.go.folder.join(NOTE_FILE), &note);
+        let overlaid = folder.join("overlay.json");
+        overlay.write(&overlaid)?;
+        let arguments = Self::arguments(&modules, &overlaid, &found);
+
+        let mut listing = self.go.for_target(target);
+        self.with_modules(&mut listing, modules.offline);
+        listing
+            .args(["list", "-deps", kept::FIELDS])
+            .args(&arguments)
+            .arg(".");
+        let mut inputs = Inputs::new(&self.go, target)?;
+        inputs
+            .take_packages(&mut listing, "finding its modules")
+            .map_err(missing_module)?;
+        for path in [&glue, &note, &modules.file] {
+            let bytes = std::fs::read(path).map_err(|e| BuildError::file(path, e))?;
+            inputs.take(&bytes)?;
+        }
+        inputs.take(found.tags.join(",").as_bytes())?;
+        let inputs = inputs.finish();
+        let library = folder.join("plugin.so");
+        let remarks = Remarks {
+            warnings: found.warnings,
+            skipped: found.skipped,
+        };
+        if kept::is_kept(&library, &inputs) {
+            return Ok(Compiled {
+                library,
+                said: String::new(),
+                remarks,
+            });
+        }
+        kept::forget(&library)?;
+        let mut command = self.go.for_target(target);
+        self.with_modules(&mut command, modules.offline);
+        command.arg("build").args(&arguments).args(
+            self.go
+                .compile_arguments(&overlaid, &library)
+                .into_iter()
+                .filter(|word| word != "-overlay" && word != overlaid.as_os_str()),
+        );
+        let output = step::run(&mut command, &format!("compiling for {target}"))?;
+        kept::keep(&library, &inputs)?;
+        Ok(Compiled {
+            library,
+            said: output.said,
+            remarks,
+        })
+    }
+}
+
+/// Names the module that Go could not get, if that is what it says.
+fn missing_module(error: BuildError) -> BuildError {
+    let BuildError::Failed {
+        doing,
+        status,
+        said,
+    } = error
+    else {
+        return error;
+    };
+    match module_named(&said) {
+        Some(module) => BuildError::ModuleMissing { module, said },
+        None => BuildError::Failed {
+            doing,
+            status,
+            said,
+        },
+    }
+}
+
+/// The module, or else the package, that Go says it could not get.
+fn module_named(said: &str) -> Option<String> {
+    said.lines().find_map(|line| {
+        for marker in [
+            "no required module provides package ",
+            "cannot find module providing package ",
+        ] {
+            if let Some((_, rest)) = line.split_once(marker) {
+                let end = rest.find([':', ';', ' ']).unwrap_or(rest.len());
+                return Some(rest[..end].to_owned());
+            }
+        }
+        let speaks_of_it = [
+            "lookup disabled",
+            "reading ",
+            "invalid version",
+            "unknown revision",
+            "verifying ",
+            "unrecognized import path",
+            "dial ",
+            "missing go.sum",
+            "does not contain package",
+            "no matching versions",
+            "does not exist",
+            "cannot find",
+        ];
+        if !speaks_of_it.iter().any(|words| line.contains(words)) {
+            return None;
+        }
+        let mut words = line.split([' ', '\t']);
+        let module =
+            words.find(|word| word.contains('@') && word.contains('.') && !word.contains("://"))?;
+        Some(module.trim_matches([':', '(', ')', ',', ';']).to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn module_that_go_could_not_get_is_named() {
+        let cases = [
+            (
+                "main.go:5:2: example.com/x@v1.2.3: module lookup disabled by GOPROXY=off",
+                Some("example.com/x@v1.2.3"),
+            ),
+            (
+                "go: example.com/x@v1.2.3: reading https://proxy/x: 404 Not Found",
+                Some("example.com/x@v1.2.3"),
+            ),
+            (
+                "main.go:6:2: cannot find module providing package example.com/y/z: module lookup disabled",
+                Some("example.com/y/z"),
+            ),
+            ("main.go:5:2: undefined: x", None),
+        ];
+        for (said, expected) in cases {
+            assert_eq!(module_named(said).as_deref(), expected, "{said}");
+        }
+    }
+}
