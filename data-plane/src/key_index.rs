@@ -3,34 +3,42 @@
 //! | bytes | content |
 //! |---|---|
 //! | 8 | `GANTRYKI` |
-//! | 4 | format, 1 |
+//! | 4 | format, 2 |
 //! | 4 | number of keys, n |
 //! | 32 × n | HMAC-SHA256 of each key under the environment's pepper, ascending, each once |
-//! | 8 × (n + 1) | where each session document begins, and where the last ends, counted from the first |
-//! | the rest | session documents, JSON |
+//! | 8 × (n + 1) | where each key's entry begins, and where the last ends, counted from the first |
+//! | the rest | entries: length of the rules (4 bytes), rules, session document (JSON) |
 //!
-//! Numbers are little-endian. The file holds no key in clear: who reads it learns no credential.
+//! Numbers are little-endian. An entry of format 1, which an earlier build may have left, is a session
+//! document alone. The file holds no key in clear: who reads it learns no credential.
 //!
 //! Invariant: a damaged index finds no key that was not asked for, reads nothing beyond the file, and
 //! does not panic.
+
+mod rules;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
+use gantry_domain::{Limits, SessionRules};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use thiserror::Error;
 
+pub use self::rules::PackedRules;
 use crate::sys::mapping::Mapping;
 
 const MAGIC: [u8; 8] = *b"GANTRYKI";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// What an earlier build wrote.
+const FORMAT_WITHOUT_RULES: u32 = 1;
 const HEAD: usize = 16;
 const HASH: usize = 32;
 const OFFSET: usize = 8;
+const RULES_LENGTH: usize = 4;
 
 /// The HMAC of a consumer key.
 pub type KeyHash = [u8; HASH];
@@ -106,12 +114,21 @@ pub fn write_index<S: AsRef<str>>(
     keys.iter().try_for_each(|(hash, _)| out.write_all(hash))?;
     let mut end = 0u64;
     out.write_all(&end.to_le_bytes())?;
+    let limits = Limits::default();
+    let mut all_rules = Vec::with_capacity(keys.len());
     for (_, session) in &keys {
-        end += session.as_ref().len() as u64;
+        let rules = SessionRules::read(session.as_ref().as_bytes(), &limits);
+        let rules = PackedRules::pack(&rules);
+        end += (RULES_LENGTH + rules.len() + session.as_ref().len()) as u64;
         out.write_all(&end.to_le_bytes())?;
+        all_rules.push(rules);
     }
-    keys.iter()
-        .try_for_each(|(_, session)| out.write_all(session.as_ref().as_bytes()))?;
+    for ((_, session), rules) in keys.iter().zip(&all_rules) {
+        let length = u32::try_from(rules.len()).map_err(|_| KeyIndexError::Unfit("too long"))?;
+        out.write_all(&length.to_le_bytes())?;
+        out.write_all(rules)?;
+        out.write_all(session.as_ref().as_bytes())?;
+    }
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.set_permissions(fs::Permissions::from_mode(0o400))?;
     file.sync_all()?;
@@ -123,6 +140,16 @@ pub fn write_index<S: AsRef<str>>(
 pub struct KeyIndex {
     bytes: Bytes,
     count: usize,
+    has_rules: bool,
+}
+
+/// What the index knows of a key; shares the mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownKey {
+    /// Its session document, JSON.
+    pub session: Bytes,
+    /// What the document says, unless an earlier build wrote the index.
+    pub rules: Option<PackedRules>,
 }
 
 impl KeyIndex {
@@ -144,13 +171,18 @@ impl KeyIndex {
             let four: Option<[u8; 4]> = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
             four.map(u32::from_le_bytes)
         };
-        match number(8) {
-            Some(FORMAT) => {}
+        let has_rules = match number(8) {
+            Some(FORMAT) => true,
+            Some(FORMAT_WITHOUT_RULES) => false,
             Some(other) => return Err(KeyIndexError::OtherFormat(other)),
             None => return Err(damaged("it ends within its head")),
-        }
+        };
         let count = number(12).ok_or(damaged("it ends within its head"))? as usize;
-        let index = Self { bytes, count };
+        let index = Self {
+            bytes,
+            count,
+            has_rules,
+        };
         if index.documents() > index.bytes.len() {
             return Err(damaged("it ends within its tables"));
         }
@@ -172,13 +204,33 @@ impl KeyIndex {
 
     /// The session document of a key; none if there is no such key. The document shares the mapping.
     pub fn session(&self, hash: &KeyHash) -> Option<Bytes> {
+        self.find(hash).map(|key| key.session)
+    }
+
+    /// A key; none if there is no such one.
+    pub fn find(&self, hash: &KeyHash) -> Option<KnownKey> {
         let hashes = self.bytes.get(HEAD..self.offsets())?;
         let (hashes, _) = hashes.as_chunks::<HASH>();
         let place = hashes.binary_search(hash).ok()?;
         let base = self.documents();
         let begin = base.checked_add(self.offset(place)?)?;
         let end = base.checked_add(self.offset(place + 1)?)?;
-        (begin <= end && end <= self.bytes.len()).then(|| self.bytes.slice(begin..end))
+        if begin > end || end > self.bytes.len() {
+            return None;
+        }
+        let mut session = self.bytes.slice(begin..end);
+        if !self.has_rules {
+            return Some(KnownKey {
+                session,
+                rules: None,
+            });
+        }
+        let length = session.try_get_u32_le().ok()? as usize;
+        let rules = (length <= session.len()).then(|| session.split_to(length))?;
+        Some(KnownKey {
+            session,
+            rules: Some(PackedRules::of(rules)),
+        })
     }
 
     const fn offsets(&self) -> usize {
@@ -246,6 +298,25 @@ mod tests {
     }
 
     #[test]
+    fn key_has_its_rules_beside_its_document_and_an_older_index_none() {
+        let document = r#"{"expires":7}"#;
+        let index = KeyIndex::of(bytes_of(&[([1; HASH], document)]).into()).unwrap();
+        let key = index.find(&[1; HASH]).unwrap();
+        assert_eq!(key.session, document);
+        assert_eq!(key.rules.unwrap().facts().expires_s, 7);
+        let mut older = Vec::from(*b"GANTRYKI");
+        older.extend(1u32.to_le_bytes());
+        older.extend(1u32.to_le_bytes());
+        older.extend([1; HASH]);
+        older.extend(0u64.to_le_bytes());
+        older.extend((document.len() as u64).to_le_bytes());
+        older.extend(document.as_bytes());
+        let key = KeyIndex::of(older.into()).unwrap().find(&[1; HASH]);
+        let (session, rules) = (Bytes::from_static(document.as_bytes()), None);
+        assert_eq!(key, Some(KnownKey { session, rules }));
+    }
+
+    #[test]
     fn replaced_index_leaves_readers_of_the_old_one_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
@@ -275,7 +346,7 @@ mod tests {
             );
         }
         let mut other = whole;
-        other[8] = 2;
+        other[8] = 3;
         assert_eq!(
             KeyIndex::of(other.into()).unwrap_err().code(),
             "KEY_INDEX_FORMAT"

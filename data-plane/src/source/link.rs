@@ -146,6 +146,21 @@ impl Link {
         }
     }
 
+    /// Has sessions kept that functions stored.
+    ///
+    /// # Errors
+    /// The control plane refuses all of them, cannot be reached, or says nothing.
+    pub async fn store_sessions(
+        &self,
+        sessions: Vec<v1::StoredSession>,
+    ) -> Result<v1::StoreSessionsResponse, LinkError> {
+        let request = v1::StoreSessionsRequest { sessions };
+        let mut service = self.client.sync();
+        let call = timeout(MESSAGE_TIMEOUT, service.store_sessions(request)).await;
+        let response = call.map_err(|_| LinkError::Silent)?;
+        Ok(response.map_err(ClientError::from)?.into_inner())
+    }
+
     /// Where libraries lie that can be had without the control plane.
     pub fn object_storage(&self) -> &ObjectStorage {
         &self.object_storage
