@@ -1,0 +1,150 @@
+//! What libraries do to each other in one process, and what workers do against it. Each harm is shown
+//! twice: with the cure, and without it, where it must be there.
+
+use gantry_gateway::protocol::{Order, Report};
+use gantry_gateway::supervisor::role::GLIBC_TUNABLES;
+use gantry_gateway::sys::cures::{Cure, VARIABLE};
+use gantry_gateway::sys::spawn::RoleCommand;
+use gantry_tests::full;
+use gantry_tests::process::signal;
+
+use crate::library::{Stored, copies, go};
+use crate::orders::{TestApi, everything};
+use crate::upstream::Upstream;
+use crate::wire::get;
+use crate::worker::{BINARY, TestWorker, settings};
+
+/// Collections during one loop, at least, where the loop can be interrupted. Where it cannot, a
+/// collection waits for its end.
+const COLLECTIONS: u64 = 5;
+/// More Go libraries than fit without the room that the supervisor asks for.
+const MANY: usize = 230;
+
+async fn worker_without(cure: Option<Cure>) -> TestWorker {
+    let command = RoleCommand::new("worker")
+        .program(BINARY)
+        .environment("GLIBC_TUNABLES", GLIBC_TUNABLES);
+    let command = match cure {
+        Some(cure) => command.environment(VARIABLE, cure.as_str()),
+        None => command,
+    };
+    TestWorker::start_as(command, settings()).await
+}
+
+/// How often a runtime collects while it loops, with another one that came after it.
+async fn collections_beside_another_runtime(without: Option<Cure>) -> u64 {
+    let upstream = Upstream::start().await;
+    let mut worker = worker_without(without).await;
+    let looping = TestApi::new("a", "/a", &upstream.url()).function_of(
+        &go("tests/fixtures/go-faulty"),
+        "pre",
+        "Collect",
+    );
+    let beside = TestApi::new("b", "/b", &upstream.url()).function_of(
+        &go("examples/go-hooks"),
+        "pre",
+        "Correlate",
+    );
+    assert_eq!(worker.apply(everything(1, [looping, beside])).await, []);
+    let answer = get(worker.address, "/a").await;
+    assert_eq!(answer.status, 200);
+    answer.header("x-collections").parse().unwrap()
+}
+
+#[tokio::test]
+async fn loop_of_one_go_runtime_is_interrupted_although_another_took_the_signal() {
+    let with = collections_beside_another_runtime(None).await;
+    assert!(with >= COLLECTIONS, "{with} with the cure");
+    let without = collections_beside_another_runtime(Some(Cure::SharedPreemption)).await;
+    assert!(without < COLLECTIONS, "{without} without the cure");
+}
+
+async fn worker_whose_signals_are_taken(without: Option<Cure>) -> TestWorker {
+    let upstream = Upstream::start().await;
+    let mut worker = worker_without(without).await;
+    let taking = TestApi::new("a", "/a", &upstream.url()).function_of(
+        &go("tests/fixtures/go-faulty"),
+        "pre",
+        "TakeSignals",
+    );
+    assert_eq!(worker.apply(everything(1, [taking])).await, []);
+    assert_eq!(get(worker.address, "/a").await.status, 200);
+    worker
+}
+
+#[tokio::test]
+async fn worker_whose_signals_a_library_takes_ends_on_order_only() {
+    let mut worker = worker_whose_signals_are_taken(None).await;
+    let text = worker
+        .report(|report| match report {
+            Report::Note { code, message, .. } if code == "SIGNAL_TAKEN" => Some(message.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(text.contains("SIGTERM, SIGHUP"), "{text}");
+    for name in ["TERM", "HUP"] {
+        signal(worker.child.id().unwrap(), name).unwrap();
+        assert_ne!(get(worker.address, "/nowhere").await.status, 0, "{name}");
+    }
+    worker.order(Order::Drain).await;
+    assert!(worker.ended().await.success());
+
+    let mut worker = worker_whose_signals_are_taken(Some(Cure::GuardedSignals)).await;
+    signal(worker.child.id().unwrap(), "TERM").unwrap();
+    assert_eq!(worker.ended().await.code(), Some(7), "the library's own");
+}
+
+/// The failures of a worker that loads all these, each in an API of its own.
+async fn failures_of(libraries: &[Stored], function: &str, tunables: &str) -> Vec<String> {
+    let command = RoleCommand::new("worker")
+        .program(BINARY)
+        .environment("GLIBC_TUNABLES", tunables);
+    let mut worker = TestWorker::start_as(command, settings()).await;
+    let apis = libraries.iter().enumerate().map(|(number, library)| {
+        TestApi::new(
+            &format!("a{number}"),
+            &format!("/a{number}"),
+            "http://127.0.0.1:9",
+        )
+        .function_of(library, "pre", function)
+    });
+    let failures = worker.apply(everything(1, apis)).await;
+    failures
+        .into_iter()
+        .map(|failure| failure.message)
+        .collect()
+}
+
+#[tokio::test]
+async fn static_thread_local_storage_of_many_libraries_fits_with_the_room_that_is_asked_for() {
+    // Each takes what 32 Go libraries take.
+    let libraries = copies("tests/fixtures/plugins/static_tls.c", 8);
+    let with = failures_of(&libraries, "Holds", GLIBC_TUNABLES).await;
+    assert_eq!(with, [] as [&str; 0]);
+    let without = failures_of(&libraries, "Holds", "").await;
+    assert!(
+        without
+            .iter()
+            .any(|message| message.contains("static TLS block")),
+        "{without:?}"
+    );
+}
+
+#[tokio::test]
+async fn more_than_two_hundred_go_libraries_run_in_one_worker() {
+    if !full() {
+        return;
+    }
+    let libraries: Vec<_> = (0..MANY)
+        .map(|n| go("tests/fixtures/go-faulty").copy(n))
+        .collect();
+    let with = failures_of(&libraries, "Quiet", GLIBC_TUNABLES).await;
+    assert_eq!(with, [] as [&str; 0]);
+    let without = failures_of(&libraries, "Quiet", "").await;
+    assert!(
+        without
+            .iter()
+            .any(|message| message.contains("static TLS block")),
+        "{without:?}"
+    );
+}

@@ -1,0 +1,344 @@
+//! Workers that load one library after the other: what is stale piles up, and in time another worker
+//! takes over, one slot at a time and without a failed request.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gantry_tests::plugins;
+use gantry_tests::process::eventually;
+use gantry_tests::scrape::Scrape;
+use gantry_tests::{Gateway, GatewayOptions, Load, Request, full};
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, VERSION, get, middleware, revision};
+
+/// Swaps of a Go plugin, and in the long run.
+const GO_SWAPS: (usize, usize) = (20, 200);
+/// Stale Go libraries at which a worker is replaced, in the short run.
+const STALE_GO: usize = 5;
+
+/// The same library with other bytes behind its end: another digest, and so another library.
+fn copy_of(library: &Path, number: usize, folder: &Path) -> PathBuf {
+    let mut bytes = fs::read(library).unwrap();
+    bytes.extend_from_slice(format!("copy {number}").as_bytes());
+    let copy = folder.join(format!("copy-{number}.so"));
+    fs::write(&copy, bytes).unwrap();
+    copy
+}
+
+/// Publishes and deploys a copy; gives the revision.
+fn deploy_copy(lab: &Lab, library: &Path, (bundle, function): (&str, &str), number: usize) -> u64 {
+    let version = format!("1.0.{number}");
+    let copy = copy_of(library, number, lab.stage.folder());
+    let file = format!("{bundle}.so");
+    let folder = lab.bundle(bundle, &version).file(&file, &copy).unwrap();
+    lab.publish(folder.hook("pre", function, &file));
+    let deployed = lab.project.admin.deploy(&format!("{bundle}@{version}"));
+    revision(&deployed.unwrap())
+}
+
+fn gateway(lab: &Lab, config: &str) -> Gateway {
+    let file = lab.stage.folder().join("gateway.toml");
+    fs::write(&file, config).unwrap();
+    let options = GatewayOptions {
+        id: "gateway-1".into(),
+        version: Some(VERSION.into()),
+        config: Some(file),
+        ..GatewayOptions::default()
+    };
+    let mut gateway = lab.stage.gateway(&lab.project, &options).unwrap();
+    gateway.wait_ready().unwrap();
+    gateway
+}
+
+fn c_plugin(lab: &Lab) -> PathBuf {
+    plugins::c("examples/c-headers/plugin.c", lab.stage.folder(), None).unwrap()
+}
+
+fn bundle_api(bundle: &str) -> Value {
+    json!({"use_keyless": true, "custom_middleware_bundle": bundle, "config_data": {"tag": "blue"}})
+}
+
+fn replacements(worker: &Value, reason: &str) -> u64 {
+    worker["replacements"][reason].as_u64().unwrap()
+}
+
+fn workers(status: &Value) -> &[Value] {
+    status["workers"].as_array().unwrap()
+}
+
+#[test]
+fn workers_with_many_stale_libraries_are_replaced_one_at_a_time_and_no_request_fails() {
+    let lab = Lab::start();
+    let library = c_plugin(&lab);
+    deploy_copy(&lab, &library, ("c-headers", "TagRequest"), 0);
+    let gateway = gateway(&lab, "[worker.replace_at]\nstale_libraries = 3\n");
+    lab.put(&gateway, &bundle_api("c-headers"));
+    let load = Load::start(gateway.address(), &Request::get("/api/x"), 4, |answer| {
+        answer.status == 200 && answer.json()["headers"]["x-tag"] == "blue"
+    })
+    .unwrap();
+    let mut most = 0;
+    for number in 1..=7 {
+        let revision = deploy_copy(&lab, &library, ("c-headers", "TagRequest"), number);
+        gateway
+            .wait_status("the copy is in effect", |status| {
+                most = most.max(gateway.worker_pids().unwrap_or_default().len());
+                status["report"]["applied_revision"].as_u64() >= Some(revision)
+            })
+            .unwrap();
+    }
+    let status = gateway
+        .wait_status("both workers were replaced", |status| {
+            most = most.max(gateway.worker_pids().unwrap_or_default().len());
+            workers(status).iter().all(|worker| {
+                replacements(worker, "stale_libraries") >= 1 && worker["retiring"].is_null()
+            })
+        })
+        .unwrap();
+    load.wait_for(50).unwrap();
+    let report = load.stop();
+    assert_eq!((report.failed, &report.failures[..]), (0, &[][..]));
+    assert_eq!(most, 3, "two workers, and one that takes over");
+    assert_eq!(status["report"]["worker_deaths_total"], 0);
+    for worker in workers(&status) {
+        assert!(
+            worker["libraries"]["others_stale"].as_u64() < Some(3),
+            "{worker}"
+        );
+    }
+    let log = gateway.log();
+    for code in ["WORKER_REPLACING", "WORKER_REPLACED", "WORKER_RETIRED"] {
+        assert!(log.contains(code), "{code} in:\n{log}");
+    }
+    let scrape = Scrape::read(&format!("http://{}/metrics", gateway.admin())).unwrap();
+    let labels = [("reason", "stale_libraries")];
+    let counted = scrape.value("gantry_worker_replacements_total", &labels);
+    assert!(counted >= Some(2.0), "{counted:?}");
+}
+
+#[test]
+fn worker_whose_replacement_cannot_start_goes_on_and_is_replaced_when_it_can() {
+    let lab = Lab::start();
+    let marker = lab.stage.folder().join("refuse");
+    let refusing = plugins::c(
+        "tests/fixtures/plugins/refuses_later.c",
+        lab.stage.folder(),
+        None,
+    );
+    let folder = lab.bundle("later", "1.0.0");
+    let folder = folder.file("later.so", &refusing.unwrap()).unwrap();
+    lab.publish(folder.hook("pre", "Later", "later.so"));
+    lab.project.admin.deploy("later@1.0.0").unwrap();
+    let library = c_plugin(&lab);
+    deploy_copy(&lab, &library, ("c-headers", "TagRequest"), 0);
+    let config = format!(
+        "[gateway]\nworkers = 1\n[worker.env]\nREFUSE_IF_THERE = {:?}\n[worker.replace_at]\nstale_libraries = 1\n",
+        marker.display().to_string()
+    );
+    let gateway = gateway(&lab, &config);
+    lab.put(&gateway, &bundle_api("c-headers"));
+    let mut other = lab.definition(&bundle_api("later"));
+    other["api_id"] = json!("later");
+    other["proxy"]["listen_path"] = json!("/later/");
+    let put = lab
+        .project
+        .admin
+        .put_api(lab.stage.folder(), &other)
+        .unwrap();
+    gateway.wait_revision(revision(&put)).unwrap();
+    assert_eq!(get(&gateway, "/later/x").status, 200);
+    let before = gateway.worker_pids().unwrap();
+
+    fs::write(&marker, "").unwrap();
+    deploy_copy(&lab, &library, ("c-headers", "TagRequest"), 1);
+    let status = gateway
+        .wait_status("the replacement failed twice", |status| {
+            workers(status)[0]["replacement_failures"].as_u64() >= Some(2)
+        })
+        .unwrap();
+    assert_eq!(
+        workers(&status)[0]["pid"],
+        json!(before[0]),
+        "the same worker"
+    );
+    assert_eq!(replacements(&workers(&status)[0], "stale_libraries"), 0);
+    let log = gateway.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("WORKER_NOT_REPLACED"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        line.contains("later") && line.contains("tried again in"),
+        "{line}"
+    );
+    for path in ["/later/x", "/api/x"] {
+        assert_eq!(get(&gateway, path).status, 200, "{path}");
+    }
+
+    fs::remove_file(&marker).unwrap();
+    gateway
+        .wait_status("the worker is replaced", |status| {
+            replacements(&workers(status)[0], "stale_libraries") == 1
+        })
+        .unwrap();
+    assert_eq!(get(&gateway, "/later/x").status, 200);
+}
+
+/// What a process holds: threads, mappings, resident bytes.
+fn holdings(pid: u64) -> (usize, usize, usize) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let digits = line.and_then(|line| line.split_whitespace().next());
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    };
+    let mappings = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    (
+        number("Threads:"),
+        mappings.lines().count(),
+        number("VmRSS:") * 1024,
+    )
+}
+
+#[test]
+fn many_swaps_of_a_go_plugin_under_load_leave_threads_mappings_and_memory_bounded() {
+    let (swaps, config, stale) = if full() {
+        (GO_SWAPS.1, "[gateway]\nworkers = 1\n".to_owned(), 8)
+    } else {
+        let at = format!("[worker.replace_at]\nstale_go_libraries = {STALE_GO}\n");
+        (
+            GO_SWAPS.0,
+            format!("[gateway]\nworkers = 1\n{at}"),
+            STALE_GO,
+        )
+    };
+    let lab = Lab::start();
+    let library = plugins::go("tests/fixtures/go-faulty", "1.0.0", None).unwrap();
+    deploy_copy(&lab, &library, ("go-faulty", "Quiet"), 0);
+    let gateway = gateway(&lab, &config);
+    lab.put(&gateway, &bundle_api("go-faulty"));
+    let load = Load::start(gateway.address(), &Request::get("/api/x"), 2, |answer| {
+        answer.status == 200
+    })
+    .unwrap();
+    let (mut one, mut most) = ((0, 0, 0), (0, 0, 0));
+    for number in 1..=swaps {
+        let revision = deploy_copy(&lab, &library, ("go-faulty", "Quiet"), number);
+        let status = gateway.wait_revision(revision).unwrap();
+        let pid = workers(&status)[0]["pid"].as_u64().unwrap_or(0);
+        let held = holdings(pid);
+        if number == 1 {
+            one = held;
+        }
+        most = (most.0.max(held.0), most.1.max(held.1), most.2.max(held.2));
+    }
+    load.wait_for(20).unwrap();
+    let report = load.stop();
+    assert_eq!((report.failed, &report.failures[..]), (0, &[][..]));
+    let status = gateway
+        .wait_status("the last replacement is through", |status| {
+            workers(status)[0]["retiring"].is_null()
+                && workers(status)[0]["libraries"]["go_stale"].as_u64() < Some(stale as u64)
+        })
+        .unwrap();
+    let replaced = replacements(&workers(&status)[0], "stale_go_libraries");
+    assert!(
+        replaced >= swaps as u64 / (stale as u64 + 4),
+        "{replaced} of {swaps}"
+    );
+    assert_eq!(
+        status["report"]["worker_deaths_total"],
+        0,
+        "{}",
+        gateway.log()
+    );
+    // The first figures are of two libraries; a swap or two may come while the next worker starts.
+    let libraries = stale + 4;
+    println!("{swaps} swaps, {replaced} replacements: two libraries {one:?}, at most {most:?}");
+    assert!(
+        most.0 <= one.0 + 8 * libraries,
+        "threads: {one:?}, then {most:?}"
+    );
+    assert!(
+        most.1 <= one.1 + 60 * libraries,
+        "mappings: {one:?}, then {most:?}"
+    );
+    assert!(
+        most.2 <= one.2 + (8 << 20) * libraries,
+        "memory: {one:?}, then {most:?}"
+    );
+}
+
+#[test]
+fn panic_in_an_authors_own_goroutine_ends_one_worker_and_names_the_library() {
+    let lab = Lab::start();
+    let library = plugins::go("tests/fixtures/go-faulty", "1.0.0", None).unwrap();
+    deploy_copy(&lab, &library, ("go-faulty", "Quiet"), 0);
+    let gateway = lab.gateway();
+    let hooks = middleware(&[("pre", &[("PanicAlone", "go-faulty.so")])]);
+    lab.put(
+        &gateway,
+        &json!({"use_keyless": true, "custom_middleware": hooks}),
+    );
+    let mut neighbour = lab.definition(&json!({"use_keyless": true}));
+    neighbour["api_id"] = json!("neighbour");
+    neighbour["proxy"]["listen_path"] = json!("/neighbour/");
+    let put = lab.project.admin.put_api(lab.stage.folder(), &neighbour);
+    gateway.wait_revision(revision(&put.unwrap())).unwrap();
+    let before = gateway.worker_pids().unwrap();
+
+    let clients = 4;
+    let load = Load::start(
+        gateway.address(),
+        &Request::get("/neighbour/x"),
+        clients,
+        |answer| answer.status == 200,
+    )
+    .unwrap();
+    load.wait_for(20).unwrap();
+    // Answered before the goroutine strikes, or lost with the worker.
+    let _ = gateway.send(&Request::get("/api/x"));
+    let log = eventually("the log names the library", || {
+        let log = gateway.log();
+        log.lines()
+            .find(|line| line.contains("WORKER_DIED"))
+            .map(ToOwned::to_owned)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", gateway.log()));
+    let status = gateway.status().unwrap();
+    let digest = status["report"]["artifacts"][0]["sha256"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let named = format!("in a thread of library {}", &digest[..12]);
+    assert!(
+        log.contains(&named) && log.contains("SIGABRT"),
+        "{named} in {log}"
+    );
+    gateway
+        .wait_status("both workers live", |status| {
+            status["report"]["workers_live"] == 2
+        })
+        .unwrap();
+    load.wait_for(50).unwrap();
+    let report = load.stop();
+    assert!(
+        report.failed <= clients as u64,
+        "only what was in flight there: {report:?}"
+    );
+    assert!(report.good > 70);
+    assert_eq!(get(&gateway, "/neighbour/x").status, 200);
+    assert_eq!(
+        gateway.status().unwrap()["report"]["worker_deaths_total"],
+        1
+    );
+    let after = gateway.worker_pids().unwrap();
+    let survivors = before.iter().filter(|pid| after.contains(pid)).count();
+    assert_eq!(survivors, 1, "{before:?}, then {after:?}");
+    let log = gateway.log();
+    assert!(
+        log.contains("a panic alone"),
+        "what Go dumped is in the log:\n{log}"
+    );
+}
