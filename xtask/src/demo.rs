@@ -3,6 +3,7 @@
 
 mod narrator;
 mod scenes;
+mod source;
 mod storage;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use scenes::Set;
 pub(crate) fn run(once: bool, folder: Option<PathBuf>, storage: Storage) -> Result<()> {
     let mut narrator = Narrator::new();
     tools::provide_storage(storage)?;
+    tools::provide_languages()?;
     narrator.say("Building the control plane, the gateway and the command line.");
     quietly(
         cargo()
@@ -35,6 +37,7 @@ pub(crate) fn run(once: bool, folder: Option<PathBuf>, storage: Storage) -> Resu
     set.show_each_hook(&mut narrator)?;
     set.swap_under_load(&mut narrator)?;
     set.second_gateway(&mut narrator)?;
+    set.go_from_source(&mut narrator)?;
     set.lose_storage(&mut narrator)?;
     narrator.finale();
     if once {

@@ -16,10 +16,10 @@ pub(super) const VERSIONS: [&str; 2] = ["v5.2.5", "v5.3.0"];
 
 /// Everything that is on stage.
 pub(crate) struct Set {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     pub(super) stage: Stage,
-    project: Project,
-    upstream: Upstream,
+    pub(super) project: Project,
+    pub(super) upstream: Upstream,
     pub(super) gateways: Vec<Gateway>,
 }
 
@@ -270,6 +270,7 @@ impl Set {
             ),
             format!("export GANTRY_TOKEN={}", self.project.admin.token()),
             format!("curl -i -H 'x-api-key: key-of-alice' http://{gateway}/orders/latest"),
+            format!("curl -i -H 'x-name: you' http://{gateway}/greetings/x"),
             "gantry gateways".to_owned(),
             "gantry explain orders --gateway gateway-1".to_owned(),
             "gantry api get orders".to_owned(),
