@@ -1,0 +1,81 @@
+package shim
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"gantry.example/sdk/go-tyk/call"
+	"gantry.example/sdk/go/layer"
+)
+
+// carried is what goes with a request from one function of this library to the next: the values of its
+// context and the live session. Functions of one request run one after the other, but a goroutine that
+// nobody waits for any more may still be at it, hence the lock.
+type carried struct {
+	sync.Mutex
+	values context.Context // values only
+	state  *call.State
+}
+
+const shards = 16
+
+// table holds things of this library by number.
+type table[T any] struct {
+	shards [shards]struct {
+		sync.Mutex
+		things map[uint64]T
+	}
+}
+
+func (t *table[T]) put(key uint64, thing T) {
+	shard := &t.shards[key%shards]
+	shard.Lock()
+	if shard.things == nil {
+		shard.things = make(map[uint64]T)
+	}
+	shard.things[key] = thing
+	shard.Unlock()
+}
+
+func (t *table[T]) get(key uint64) (thing T) {
+	shard := &t.shards[key%shards]
+	shard.Lock()
+	thing = shard.things[key]
+	shard.Unlock()
+	return thing
+}
+
+func (t *table[T]) remove(key uint64) {
+	shard := &t.shards[key%shards]
+	shard.Lock()
+	delete(shard.things, key)
+	shard.Unlock()
+}
+
+var (
+	requests    table[*carried]
+	nextRequest atomic.Uint64
+)
+
+// find gives what an earlier call of the request left; nil without.
+func find(carry uint64) *carried {
+	if carry == 0 {
+		return nil
+	}
+	return requests.get(carry)
+}
+
+// claim is find, and makes it where there is none. Before the frame's Call returns.
+func claim(frame *layer.Frame) *carried {
+	if found := find(frame.Carry); found != nil {
+		return found
+	}
+	made := new(carried)
+	frame.Carry = nextRequest.Add(1)
+	requests.put(frame.Carry, made)
+	return made
+}
+
+// release takes back what a request carried.
+func release(carry uint64) { requests.remove(carry) }

@@ -1,0 +1,244 @@
+package shim
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"gantry.example/sdk/go-tyk/call"
+	"gantry.example/sdk/go/abi"
+	"gantry.example/sdk/go/layer"
+)
+
+// invocation is one call of a handler: what it gets, and what it got at first, to tell what it changed.
+type invocation struct {
+	layer.Pending // of a detached call
+	function      *started
+	host          layer.Host
+	detached      bool
+	snapshot      snapshot
+	documents     *layer.DocumentSet
+	state         call.State
+	carried       *carried // nil: an inline call has nothing to carry yet
+	ctx           callContext
+
+	request  *http.Request
+	was      http.Request // as built; its header is changed in place
+	wasURL   url.URL
+	headers  fields
+	response *http.Response
+	answered fields // headers of the response
+	writer   writer
+	body     *body // nil: there is none
+
+	changes []byte // flat mutations
+	large   []byte // a body that an inline call gives to the gateway apart, before the rest
+	largeOp uint8
+}
+
+// newInvocation copies what the handler may read. The frame is used until Call returns only.
+func newInvocation(function *started, frame *layer.Frame) *invocation {
+	made := &invocation{
+		function: function, host: frame.Host, snapshot: copied(frame.Snapshot), documents: function.documents.Of(frame),
+	}
+	made.state.Init((*facts)(made))
+	return made
+}
+
+// build makes request and response as a Go server and client would.
+func (i *invocation) build(ctx context.Context) {
+	i.ctx = callContext{Context: ctx, state: &i.state}
+	if i.carried != nil {
+		i.carried.Lock()
+		i.ctx.earlier = i.carried.values
+		earlier := i.carried.state
+		i.carried.Unlock()
+		if earlier != nil {
+			i.state.Inherit(earlier)
+		}
+	}
+	i.buildRequest()
+	if i.function.Response != nil {
+		i.buildResponse()
+	}
+	i.writer.init(i)
+}
+
+func (i *invocation) buildRequest() {
+	request := &i.was
+	request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/1.1", 1, 1
+	request.Method = i.snapshot.text(abi.PartMethod)
+	path, query := i.snapshot.text(abi.PartPath), i.snapshot.text(abi.PartQuery)
+	request.RequestURI = path
+	if query != "" {
+		request.RequestURI += "?" + query
+	}
+	if strings.IndexByte(path, '%') < 0 {
+		i.wasURL = url.URL{Path: path, RawQuery: query}
+	} else if parsed, err := url.ParseRequestURI(request.RequestURI); err == nil {
+		i.wasURL = *parsed
+	} else {
+		i.wasURL = url.URL{Path: path, RawQuery: query}
+	}
+	address := i.wasURL
+	request.URL = &address
+	request.RemoteAddr = i.snapshot.text(abi.PartRemoteAddr)
+	request.Header, i.headers = i.snapshot.readHeader(false)
+	request.Host = i.snapshot.text(abi.PartHost)
+	if hosts := request.Header["Host"]; len(hosts) > 0 {
+		request.Host = hosts[0] // with its port
+		delete(request.Header, "Host")
+		i.headers = i.headers.without("Host")
+	}
+	request.ContentLength, request.Body = length(request.Method, i.headers), http.NoBody
+	if i.function.Response == nil && (request.ContentLength != 0 || !mayLack(i.headers)) {
+		i.body = &body{made: i, part: abi.PartRequestBody}
+		request.Body = i.body
+	}
+	i.request = request.WithContext(&i.ctx)
+}
+
+// length is what r.ContentLength is. How the body is framed is not seen here: without a length, methods
+// that usually bring a body have one of unknown length.
+func length(method string, headers fields) int64 {
+	if text, ok := headers.first("Content-Length"); ok {
+		if length, err := strconv.ParseInt(text, 10, 64); err == nil && length >= 0 {
+			return length
+		}
+		return -1
+	}
+	switch method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		return -1
+	default:
+		return 0
+	}
+}
+
+// mayLack says whether a body of length 0 is known to be none; without the header it is not.
+func mayLack(headers fields) bool {
+	_, said := headers.first("Content-Length")
+	return said
+}
+
+func (f fields) without(name string) fields {
+	kept := f[:0]
+	for i := range f {
+		if f[i].name != name {
+			kept = append(kept, f[i])
+		}
+	}
+	return kept
+}
+
+func (i *invocation) buildResponse() {
+	status, _ := strconv.Atoi(i.snapshot.text(abi.PartStatus))
+	response := &http.Response{
+		Status:     strconv.Itoa(status) + " " + http.StatusText(status),
+		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: i.request, Body: http.NoBody,
+	}
+	response.Header, i.answered = i.snapshot.readHeader(true)
+	response.ContentLength = -1
+	if _, ok := i.answered.first("Content-Length"); ok {
+		response.ContentLength = length("", i.answered)
+	}
+	bodiless := i.was.Method == http.MethodHead || !bodyAllowed(status)
+	if bodiless {
+		response.ContentLength = 0
+	}
+	if !bodiless && response.ContentLength != 0 {
+		i.body = &body{made: i, part: abi.PartResponseBody}
+		response.Body = i.body
+	}
+	i.response = response
+}
+
+// handle runs the handler: false if it failed, and then it has been logged. runtime.Goexit goes through.
+func (i *invocation) handle() (verdict int32) {
+	returned := false
+	defer func() {
+		recovered := recover()
+		i.writer.close()
+		switch {
+		case returned || recovered == nil:
+		case recovered == call.ErrFailed:
+			i.state.Fail("the handler was left")
+		default:
+			i.say(abi.LogError, "panic: "+layer.Describe(recovered))
+			verdict = abi.Panicked
+		}
+		if reason := i.state.Failed(); reason != "" && verdict >= 0 {
+			i.say(abi.LogError, reason)
+			verdict = abi.Failed
+		}
+	}()
+	if i.function.Response != nil {
+		i.function.Response(&i.writer, i.response, i.request)
+	} else {
+		i.function.Request(&i.writer, i.request)
+	}
+	returned = true
+	return abi.Continue
+}
+
+// finish tells what the handler did: the verdict, and flat mutations appended to room.
+func (i *invocation) finish(verdict int32, room []byte) (int32, []byte) {
+	if verdict < 0 {
+		return verdict, nil
+	}
+	i.changes = room
+	if err := i.outcome(&verdict); err != nil {
+		i.say(abi.LogError, i.function.Name+": "+err.Error())
+		return abi.Failed, nil
+	}
+	if i.detached {
+		i.keep()
+	}
+	return verdict, i.changes
+}
+
+// keeps says whether later functions of this request have something to take over.
+func (i *invocation) keeps() bool {
+	return i.request.Context() != context.Context(&i.ctx) || i.state.LiveSession() != nil
+}
+
+// keep leaves it for them.
+func (i *invocation) keep() {
+	if i.carried == nil || !i.keeps() {
+		return
+	}
+	i.carried.Lock()
+	defer i.carried.Unlock()
+	i.carried.values, i.carried.state = i.request.Context(), &i.state
+}
+
+func (i *invocation) put(op uint8, key, value string) {
+	at := len(i.changes)
+	i.changes = append(i.changes, make([]byte, abi.MutationLen(key, value))...)
+	abi.PutMutation(i.changes[at:], op, key, value)
+}
+
+// apply gives changes that do not fit into an inline call's output to the gateway.
+func (i *invocation) apply(changes []byte) int32 {
+	verdict := int32(abi.Continue)
+	if i.writer.wrote() {
+		verdict = abi.Respond
+	}
+	if i.large != nil {
+		if code := i.host.Mutate(i.largeOp, i.large); code != abi.OK {
+			i.say(abi.LogError, "the gateway does not take a body of "+strconv.Itoa(len(i.large))+" bytes")
+			return abi.Failed
+		}
+	}
+	if code := i.host.Apply(bytes.Clone(changes)); code != abi.OK {
+		i.say(abi.LogError, "the gateway does not take what "+i.function.Name+" changed: code "+strconv.Itoa(int(code)))
+		return abi.Failed
+	}
+	return verdict
+}
+
+// say writes a log line about the call.
+func (i *invocation) say(level uint32, message string) { i.host.Log(level, message) }

@@ -1,0 +1,149 @@
+// Package shim runs handlers of net/http as functions of a gateway's plugin: it is what the glue that
+// gantry build generates registers an author's functions with.
+//
+//	func init() {
+//		shim.Register(shim.Plugin{Name: "orders", Version: "1.0.0", Functions: []shim.Function{
+//			{Name: "AddHeader", Request: AddHeader},
+//			{Name: "Stamp", Response: Stamp, Inline: true},
+//		}})
+//	}
+//
+//	func main() { shim.Main() }
+//
+// A handler runs on a goroutine of its own, as in a Go server, and may wait; bodies are asked for when they
+// are first read. One that is declared inline runs in the gateway's call and must not wait.
+//
+// What a handler did decides: if it wrote a status or a body, that is the answer and the chain ends; if
+// not, what it changed of the request (or of the upstream's answer) is changed, and headers that it set on
+// the writer are on the final response.
+package shim
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	gantry "gantry.example/sdk/go"
+	"gantry.example/sdk/go/abi"
+	"gantry.example/sdk/go/layer"
+)
+
+// overrun is how long an inline function may take, and overrunsMax how often it may take longer before it
+// is detached: it holds up every other request of its thread.
+const (
+	overrun     = 5 * time.Millisecond
+	overrunsMax = 2
+)
+
+// Plugin is what a library offers.
+type Plugin struct {
+	Name, Version string
+	Functions     []Function
+}
+
+// Function is one handler. Exactly one of Request and Response is set.
+type Function struct {
+	// Name in API definitions.
+	Name string
+	// Request runs at the hooks pre, auth, post_auth and post, and on single endpoints.
+	Request func(http.ResponseWriter, *http.Request)
+	// Response runs at the hook response.
+	Response func(http.ResponseWriter, *http.Response, *http.Request)
+	// Inline says that it does not wait: it runs in the gateway's call.
+	Inline bool
+	// Body says that an inline function reads the body.
+	Body bool
+}
+
+// Register says what the library offers. Once, from an init function.
+func Register(plugin Plugin) {
+	registered := gantry.Plugin{Name: plugin.Name, Version: plugin.Version, Release: release}
+	for _, function := range plugin.Functions {
+		function := function
+		entry := gantry.Function{
+			Name:      function.Name,
+			Hooks:     []gantry.Hook{gantry.Pre, gantry.Auth, gantry.PostAuth, gantry.Post},
+			WantsBody: function.Inline && function.Body,
+			Parts:     requestParts,
+			Layer:     func(place layer.Place) (layer.Function, error) { return start(function, place), nil },
+		}
+		if function.Response != nil {
+			entry.Hooks, entry.Parts = []gantry.Hook{gantry.Response}, responseParts
+		}
+		registered.Functions = append(registered.Functions, entry)
+	}
+	gantry.Register(registered)
+}
+
+// Main is a plugin's main function. It never runs in a gateway: it is how gantry-note asks for the note.
+func Main() { gantry.Main() }
+
+const (
+	requestParts = 1<<abi.PartMethod | 1<<abi.PartPath | 1<<abi.PartQuery | 1<<abi.PartHost | 1<<abi.PartRemoteAddr |
+		1<<abi.PartRequestHeader | 1<<abi.PartSession | 1<<abi.PartAPIID | 1<<abi.PartTraceID | 1<<abi.PartTraceparent |
+		1<<abi.PartAuthToken | 1<<abi.PartResponseHeader
+	responseParts = requestParts | 1<<abi.PartStatus
+)
+
+// started is a function at one place of an API definition.
+type started struct {
+	Function
+	hook      uint32
+	inline    atomic.Bool
+	overruns  atomic.Int32
+	calls     layer.Calls
+	documents layer.Documents
+	said      said
+}
+
+func start(function Function, place layer.Place) *started {
+	captureLog()
+	made := &started{Function: function, hook: place.Hook}
+	made.inline.Store(function.Inline)
+	return made
+}
+
+// Event tells a detached call.
+func (s *started) Event(call uint64, event uint32, detail []byte) { s.calls.Event(call, event, detail) }
+
+// Call runs the handler, or starts the goroutine on which it runs.
+func (s *started) Call(frame *layer.Frame) int32 {
+	made := newInvocation(s, frame)
+	if s.inline.Load() {
+		return s.runInline(made, frame)
+	}
+	made.detached = true
+	made.Begin(&s.calls, frame)
+	made.carried = claim(frame)
+	made.Run(func() (int32, []byte) {
+		key := goroutine()
+		running.put(key, made)
+		defer running.remove(key)
+		made.build(made.Context())
+		return made.finish(made.handle(), nil)
+	})
+	return abi.Pending
+}
+
+func (s *started) runInline(made *invocation, frame *layer.Frame) int32 {
+	running.put(frame.Call, made)
+	defer running.remove(frame.Call)
+	began := time.Now()
+	made.carried = find(frame.Carry)
+	made.build(background)
+	verdict, changes := made.finish(made.handle(), frame.Out[:0])
+	if verdict >= 0 && made.keeps() {
+		made.carried = claim(frame)
+		made.keep()
+	}
+	if verdict >= 0 && len(changes) <= len(frame.Out) && made.large == nil {
+		frame.Written = len(changes) // it lies in Out already
+	} else if verdict >= 0 {
+		verdict = made.apply(changes)
+	}
+	if took := time.Since(began); took > overrun && s.overruns.Add(1) == overrunsMax && s.inline.CompareAndSwap(true, false) {
+		made.say(abi.LogWarn, "inline function "+s.Name+" took "+took.String()+
+			" and was over "+overrun.String()+" before: it is detached from now on")
+	}
+	return verdict
+}

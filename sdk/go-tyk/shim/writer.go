@@ -1,0 +1,179 @@
+package shim
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"gantry.example/sdk/go/abi"
+)
+
+// answerMax is how many bytes a handler can answer with: the contract's limit.
+const answerMax = 1 << 20
+
+// writer behaves as a Go server's ResponseWriter that keeps the answer until the handler has returned.
+// There is no Hijack: the connection is the gateway's.
+type writer struct {
+	made *invocation
+
+	mu     sync.Mutex // a handler may let goroutines write
+	header http.Header
+	was    fields      // headers that earlier functions set
+	sent   http.Header // as they were when the status was written
+	status int
+	body   []byte
+	over   bool // more was written than fits
+	ended  bool
+}
+
+func (w *writer) init(made *invocation) {
+	w.made = made
+	if made.function.Response == nil {
+		// What earlier functions set is there, as it is where all write to one writer.
+		w.header, w.was = made.snapshot.readHeader(true)
+	}
+}
+
+// Header gives the headers to set.
+func (w *writer) Header() http.Header {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	return w.header
+}
+
+// WriteHeader writes the status. Informational ones are passed over, and every one after the first.
+func (w *writer) WriteHeader(status int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writeHeader(status)
+}
+
+func (w *writer) writeHeader(status int) {
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
+	}
+	if status < 200 && status != http.StatusSwitchingProtocols || w.ended {
+		return
+	}
+	if w.status != 0 {
+		w.made.sayOnce("superfluous WriteHeader call; the first counts")
+		return
+	}
+	w.status, w.sent = status, w.header.Clone()
+}
+
+// Write writes a piece of the body, and 200 before it if there was no status.
+func (w *writer) Write(piece []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.admits(len(piece)) {
+		return 0, w.refusal()
+	}
+	w.body = append(w.body, piece...)
+	return len(piece), nil
+}
+
+// WriteString is Write.
+func (w *writer) WriteString(piece string) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.admits(len(piece)) {
+		return 0, w.refusal()
+	}
+	w.body = append(w.body, piece...)
+	return len(piece), nil
+}
+
+// ReadFrom writes what a reader gives.
+func (w *writer) ReadFrom(source io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{w}, source)
+}
+
+// Flush has no effect: the answer goes out whole, when the handler has returned.
+func (w *writer) Flush() {}
+
+func (w *writer) admits(length int) bool {
+	if w.ended {
+		return false
+	}
+	if w.status == 0 {
+		w.writeHeader(http.StatusOK)
+	}
+	if length > answerMax-len(w.body) {
+		w.over = true
+	}
+	return !w.over && (length == 0 || bodyAllowed(w.status))
+}
+
+func (w *writer) refusal() error {
+	switch {
+	case w.ended:
+		return http.ErrHandlerTimeout
+	case w.over:
+		return fmt.Errorf("the answer is larger than %d bytes", answerMax)
+	default:
+		return http.ErrBodyNotAllowed
+	}
+}
+
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// close ends writing: what goroutines of the handler write from now on is lost.
+func (w *writer) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+}
+
+// wrote says whether there is an answer.
+func (w *writer) wrote() bool { return w.status != 0 }
+
+// answer puts the answer among the changes.
+func (w *writer) answer() error {
+	i := w.made
+	if w.over {
+		return fmt.Errorf("the answer is larger than %d bytes", answerMax)
+	}
+	if w.status == http.StatusSwitchingProtocols || w.status > 599 {
+		return fmt.Errorf("an answer cannot have status %d", w.status)
+	}
+	if _, has := w.sent["Content-Type"]; !has && len(w.body) > 0 && w.sent.Get("Content-Encoding") == "" {
+		if w.sent == nil {
+			w.sent = make(http.Header)
+		}
+		w.sent["Content-Type"] = []string{http.DetectContentType(w.body)}
+	}
+	i.put(abi.OpAnswerStatus, "", strconv.Itoa(w.status))
+	w.putHeaders(w.sent)
+	i.put(abi.OpAnswerBody, "", string(w.body))
+	return nil
+}
+
+// putHeaders puts changed headers among the changes. Without an answer, in a response hook, they come beside
+// those of the upstream: cookies are added, others replace.
+func (w *writer) putHeaders(now http.Header) {
+	i := w.made
+	w.was.diff(now, func(name string, values []string) {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			return
+		}
+		if len(values) == 0 {
+			i.put(abi.OpRemoveResponseHeader, name, "")
+		}
+		for n, value := range values {
+			op := uint8(abi.OpAddResponseHeader)
+			if n == 0 && (name != "Set-Cookie" || i.function.Response == nil) {
+				op = abi.OpSetResponseHeader
+			}
+			i.put(op, name, oneLine(value))
+		}
+	})
+}
