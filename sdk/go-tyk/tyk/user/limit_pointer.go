@@ -11,3 +11,10 @@ func (a AccessDefinition) limit() APILimit {
 	}
 	return *a.Limit
 }
+
+func (a AccessDefinition) agreed() (AccessDefinition, bool) {
+	if a.Limit != nil {
+		*a.Limit, _ = a.Limit.agreed()
+	}
+	return a, false
+}

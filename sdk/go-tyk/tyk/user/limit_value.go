@@ -7,3 +7,9 @@ package user
 type limitField = APILimit
 
 func (a AccessDefinition) limit() APILimit { return a.Limit }
+
+func (a AccessDefinition) agreed() (AccessDefinition, bool) {
+	limit, changed := a.Limit.agreed()
+	a.Limit = limit
+	return a, changed
+}

@@ -164,3 +164,23 @@ func (em EndpointMethods) Contains(method string) bool {
 	}
 	return false
 }
+
+// AgreeLimits makes both kinds of fields of each API's limit say the same, so that a hook of another
+// generation than the one that filled a literal reads what was meant. It is Gantry's own: ctx.SetSession
+// calls it.
+func AgreeLimits(s *SessionState) {
+	for id, right := range s.AccessRights {
+		if agreed, changed := right.agreed(); changed {
+			s.AccessRights[id] = agreed
+		}
+	}
+}
+
+func (limit APILimit) agreed() (APILimit, bool) {
+	rate := limit.rateLimit()
+	changed := limit.RateLimit != rate || limit.Rate != rate.Rate || limit.Per != rate.Per ||
+		limit.Smoothing != rate.Smoothing || limit.decoded != rate
+	limit.RateLimit, limit.decoded = rate, rate
+	limit.Rate, limit.Per, limit.Smoothing = rate.Rate, rate.Per, rate.Smoothing
+	return limit, changed
+}
