@@ -20,7 +20,10 @@ func (c *callContext) Value(key any) any {
 	if key == call.Key {
 		return c.state
 	}
-	if value := c.Context.Value(key); value != nil || c.earlier == nil {
+	if value := c.Context.Value(key); value != nil {
+		return value
+	}
+	if value, own := call.Provided(c.state, key); own || c.earlier == nil {
 		return value
 	}
 	return c.earlier.Value(key)

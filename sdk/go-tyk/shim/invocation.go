@@ -180,6 +180,9 @@ func (i *invocation) handle() (verdict int32) {
 	} else {
 		i.function.Request(&i.writer, i.request)
 	}
+	if left := i.request.Context(); left != context.Context(&i.ctx) {
+		call.Leave(&i.state, left)
+	}
 	returned = true
 	return abi.Continue
 }
@@ -190,6 +193,9 @@ func (i *invocation) finish(verdict int32, room []byte) (int32, []byte) {
 		return verdict, nil
 	}
 	i.changes = room
+	if ctx := i.request.Context(); ctx != context.Context(&i.ctx) {
+		call.Leave(&i.state, ctx)
+	}
 	if err := i.outcome(&verdict); err != nil {
 		i.say(abi.LogError, i.function.Name+": "+err.Error())
 		return abi.Failed, nil

@@ -135,29 +135,31 @@ type provider struct{}
 // leaving holds the calls whose contexts Leave looks into: their sessions are not decoded for that.
 var leaving sync.Map
 
-func (provider) Value(state *call.State, key any) any {
+func (provider) Value(state *call.State, key any) (any, bool) {
 	switch key {
 	case SessionData:
 		if _, only := leaving.Load(state); only {
-			return state.LiveSession()
+			return state.LiveSession(), true
 		}
 		if session := sessionOf(state); session != nil {
-			return session
+			return session, true
 		}
 	case AuthToken:
 		if token := state.AuthToken(); token != "" {
-			return token
+			return token, true
 		}
 	case Definition:
 		if definition := definitionOf(state); definition != nil {
-			return definition
+			return definition, true
 		}
 	case OASDefinition:
 		if document := documentOf(state); document != nil {
-			return document
+			return document, true
 		}
+	default:
+		return nil, false
 	}
-	return nil
+	return nil, true
 }
 
 func (provider) Leave(state *call.State, in context.Context) {
