@@ -7,10 +7,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::json::{Fields, Findings, canonical, parse_object};
+use crate::json::{Fields, Findings, canonical, depth, parse_object};
 use crate::{
     ApiId, BundleName, Digest, EndpointEntry, FieldError, FieldWarning, FileName, Hook, Limits,
-    Middleware, endpoint,
+    Middleware, OpenApi, endpoint,
 };
 
 /// The header that carries the token where a definition names none.
@@ -107,6 +107,8 @@ pub struct ApiDefinition {
     pub endpoints: Vec<EndpointEntry>,
     /// Free-form configuration for the functions.
     pub config_data: Map<String, Value>,
+    /// The `OpenAPI` document that functions can read.
+    pub openapi: Option<OpenApi>,
     /// An inactive definition is kept and not served.
     pub active: bool,
 }
@@ -121,11 +123,21 @@ impl ApiDefinition {
         bytes: &[u8],
         limits: &Limits,
     ) -> Result<(Self, Vec<FieldWarning>), Vec<FieldError>> {
-        let map = parse_object(bytes, limits.definition_bytes_max, limits.json_depth_max)
-            .map_err(|e| vec![e])?;
+        let bytes_max = limits.definition_bytes_max + limits.openapi_bytes_max;
+        // The document may be one level deeper here than where it is alone; how deep it is it checks.
+        let mut map = parse_object(bytes, bytes_max, usize::MAX).map_err(|e| vec![e])?;
         let mut findings = Findings::default();
+        let openapi = OpenApi::take(&mut map, limits, &mut findings);
+        let rest = Value::Object(map.clone());
+        check_bounds(&rest, bytes.len(), limits, &mut findings);
+        if !findings.errors.is_empty() {
+            return Err(findings.errors);
+        }
         let definition = read(map, limits, &mut findings);
-        match definition {
+        match definition.map(|definition| Self {
+            openapi,
+            ..definition
+        }) {
             Some(definition) if findings.errors.is_empty() => Ok((definition, findings.warnings)),
             _ => Err(findings.errors),
         }
@@ -244,6 +256,12 @@ impl ApiDefinition {
         let endpoints = (!self.endpoints.is_empty()).then(|| endpoint::to_json(&self.endpoints));
         set("extended_paths", endpoints);
         set(
+            "openapi",
+            self.openapi
+                .as_ref()
+                .map(|openapi| json!(openapi.digest.to_string())),
+        );
+        set(
             "config_data",
             (!self.config_data.is_empty()).then(|| Value::Object(self.config_data.clone())),
         );
@@ -315,6 +333,25 @@ fn contradictions(switches: &Switches, auth: bool, post_auth: bool) -> Vec<Field
         .errors
         .dedup_by(|a, b| a.path == b.path && a.expected == b.expected);
     findings.errors
+}
+
+/// The bounds of a definition without its `OpenAPI` document.
+fn check_bounds(rest: &Value, bytes: usize, limits: &Limits, findings: &mut Findings) {
+    let levels = depth(rest);
+    if levels > limits.json_depth_max {
+        let expected = format!("at most {} levels", limits.json_depth_max);
+        findings.error("", "JSON_TOO_DEEP", expected, format!("{levels} levels"));
+    }
+    // A definition that is small with its document is small without it.
+    let bytes = if bytes > limits.definition_bytes_max {
+        canonical(rest).len()
+    } else {
+        bytes
+    };
+    if bytes > limits.definition_bytes_max {
+        let expected = format!("at most {} bytes", limits.definition_bytes_max);
+        findings.error("", "DOCUMENT_TOO_LARGE", expected, format!("{bytes} bytes"));
+    }
 }
 
 fn read(
@@ -392,6 +429,7 @@ fn read(
         plugins,
         endpoints: endpoints.unwrap_or_default(),
         config_data,
+        openapi: None,
         active,
     })
 }

@@ -136,7 +136,8 @@ pub fn parse_object(
     }
 }
 
-fn depth(value: &Value) -> usize {
+/// How many levels a value has; 1 for a scalar.
+pub(crate) fn depth(value: &Value) -> usize {
     1 + match value {
         Value::Array(items) => items.iter().map(depth).max().unwrap_or(0),
         Value::Object(map) => map.values().map(depth).max().unwrap_or(0),

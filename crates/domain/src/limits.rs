@@ -15,6 +15,10 @@ pub struct Limits {
     pub definition_bytes_max: usize,
     /// `config_data` of an API definition, bytes of JSON.
     pub config_data_bytes_max: usize,
+    /// The `OpenAPI` document of an API definition, bytes of JSON.
+    pub openapi_bytes_max: usize,
+    /// Depth of that document.
+    pub openapi_depth_max: usize,
     /// A session document, bytes of JSON.
     pub session_bytes_max: usize,
     /// Depth of any JSON document.
@@ -50,6 +54,8 @@ impl Default for Limits {
             manifest_bytes_max: 256 << 10,
             definition_bytes_max: 256 << 10,
             config_data_bytes_max: 64 << 10,
+            openapi_bytes_max: 4 << 20,
+            openapi_depth_max: 100,
             session_bytes_max: 16 << 10,
             json_depth_max: 32,
             hook_entries_max: 32,
