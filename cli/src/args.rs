@@ -26,8 +26,8 @@ use crate::settings::{Given, OutputFormat, Settings, SettingsError};
 Settings come from flags, then GANTRY_… variables, then $XDG_CONFIG_HOME/gantry/config.toml with
 the keys endpoint, token or token_file, environment, output, ca_file, timeout_s, allow_plaintext.
 
-Exit codes: 0 done, 1 failed, 3 verification failed, 4 not found, 5 not allowed, 6 over a limit,
-7 deployment refused or not served, 8 not done in time, 64 wrong usage.")]
+Exit codes: 0 done, 1 failed, 2 done with a difference, 3 verification failed, 4 not found,
+5 not allowed, 6 over a limit, 7 deployment refused or not served, 8 not done in time, 64 wrong usage.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,

@@ -113,8 +113,11 @@ pub(crate) fn build(
     };
     watch(Event::Detected(language));
     let tools = Tools::find(request.system_toolchain);
-    let room = Room::enter(&request.cache, &folder)?;
-    let mut builder = builder(language, &folder, tools, request)?;
+    // Compilers are run in folders of their own.
+    let cache =
+        std::path::absolute(&request.cache).map_err(|e| BuildError::file(&request.cache, e))?;
+    let room = Room::enter(&cache, &folder)?;
+    let mut builder = builder(language, &folder, tools, request, &cache)?;
     let mut admitted = Vec::with_capacity(targets.len());
     for (i, target) in targets.iter().enumerate() {
         watch(Event::Begun {
@@ -137,10 +140,11 @@ fn builder(
     folder: &Path,
     tools: Tools,
     request: &Request,
+    cache: &Path,
 ) -> Result<Box<dyn Builder>, BuildError> {
     Ok(match language {
         Language::Rust => Box::new(rust::Crate::open(folder, tools, &request.platforms)?),
-        Language::Go => go::open(folder, tools, request)?,
+        Language::Go => go::open(folder, tools, request, cache)?,
         Language::C => Box::new(c::Sources::open(folder, tools)?),
     })
 }

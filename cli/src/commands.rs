@@ -8,6 +8,7 @@ mod env;
 mod explain;
 mod gateways;
 mod get;
+mod import;
 mod key;
 mod list;
 mod pins;
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     /// Look at a bundle or a library, or pack a folder into a zip; needs no control plane.
     #[command(subcommand)]
     Bundle(bundle::Bundle),
+    /// Make API definitions from those of other gateways; needs no control plane.
+    #[command(subcommand)]
+    Import(import::Import),
     /// Upload a bundle and publish it.
     Push(push::Push),
     /// Show the bundles of the tenant.
@@ -82,6 +86,7 @@ impl Command {
         match self {
             Self::Build(_) => "build",
             Self::Bundle(_) => "bundle",
+            Self::Import(_) => "import",
             Self::Push(_) => "push",
             Self::List(_) => "list",
             Self::Versions(_) => "versions",
@@ -108,6 +113,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), CliEr
     match command {
         Command::Build(command) => build::run(command, context),
         Command::Bundle(command) => bundle::run(command, context),
+        Command::Import(command) => import::run(command, context),
         Command::Push(command) => push::run(command, context).await,
         Command::List(command) => list::run(command, context).await,
         Command::Versions(command) => versions::run(command, context).await,

@@ -47,6 +47,17 @@ pub(crate) enum CliError {
     /// Inspection refused libraries; each has been shown with its reason.
     #[error("{refused} of {total} libraries would be refused")]
     LibrariesRefused { refused: usize, total: usize },
+    /// A manifest has fields that cannot be mapped; each has been shown with its reason.
+    #[error("{}: expected a manifest for native functions (MANIFEST_REFUSED)", path.display())]
+    ManifestRefused { path: PathBuf },
+    /// Definitions have fields that cannot be imported; each has been shown with its reason.
+    #[error("{refused} of {total} API definitions cannot be imported (IMPORT_REFUSED)")]
+    ImportRefused { refused: usize, total: usize },
+    /// It was done, without fields that may have protected APIs; each has been shown.
+    #[error(
+        "{dropped} API definitions were imported without fields that protected them (PROTECTION_DROPPED)"
+    )]
+    ImportDropped { dropped: usize },
     /// Nothing would run; what and why has been shown.
     #[error("{api} would not run on this gateway")]
     Unresolved { api: String },
@@ -148,6 +159,9 @@ impl CliError {
             ],
             Self::Bundle(_)
             | Self::LibrariesRefused { .. }
+            | Self::ManifestRefused { .. }
+            | Self::ImportRefused { .. }
+            | Self::ImportDropped { .. }
             | Self::Unresolved { .. }
             | Self::File { .. }
             | Self::Written { .. }

@@ -9,13 +9,15 @@ use gantry_client::Kind;
 
 use crate::error::{CliError, Operation};
 
-/// What scripts can tell apart. 2 is kept for commands that compare.
+/// What scripts can tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// It was done.
     Success = 0,
     /// It failed.
     Failed = 1,
+    /// It was done, and the result differs from what was given where that matters.
+    Differs = 2,
     /// Content is not what it claims to be, or not what a gateway may load.
     Unverified = 3,
     /// Something named does not exist, or nothing fits.
@@ -46,7 +48,11 @@ impl Exit {
             CliError::Refused { operation, error } => Self::of_refusal(*operation, error.kind),
             CliError::Bundle(error) => Self::of_bundle(error),
             CliError::Build(error) => error.exit(),
-            CliError::LibrariesRefused { .. } | CliError::Damaged(_) => Self::Unverified,
+            CliError::LibrariesRefused { .. }
+            | CliError::ManifestRefused { .. }
+            | CliError::ImportRefused { .. }
+            | CliError::Damaged(_) => Self::Unverified,
+            CliError::ImportDropped { .. } => Self::Differs,
             CliError::Unresolved { .. } | CliError::NothingFits { .. } => Self::NotFound,
             CliError::NotServing { .. } => Self::Rejected,
             CliError::NotYetServing { .. } => Self::Unknown,

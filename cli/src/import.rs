@@ -144,7 +144,10 @@ impl Report {
         let (outcome, why) = if given_up {
             (Outcome::Dropped, why.to_owned())
         } else {
-            (Outcome::Refused, format!("{why}; --drop {path} goes without it"))
+            (
+                Outcome::Refused,
+                format!("{why}; --drop {path} goes without it"),
+            )
         };
         self.note(path, value, outcome, code, why);
     }
@@ -174,13 +177,14 @@ impl Report {
             Some((Class::Authenticates, why)) => {
                 self.note(path, value, Outcome::Refused, "AUTH_UNSUPPORTED", why);
             }
-            None => match value {
-                Value::Object(map) => self.rest(path, place, map, rules),
-                _ => {
+            None => {
+                if let Value::Object(map) = value {
+                    self.rest(path, place, map, rules);
+                } else {
                     let why = "not known here, so it may protect the API";
                     self.protects(path, value, "FIELD_UNKNOWN", why);
                 }
-            },
+            }
         }
     }
 }
@@ -269,7 +273,13 @@ mod tests {
         ] {
             assert!(is_off(&off), "{off}");
         }
-        for on in [json!(true), json!(-1), json!("x"), json!([0, 1]), json!({"enabled": true})] {
+        for on in [
+            json!(true),
+            json!(-1),
+            json!("x"),
+            json!([0, 1]),
+            json!({"enabled": true}),
+        ] {
             assert!(!is_off(&on), "{on}");
         }
     }

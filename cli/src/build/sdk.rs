@@ -75,6 +75,12 @@ impl Sdk {
         format!("file://{},{others}", self.folder.join(PROXY).display())
     }
 
+    /// The lines of `go.sum` for its modules.
+    pub(super) fn sums(&self) -> Result<String, BuildError> {
+        let path = self.folder.join(PROXY).join("sums");
+        fs::read_to_string(&path).map_err(|e| BuildError::file(&path, e))
+    }
+
     fn unpack(&self, files: &[(String, Cow<'static, [u8]>)]) -> Result<(), BuildError> {
         let parent = self.folder.parent().unwrap_or(&self.folder);
         fs::create_dir_all(parent).map_err(|e| BuildError::file(parent, e))?;

@@ -1,5 +1,7 @@
 //! `gantry bundle`: looks at bundles and libraries, and packs folders. Needs no control plane.
 
+mod build;
+
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,6 +16,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::import::Finding;
 use crate::printer::Printer;
 use crate::view::{Shown, View, Warning, or_dash, short, size};
 
@@ -25,6 +28,8 @@ pub(crate) enum Bundle {
     Inspect(Inspect),
     /// Pack a folder into a zip, with digests filled in. The same folder gives the same bytes.
     Pack(Pack),
+    /// Make a zip of a folder with a manifest of Tyk's, as it is, and say what becomes of its fields.
+    Build(build::Build),
 }
 
 /// Arguments of `gantry bundle inspect`.
@@ -218,6 +223,9 @@ struct PackedView {
     sha256: String,
     size_bytes: u64,
     files: usize,
+    /// What became of fields of a manifest of Tyk's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mapped: Vec<Finding>,
 }
 
 impl View for PackedView {
@@ -236,6 +244,7 @@ pub(super) fn run(command: Bundle, context: &Context) -> Result<(), CliError> {
     match command {
         Bundle::Inspect(arguments) => inspect(&arguments.path, context.printer()),
         Bundle::Pack(arguments) => pack_folder(arguments, context.printer()),
+        Bundle::Build(arguments) => build::run(arguments, context.printer()),
     }
 }
 
@@ -333,16 +342,32 @@ pub(super) fn refuse_unfit(bundle: &BundleSource, printer: &Printer) -> Result<(
 
 fn pack_folder(arguments: Pack, printer: &Printer) -> Result<(), CliError> {
     let bundle = BundleSource::open(&arguments.path, &Limits::default())?;
+    let packed = Packed {
+        out: arguments.out,
+        inspects: !arguments.no_inspect,
+        mapped: Vec::new(),
+    };
+    pack_source(&bundle, packed, printer)
+}
+
+/// How a bundle is packed.
+struct Packed {
+    out: Option<PathBuf>,
+    inspects: bool,
+    mapped: Vec<Finding>,
+}
+
+fn pack_source(bundle: &BundleSource, packed: Packed, printer: &Printer) -> Result<(), CliError> {
     let warnings: Vec<_> = bundle.warnings().iter().map(Warning::from).collect();
     printer.warnings(&warnings);
-    if !arguments.no_inspect {
-        refuse_unfit(&bundle, printer)?;
+    if packed.inspects {
+        refuse_unfit(bundle, printer)?;
     }
     let manifest = bundle.manifest();
-    let path = arguments
+    let path = packed
         .out
         .unwrap_or_else(|| format!("{}-{}.zip", manifest.name, manifest.version).into());
-    write_whole(&bundle, &path)?;
+    write_whole(bundle, &path)?;
     let failed = |source| CliError::File {
         path: path.clone(),
         source,
@@ -355,6 +380,7 @@ fn pack_folder(arguments: Pack, printer: &Printer) -> Result<(), CliError> {
         sha256: hashed.digest.to_string(),
         size_bytes: hashed.size_bytes,
         files: bundle.files().len(),
+        mapped: packed.mapped,
         path: path.clone(),
     })
 }

@@ -35,7 +35,13 @@ pub(crate) fn map(mut from: Map<String, Value>, choices: &Choices, report: &mut 
     match domain {
         Some(domain) if from.get("domain_disabled") == Some(&json!(true)) => {
             let why = "domain_disabled is true";
-            report.note("domain", &json!(domain), Outcome::Ignored, "FIELD_IGNORED", why);
+            report.note(
+                "domain",
+                &json!(domain),
+                Outcome::Ignored,
+                "FIELD_IGNORED",
+                why,
+            );
         }
         Some(domain) => to["domain"] = json!(domain),
         None => {}
@@ -80,15 +86,32 @@ fn functions(
     match named {
         Some(named) if disabled => {
             let why = "custom_middleware_bundle_disabled is true";
-            report.note(BUNDLE, &json!(named), Outcome::Ignored, "FIELD_IGNORED", why);
+            report.note(
+                BUNDLE,
+                &json!(named),
+                Outcome::Ignored,
+                "FIELD_IGNORED",
+                why,
+            );
         }
         Some(named) => {
             if !is_off(&Value::Object(inline.clone())) {
                 let why = "the bundle's takes its place, in Tyk as well";
                 let value = Value::Object(inline);
-                report.note("custom_middleware", &value, Outcome::Ignored, "FIELD_IGNORED", why);
+                report.note(
+                    "custom_middleware",
+                    &value,
+                    Outcome::Ignored,
+                    "FIELD_IGNORED",
+                    why,
+                );
             }
-            to[BUNDLE] = json!(bundle_name(BUNDLE, &named, choices.bundle.as_deref(), report));
+            to[BUNDLE] = json!(bundle_name(
+                BUNDLE,
+                &named,
+                choices.bundle.as_deref(),
+                report
+            ));
             return;
         }
         None => {}
@@ -110,7 +133,13 @@ pub(super) fn bundle_name(
     let chosen = ours.unwrap_or(bare).to_owned();
     if chosen != named {
         let why = format!("{chosen}: push a bundle of this name; --bundle NAME gives another");
-        report.note(path, &json!(named), Outcome::Replaced, "BUNDLE_REPLACED", why);
+        report.note(
+            path,
+            &json!(named),
+            Outcome::Replaced,
+            "BUNDLE_REPLACED",
+            why,
+        );
     }
     chosen
 }
@@ -119,24 +148,41 @@ pub(super) fn bundle_name(
 fn authentication(from: &mut Map<String, Value>, to: &mut Value, report: &mut Report) {
     let keyless = take_switch(from, "use_keyless");
     let mut plugin = false;
-    for alias in ["use_go_plugin_auth", "custom_plugin_auth_enabled", "enable_coprocess_auth"] {
+    for alias in [
+        "use_go_plugin_auth",
+        "custom_plugin_auth_enabled",
+        "enable_coprocess_auth",
+    ] {
         plugin |= take_switch(from, alias);
     }
     let standard = take_switch(from, "use_standard_auth");
     let mut auth = take_object(from, "auth");
     let header = take_text(&mut auth, "auth_header_name");
     let configured = from.get_mut("auth_configs").and_then(Value::as_object_mut);
-    let token = configured.map(|all| take_object(all, "authToken")).unwrap_or_default();
+    let token = configured
+        .map(|all| take_object(all, "authToken"))
+        .unwrap_or_default();
     let header = header.or_else(|| Some(token.get("auth_header_name")?.as_str()?.to_owned()));
     report.rest("auth", "auth", &auth, rules::CLASSIC);
-    report.rest("auth_configs.authToken", "auth", &without_header(token), rules::CLASSIC);
+    report.rest(
+        "auth_configs.authToken",
+        "auth",
+        &without_header(token),
+        rules::CLASSIC,
+    );
     settle(to, keyless, plugin, standard, report);
     if let Some(header) = header.filter(|header| !header.is_empty() && !keyless) {
         to["auth"] = json!({"auth_header_name": header});
     }
     if !keyless {
         let why = "rates and quotas of consumer keys are kept with them, and not enforced";
-        report.note("use_keyless", &json!(false), Outcome::Unsupported, "KEY_LIMITS_UNENFORCED", why);
+        report.note(
+            "use_keyless",
+            &json!(false),
+            Outcome::Unsupported,
+            "KEY_LIMITS_UNENFORCED",
+            why,
+        );
     }
 }
 
@@ -156,7 +202,9 @@ pub(super) fn settle(
 ) {
     let in_bundle = to.get("custom_middleware_bundle").is_some();
     let drop_hook = |to: &mut Value, hook: &str, why: &str, report: &mut Report| {
-        let middleware = to.get_mut("custom_middleware").and_then(Value::as_object_mut);
+        let middleware = to
+            .get_mut("custom_middleware")
+            .and_then(Value::as_object_mut);
         let dropped = middleware.and_then(|middleware| middleware.remove(hook));
         if let Some(dropped) = dropped {
             let path = join("custom_middleware", hook);
@@ -170,7 +218,13 @@ pub(super) fn settle(
         drop_hook(to, "post_key_auth", why, report);
         if standard || plugin {
             let why = "use_keyless is true, so Tyk authenticates nobody";
-            report.note("use_keyless", &json!(true), Outcome::Ignored, "FIELD_IGNORED", why);
+            report.note(
+                "use_keyless",
+                &json!(true),
+                Outcome::Ignored,
+                "FIELD_IGNORED",
+                why,
+            );
         }
     } else {
         if !plugin {
@@ -182,8 +236,15 @@ pub(super) fn settle(
                 .pointer("/custom_middleware/auth_check")
                 .is_some_and(|entry| entry.get("disabled") != Some(&json!(true)));
         if plugin && !runs {
-            let why = "no function runs at auth_check, so Tyk asks for a consumer key; so does this API";
-            report.note("use_go_plugin_auth", &json!(true), Outcome::Replaced, "AUTH_REPLACED", why);
+            let why =
+                "no function runs at auth_check, so Tyk asks for a consumer key; so does this API";
+            report.note(
+                "use_go_plugin_auth",
+                &json!(true),
+                Outcome::Replaced,
+                "AUTH_REPLACED",
+                why,
+            );
         }
         let plugin = plugin && runs;
         to["use_go_plugin_auth"] = json!(plugin);
@@ -211,16 +272,28 @@ fn versions(
         let names: Vec<_> = versions.keys().collect();
         let why = "expected one version: import each as an API of its own";
         let value = json!(names);
-        report.note("version_data.versions", &value, Outcome::Refused, "VERSIONS_UNSUPPORTED", why);
+        report.note(
+            "version_data.versions",
+            &value,
+            Outcome::Refused,
+            "VERSIONS_UNSUPPORTED",
+            why,
+        );
         return None;
     }
     let (name, version) = versions.into_iter().next()?;
     let path = format!("version_data.versions.{name}");
     let Value::Object(mut version) = version else {
-        report.note(path, &version, Outcome::Refused, "FIELD_TYPE", "expected an object");
+        report.note(
+            path,
+            &version,
+            Outcome::Refused,
+            "FIELD_TYPE",
+            "expected an object",
+        );
         return None;
     };
-    let used = version.get("use_extended_paths") != Some(&json!(false));
+    let used = version.get("use_extended_paths") == Some(&json!(true));
     let mut extended = take_object(&mut version, "extended_paths");
     let entries = extended.remove("go_plugin").unwrap_or_default();
     report.rest(&path, "versions.*", &version, rules::CLASSIC);
@@ -228,7 +301,7 @@ fn versions(
     if !used {
         let value = Value::Object(extended);
         if !is_off(&value) || !is_off(&entries) {
-            let why = "use_extended_paths is false";
+            let why = "use_extended_paths is not true, so they have no effect in Tyk either";
             report.note(at, &value, Outcome::Ignored, "FIELD_IGNORED", why);
         }
         return None;
@@ -239,22 +312,28 @@ fn versions(
     };
     let entries = entries.into_iter().enumerate();
     let mapped: Vec<_> = entries
-        .filter_map(|(i, entry)| endpoint(&format!("{at}.go_plugin[{i}]"), entry, reach, report))
+        .filter_map(|(i, entry)| endpoint(&format!("{at}.go_plugin[{i}]"), &entry, reach, report))
         .collect();
     (!mapped.is_empty()).then_some(mapped)
 }
 
-fn endpoint(path: &str, entry: Value, reach: Reach, report: &mut Report) -> Option<Value> {
-    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn endpoint(path: &str, entry: &Value, reach: Reach, report: &mut Report) -> Option<Value> {
+    let text = |name: &str| {
+        entry
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (function, library, pattern) = (text("func_name"), text("plugin_path"), text("path"));
     if function.is_empty() || library.is_empty() {
         let why = "a function without a name or a path does not run in Tyk either";
-        report.note(path, &entry, Outcome::Ignored, "FIELD_IGNORED", why);
+        report.note(path, entry, Outcome::Ignored, "FIELD_IGNORED", why);
         return None;
     }
     let library = middleware::file_name(&join(path, "plugin_path"), library, report);
     let pattern = endpoints::map(&join(path, "path"), &pattern, reach, report);
-    let mut mapped = endpoints::entry(&text("method"), pattern, library, &function);
+    let mut mapped = endpoints::entry(&text("method"), &pattern, &library, &function);
     if entry.get("disabled") == Some(&json!(true)) {
         mapped["disabled"] = json!(true);
     }

@@ -46,18 +46,24 @@ pub(super) fn map(path: &str, pattern: &str, reach: Reach, report: &mut Report) 
             "{chosen}: the same requests as in Tyk, which looks for it anywhere; --endpoints below \
              makes it {rooted}(/.*)? and --endpoints whole {rooted}"
         ),
-        Reach::Below | Reach::Whole => format!(
-            "{chosen}: fewer requests than in Tyk, which looks for it anywhere in a path"
-        ),
+        Reach::Below | Reach::Whole => {
+            format!("{chosen}: fewer requests than in Tyk, which looks for it anywhere in a path")
+        }
     };
     if chosen != pattern {
-        report.note(path, &json!(pattern), Outcome::Replaced, "PATH_REPLACED", words);
+        report.note(
+            path,
+            &json!(pattern),
+            Outcome::Replaced,
+            "PATH_REPLACED",
+            words,
+        );
     }
     chosen
 }
 
-/// One entry of `extended_paths.go_plugin`; `None` if Tyk does not run it either.
-pub(super) fn entry(method: &str, path: String, library: String, function: &str) -> Value {
+/// One entry of `extended_paths.go_plugin`.
+pub(super) fn entry(method: &str, path: &str, library: &str, function: &str) -> Value {
     json!({"method": method, "path": path, "plugin_path": library, "func_name": function})
 }
 
@@ -74,12 +80,33 @@ mod tests {
             let matcher = mapped.parse::<PathPattern>().unwrap().compile().unwrap();
             ["/x", "/x/", "/x/y", "/v1/x", "/xy", "/z"].map(|path| matcher.matches(path.as_bytes()))
         };
-        assert_eq!(hits("/x", Reach::Anywhere), [true, true, true, true, true, false]);
-        assert_eq!(hits("/x", Reach::Below), [true, true, true, false, false, false]);
-        assert_eq!(hits("/x", Reach::Whole), [true, true, false, false, false, false]);
-        assert_eq!(hits("^/x$", Reach::Anywhere), [true, true, false, false, false, false]);
-        assert_eq!(hits("^/x", Reach::Anywhere), [true, true, true, false, true, false]);
-        assert_eq!(hits("x", Reach::Anywhere), [true, true, true, true, true, false]);
-        assert_eq!(hits("/{id}/y", Reach::Whole), [false, false, true, false, false, false]);
+        assert_eq!(
+            hits("/x", Reach::Anywhere),
+            [true, true, true, true, true, false]
+        );
+        assert_eq!(
+            hits("/x", Reach::Below),
+            [true, true, true, false, false, false]
+        );
+        assert_eq!(
+            hits("/x", Reach::Whole),
+            [true, true, false, false, false, false]
+        );
+        assert_eq!(
+            hits("^/x$", Reach::Anywhere),
+            [true, true, false, false, false, false]
+        );
+        assert_eq!(
+            hits("^/x", Reach::Anywhere),
+            [true, true, true, false, true, false]
+        );
+        assert_eq!(
+            hits("x", Reach::Anywhere),
+            [true, true, true, true, true, false]
+        );
+        assert_eq!(
+            hits("/{id}/y", Reach::Whole),
+            [false, false, true, false, false, false]
+        );
     }
 }

@@ -68,9 +68,18 @@ fn map_entry(path: &str, entry: Value, report: &mut Report) -> Option<Value> {
         report.note(path, &whole, Outcome::Ignored, "FIELD_IGNORED", why);
         return None;
     };
-    for (field, value) in from.iter().filter(|(field, value)| *field != "disabled" && !is_off(value)) {
+    for (field, value) in from
+        .iter()
+        .filter(|(field, value)| *field != "disabled" && !is_off(value))
+    {
         let why = "is for other drivers; native functions see session and body as they are";
-        report.note(join(path, field), value, Outcome::Ignored, "FIELD_IGNORED", why);
+        report.note(
+            join(path, field),
+            value,
+            Outcome::Ignored,
+            "FIELD_IGNORED",
+            why,
+        );
     }
     let library = file_name(&join(path, "path"), library, report);
     let mut to = json!({"name": name, "path": library});
@@ -88,6 +97,12 @@ pub(super) fn file_name(path: &str, library: String, report: &mut Report) -> Str
     }
     let why = format!("{bare}: libraries come in bundles, by their file names");
     let bare = bare.to_owned();
-    report.note(path, &json!(library), Outcome::Replaced, "PATH_REPLACED", why);
+    report.note(
+        path,
+        &json!(library),
+        Outcome::Replaced,
+        "PATH_REPLACED",
+        why,
+    );
     bare
 }

@@ -6,12 +6,11 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use gantry_bundle::hash::StreamHasher;
 use serde::Deserialize;
 
-use super::super::{BuildError, BuildTarget, step};
+use super::super::{BuildError, BuildTarget};
 use super::program::Go;
 
 /// The digest of what a library was made from, beside it.
@@ -113,13 +112,8 @@ impl Inputs {
     }
 
     /// Adds every file of every package, as `go list -deps` with [`FIELDS`] tells them.
-    pub(super) fn take_packages(
-        &mut self,
-        listing: &mut Command,
-        doing: &str,
-    ) -> Result<(), BuildError> {
-        let answer = step::run(listing, doing)?.answer;
-        for package in serde_json::Deserializer::from_str(&answer).into_iter::<Package>() {
+    pub(super) fn take_packages(&mut self, answer: &str) -> Result<(), BuildError> {
+        for package in serde_json::Deserializer::from_str(answer).into_iter::<Package>() {
             let package = package.map_err(|_| BuildError::Answer {
                 program: "go list",
                 expected: "packages as JSON",

@@ -168,7 +168,7 @@ impl Author {
         let text = step::run(&mut editing, "writing the module file")?.answer;
         let sums = self.file.as_ref().map(|file| file.with_file_name("go.sum"));
         let sums = sums.and_then(|file| fs::read_to_string(file).ok());
-        let sums = format!("{}{}", sums.unwrap_or_default(), scan.sums);
+        let sums = format!("{}\n{}{}", sums.unwrap_or_default(), scan.sums, sdk.sums()?);
         let file = folder.join("go.mod");
         let origin = folder.join("origin");
         let whole = format!("{text}\n{sums}");

@@ -82,7 +82,7 @@ impl Builder for Module {
         let mut listing = self.go.for_target(target);
         listing.args(["list", "-deps", kept::FIELDS, "."]);
         let mut inputs = Inputs::new(&self.go, target)?;
-        inputs.take_packages(&mut listing, &doing)?;
+        inputs.take_packages(&step::run(&mut listing, &doing)?.answer)?;
         let inputs = inputs.finish();
         if kept::is_kept(&library, &inputs) {
             return Ok(Compiled {

@@ -136,11 +136,33 @@ impl Plugin {
     /// What `go list` and `go build` are both told.
     fn arguments(modules: &Modules, overlay: &Path, found: &Scan) -> Vec<String> {
         vec![
-            "-mod=mod".to_owned(),
             format!("-modfile={}", modules.file.display()),
             format!("-overlay={}", overlay.display()),
             format!("-tags={}", found.tags.join(",")),
         ]
+    }
+
+    /// Every package of the build. Modules are looked up only where the module file does not say all:
+    /// Go would ask for each that it names, needed or not.
+    fn packages(
+        &self,
+        target: &BuildTarget,
+        modules: &Modules,
+        arguments: &[String],
+    ) -> Result<String, BuildError> {
+        let list = |mode: &str| {
+            let mut listing = self.go.for_target(target);
+            self.with_modules(&mut listing, modules.offline);
+            listing
+                .args(["list", "-deps", mode, kept::FIELDS])
+                .args(arguments)
+                .arg(".");
+            step::run(&mut listing, "finding its modules")
+        };
+        list("-mod=readonly")
+            .or_else(|_| list("-mod=mod"))
+            .map(|output| output.answer)
+            .map_err(missing_module)
     }
 }
 
@@ -162,16 +184,8 @@ impl Builder for Plugin {
         overlay.write(&overlaid)?;
         let arguments = Self::arguments(&modules, &overlaid, &found);
 
-        let mut listing = self.go.for_target(target);
-        self.with_modules(&mut listing, modules.offline);
-        listing
-            .args(["list", "-deps", kept::FIELDS])
-            .args(&arguments)
-            .arg(".");
         let mut inputs = Inputs::new(&self.go, target)?;
-        inputs
-            .take_packages(&mut listing, "finding its modules")
-            .map_err(missing_module)?;
+        inputs.take_packages(&self.packages(target, &modules, &arguments)?)?;
         for path in [&glue, &note, &modules.file] {
             let bytes = std::fs::read(path).map_err(|e| BuildError::file(path, e))?;
             inputs.take(&bytes)?;
@@ -259,8 +273,12 @@ fn module_named(said: &str) -> Option<String> {
             return None;
         }
         let mut words = line.split([' ', '\t']);
-        let module =
-            words.find(|word| word.contains('@') && word.contains('.') && !word.contains("://"))?;
+        let module = words.find(|word| {
+            !word.starts_with('/')
+                && word.contains('@')
+                && word.contains('.')
+                && !word.contains("://")
+        })?;
         Some(module.trim_matches([':', '(', ')', ',', ';']).to_owned())
     })
 }

@@ -18,6 +18,8 @@ const served = "gantry.example/stand-in/"
 type requirement struct {
 	Path    string `json:"path"`
 	Version string `json:"version"`
+	// indirect is what only requirements themselves need.
+	indirect bool
 }
 
 // embedded is a module of the SDK.
@@ -60,7 +62,8 @@ func readModule(file string) (embedded, error) {
 	inRequire := false
 	lines := bufio.NewScanner(strings.NewReader(string(text)))
 	for lines.Scan() {
-		words := strings.Fields(strings.SplitN(lines.Text(), "//", 2)[0])
+		line, comment, _ := strings.Cut(lines.Text(), "//")
+		words, indirect := strings.Fields(line), strings.TrimSpace(comment) == "indirect"
 		switch {
 		case len(words) == 0:
 		case words[0] == ")":
@@ -70,9 +73,9 @@ func readModule(file string) (embedded, error) {
 		case words[0] == "require" && len(words) == 2 && words[1] == "(":
 			inRequire = true
 		case words[0] == "require" && len(words) == 3:
-			module.Requires = append(module.Requires, requirement{words[1], words[2]})
+			module.Requires = append(module.Requires, requirement{words[1], words[2], indirect})
 		case inRequire && len(words) == 2:
-			module.Requires = append(module.Requires, requirement{words[0], words[1]})
+			module.Requires = append(module.Requires, requirement{words[0], words[1], indirect})
 		}
 	}
 	if module.Path == "" {
@@ -144,18 +147,28 @@ func thirdParties(modules []embedded, imports []string, goos, goarch string, tag
 	var sums strings.Builder
 	for _, module := range modules {
 		used := false
+		var direct, behind []requirement
 		for _, required := range module.Requires {
-			for other := range others {
-				if _, ok := within(other, required.Path); ok {
-					needed = append(needed, required)
-					used = true
-					break
-				}
+			if isNeeded(others, required.Path) {
+				direct, used = append(direct, required), true
+			} else if required.indirect {
+				behind = append(behind, required)
 			}
 		}
 		if used {
+			// What stands behind them is named too, so that Go need not ask for it.
+			needed = append(append(needed, direct...), behind...)
 			sums.WriteString(module.sums)
 		}
 	}
 	return needed, sums.String(), nil
+}
+
+func isNeeded(imports map[string]bool, module string) bool {
+	for path := range imports {
+		if _, ok := within(path, module); ok {
+			return true
+		}
+	}
+	return false
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"archive/zip"
+	"crypto/sha256"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"sort"
 	"strings"
 )
 
@@ -31,46 +34,57 @@ func proxyCommand(arguments []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	var sums strings.Builder
 	for _, module := range modules {
-		if err := writeModule(*sdk, module, *out, *version); err != nil {
+		packed, err := writeModule(*sdk, module, *out, *version)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", module.Path, err)
 		}
+		fmt.Fprintf(&sums, "%s %s %s\n", module.Served, *version, sumOf(packed.files))
+		fmt.Fprintf(&sums, "%s %s/go.mod %s\n", module.Served, *version, sumOf(map[string][]byte{"go.mod": packed.goMod}))
 	}
-	return modules, nil
+	return modules, os.WriteFile(filepath.Join(*out, "sums"), []byte(sums.String()), 0o666)
 }
 
-func writeModule(sdk string, module embedded, out, version string) error {
+// packed is a module as Go unpacks it: names begin with path and version.
+type packed struct {
+	goMod []byte
+	files map[string][]byte
+}
+
+func writeModule(sdk string, module embedded, out, version string) (*packed, error) {
 	folder := filepath.Join(out, filepath.FromSlash(module.Served), "@v")
 	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return err
+		return nil, err
 	}
 	// What it requires is said where it is used: a stand-in must not ask for more than a plugin needs.
-	goMod := fmt.Sprintf("module %s\n\ngo %s\n", module.Path, goLine)
-	facts := map[string]string{
+	goMod := []byte(fmt.Sprintf("module %s\n\ngo %s\n", module.Path, goLine))
+	packed := &packed{goMod: goMod, files: map[string][]byte{}}
+	if err := packed.collect(sdk, module, module.Served+"@"+version); err != nil {
+		return nil, err
+	}
+	facts := map[string][]byte{
 		".mod":  goMod,
-		".info": fmt.Sprintf("{\"Version\":%q,\"Time\":\"2000-01-01T00:00:00Z\"}\n", version),
+		".info": []byte(fmt.Sprintf("{\"Version\":%q,\"Time\":\"2000-01-01T00:00:00Z\"}\n", version)),
 	}
 	for suffix, text := range facts {
-		if err := os.WriteFile(filepath.Join(folder, version+suffix), []byte(text), 0o666); err != nil {
-			return err
+		if err := os.WriteFile(filepath.Join(folder, version+suffix), text, 0o666); err != nil {
+			return nil, err
 		}
 	}
 	file, err := os.Create(filepath.Join(folder, version+".zip"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer file.Close()
-	archive := zip.NewWriter(file)
-	if err := addModule(archive, sdk, module, module.Served+"@"+version, goMod); err != nil {
-		return err
+	if err := packed.zip(file); err != nil {
+		return nil, err
 	}
-	if err := archive.Close(); err != nil {
-		return err
-	}
-	return file.Close()
+	return packed, file.Close()
 }
 
-func addModule(archive *zip.Writer, sdk string, module embedded, prefix, goMod string) error {
+// collect reads a module's files, without its tests.
+func (p *packed) collect(sdk string, module embedded, prefix string) error {
 	withHeader := map[string]bool{}
 	err := filepath.WalkDir(module.folder, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -88,41 +102,62 @@ func addModule(archive *zip.Writer, sdk string, module embedded, prefix, goMod s
 			return err
 		}
 		name := filepath.ToSlash(below)
-		if strings.HasSuffix(name, "_test.go") || name == "go.sum" {
+		if strings.HasSuffix(name, "_test.go") || name == "go.sum" || name == "go.mod" {
 			return nil
 		}
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		if name == "go.mod" {
-			text = []byte(goMod)
-		}
 		if strings.Contains(string(text), "gantry_plugin.h") {
 			withHeader[path.Dir(name)] = true
 		}
-		return add(archive, path.Join(prefix, name), text)
+		p.files[path.Join(prefix, name)] = text
+		return nil
 	})
-	if err != nil || len(withHeader) == 0 {
-		return err
-	}
-	text, err := os.ReadFile(filepath.Join(sdk, filepath.FromSlash(header)))
 	if err != nil {
 		return err
 	}
-	for _, folder := range sorted(withHeader) {
-		if err := add(archive, path.Join(prefix, folder, path.Base(header)), text); err != nil {
+	p.files[path.Join(prefix, "go.mod")] = p.goMod
+	for folder := range withHeader {
+		text, err := os.ReadFile(filepath.Join(sdk, filepath.FromSlash(header)))
+		if err != nil {
 			return err
 		}
+		p.files[path.Join(prefix, folder, path.Base(header))] = text
 	}
 	return nil
 }
 
-func add(archive *zip.Writer, name string, text []byte) error {
-	writer, err := archive.Create(name)
-	if err != nil {
-		return err
+func (p *packed) zip(file *os.File) error {
+	archive := zip.NewWriter(file)
+	for _, name := range names(p.files) {
+		writer, err := archive.Create(name)
+		if err != nil {
+			return err
+		}
+		if _, err := writer.Write(p.files[name]); err != nil {
+			return err
+		}
 	}
-	_, err = writer.Write(text)
-	return err
+	return archive.Close()
+}
+
+// sumOf is the digest by which go.sum knows a module.
+func sumOf(files map[string][]byte) string {
+	var list strings.Builder
+	for _, name := range names(files) {
+		fmt.Fprintf(&list, "%x  %s\n", sha256.Sum256(files[name]), name)
+	}
+	sum := sha256.Sum256([]byte(list.String()))
+	return "h1:" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func names(files map[string][]byte) []string {
+	list := make([]string, 0, len(files))
+	for name := range files {
+		list = append(list, name)
+	}
+	sort.Strings(list)
+	return list
 }
