@@ -186,6 +186,14 @@ impl BundleSource {
         Self::unpack(file, path, &std::env::temp_dir(), limits)
     }
 
+    /// Opens a temporary folder, which goes with this value.
+    ///
+    /// # Errors
+    /// As for [`BundleSource::open`].
+    pub fn open_in(folder: TempDir, limits: &Limits) -> Result<Self, BundleError> {
+        Self::complete(Folder::Unpacked(folder), limits)
+    }
+
     /// Bytes of an archive, at most.
     pub const fn archive_bytes_max(limits: &Limits) -> u64 {
         archive::archive_bytes_max(limits)
