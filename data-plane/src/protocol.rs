@@ -34,7 +34,17 @@ pub enum Order {
         /// How far it is.
         epoch: u64,
     },
-    /// Accept no more connections, finish those that are open, exit.
+    /// Sessions that functions stored, in this worker or another, and that no index holds yet.
+    Stored {
+        /// By the HMAC of their keys; they take the place of those that were told before.
+        sessions: Vec<([u8; 32], String)>,
+        /// HMACs of those that need not be known any more: the index holds them.
+        forgotten: Vec<[u8; 32]>,
+    },
+    /// Accept connections from now on: to a worker that was started on standby.
+    Serve,
+    /// Accept no more connections, finish those that are open, exit. Generations and keys still come
+    /// meanwhile.
     Drain,
 }
 
@@ -43,6 +53,8 @@ pub enum Order {
 pub struct WorkerSettings {
     /// The slot, from 0.
     pub slot: u32,
+    /// Accept no connection before [`Order::Serve`]: another worker serves the slot's socket so far.
+    pub standby: bool,
     /// Under which consumer keys are hashed (HMAC-SHA256).
     pub key_pepper: Vec<u8>,
     /// Time to connect to an upstream, milliseconds.
@@ -219,6 +231,15 @@ pub enum Report {
         digest: String,
         /// Where its code begins and ends.
         code: Vec<(u64, u64)>,
+        /// Whether a Go runtime came with it.
+        go: bool,
+    },
+    /// A function stored a session under a consumer key. Answered with [`Order::Stored`].
+    StoreSession {
+        /// HMAC-SHA256 of the key under the pepper.
+        hmac: [u8; 32],
+        /// The document, JSON.
+        session: String,
     },
     /// A line that a plugin logged.
     PluginLog {

@@ -35,6 +35,9 @@ enum Habit {
     Check,
     /// Installs what the tests need under target/tools, then runs every test.
     Test {
+        /// Also what takes long: soaks, hundreds of libraries, every plugin on every platform.
+        #[arg(long)]
+        full: bool,
         /// Passed on to `cargo test`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -60,7 +63,7 @@ enum Habit {
 fn main() -> ExitCode {
     let result = match Arguments::parse().habit {
         Habit::Check => check::run(),
-        Habit::Test { arguments } => test::run(&arguments),
+        Habit::Test { full, arguments } => test::run(full, &arguments),
         Habit::Rounds(options) => rounds::run(&options),
         Habit::Bench(options) => bench::run(&options),
         Habit::Demo {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use gantry_tests::Storage;
+use gantry_tests::extent;
 use gantry_tests::storage::VARIABLE;
 
 use crate::run::{cargo, follow, run as command, say};
@@ -31,8 +32,13 @@ const GUARDED: [&str; 6] = [
 ];
 
 /// Provides what the tests need, builds what they start, and runs them: all of them, or what the
-/// arguments of `cargo test` select.
-pub(crate) fn run(arguments: &[String]) -> Result<()> {
+/// arguments of `cargo test` select; what takes long only if all is asked for.
+pub(crate) fn run(full: bool, arguments: &[String]) -> Result<()> {
+    let cargo = || {
+        let mut command = cargo();
+        command.env(extent::VARIABLE, if full { "1" } else { "0" });
+        command
+    };
     tools::provide()?;
     cross::provide()?;
     debian::provide_counters()?;

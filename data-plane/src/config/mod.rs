@@ -216,6 +216,7 @@ impl Settings {
     pub fn for_worker(&self, slot: u32, key_pepper: &[u8]) -> WorkerSettings {
         WorkerSettings {
             slot,
+            standby: false,
             key_pepper: key_pepper.to_vec(),
             upstream_connect_timeout_ms: self.upstream.connect_timeout_ms,
             upstream_response_timeout_ms: self.upstream.response_timeout_ms,

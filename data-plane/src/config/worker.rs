@@ -176,11 +176,7 @@ fn read_variable(name: &str, value: Value) -> Result<String, (&'static str, Stri
             Err(("FIELD_INVALID", "text without NUL".to_owned(), found))
         }
         Value::String(text) => Ok(text),
-        other => Err((
-            "FIELD_TYPE",
-            "text".to_owned(),
-            describe(&other).to_string(),
-        )),
+        other => Err(("FIELD_TYPE", "text".to_owned(), describe(&other))),
     }
 }
 

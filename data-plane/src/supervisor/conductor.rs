@@ -317,9 +317,15 @@ async fn wait(until: Option<Instant>) {
 /// In how many workers a generation is in effect, once it is in all that live. A slot that has not
 /// had a worker yet is waited for; one whose worker died is not.
 fn in_effect(statuses: &[SlotStatus], serial: u64) -> Option<usize> {
-    let pending = |status: &SlotStatus| match status.pid {
-        Some(_) => status.serial < serial,
-        None => status.deaths == 0,
+    let pending = |status: &SlotStatus| {
+        let retiring = status
+            .retiring
+            .is_some_and(|retiring| retiring.serial < serial);
+        retiring
+            || match status.pid {
+                Some(_) => status.serial < serial,
+                None => status.deaths == 0,
+            }
     };
     let live = statuses
         .iter()

@@ -28,12 +28,16 @@ pub mod probe;
 pub mod progress;
 
 pub mod culprit;
+mod departure;
 pub mod output;
 pub mod plugin_log;
 pub mod pool;
-mod role;
+pub mod replacement;
+pub mod role;
 pub mod slot;
 mod start;
+pub mod stored;
+mod succession;
 pub mod telemetry;
 mod worker;
 
@@ -65,6 +69,7 @@ use self::report::View;
 pub use self::start::profile;
 use self::start::{begin, listen_admin, wire_profile, write_addresses};
 use self::state::{StateDir, StateError};
+use self::stored::StoredSessions;
 use self::telemetry::convergence::Convergence;
 use self::telemetry::{Directory, Metrics, SlotTelemetry, Telemetry};
 use crate::config::{AccessLogOutput, BUILT_VERSION, Settings, Source};
@@ -253,9 +258,11 @@ impl Tasks {
             counters: pool.counters(),
         };
         let (workers_stop, last_stop) = (CancellationToken::new(), CancellationToken::new());
+        let (stored, stored_task) = StoredSessions::new(source_reader.clone(), desired.clone());
         let slot_telemetry = SlotTelemetry {
             directory: directory.clone(),
             sampler,
+            stored: stored.clone(),
         };
         let mut workers = pool.run(
             &settings,
@@ -266,6 +273,7 @@ impl Tasks {
             &workers_stop,
         );
         let mut last = JoinSet::new();
+        last.spawn(stored_task.run(last_stop.clone()));
         last.spawn(report::run(view.clone(), reports, last_stop.clone()));
         let convergence = Convergence::default();
         last.spawn(convergence.clone().run(

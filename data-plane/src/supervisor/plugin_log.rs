@@ -39,6 +39,9 @@ pub fn log(slot: u32, identity: &Identity, report: &Report) {
         } => {
             at_level!(level.as_str(), code = code.as_str(), tenant.id = %tenant, worker.slot = slot, "worker: {message}");
         }
-        Report::Applied { .. } | Report::KeysLoaded { .. } | Report::LibraryLoaded { .. } => {}
+        Report::Applied { .. }
+        | Report::KeysLoaded { .. }
+        | Report::LibraryLoaded { .. }
+        | Report::StoreSession { .. } => {}
     }
 }

@@ -6,12 +6,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use gantry_domain::Hook;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::generation::Effective;
+use super::replacement::{Burden, Pace, Reason};
 use super::slot::Slot;
+use super::stored::StoredView;
 use super::telemetry::SlotTelemetry;
 use crate::config::Settings;
 use crate::protocol::ApiFailure;
@@ -29,6 +31,8 @@ pub struct Desired {
     pub generation: Option<(u64, Arc<Effective>)>,
     /// The index of consumer keys.
     pub keys: Option<KeyIndex>,
+    /// Sessions that functions stored and that no index holds yet.
+    pub stored: Arc<StoredView>,
 }
 
 /// How far a slot is.
@@ -50,12 +54,34 @@ pub struct SlotStatus {
     pub crashes: u64,
     /// How the last one did.
     pub last_death: Option<String>,
+    /// What the live worker has loaded.
+    pub burden: Burden,
+    /// Workers that others took over from, by [`Reason`].
+    pub replacements: [u64; Reason::ALL.len()],
+    /// Replacements that could not take over.
+    pub replacement_failures: u64,
+    /// What was last said of a replacement.
+    pub last_replacement: Option<String>,
+    /// The worker that is being replaced and still serves the connections that it has.
+    pub retiring: Option<Retiring>,
 }
+
+/// A worker that another one took over from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retiring {
+    /// The worker.
+    pub pid: u32,
+    /// The count of the generation that is in effect in it.
+    pub serial: u64,
+}
+
+/// A slot's memory, twice: a worker and the one that takes over from it do not share any.
+pub type Sides = [Arc<SlotMemory>; 2];
 
 /// The slots before their tasks run: sockets and memory.
 pub struct Pool {
     listeners: Vec<TcpListener>,
-    memories: Vec<Arc<SlotMemory>>,
+    memories: Vec<Sides>,
     address: SocketAddr,
 }
 
@@ -112,7 +138,10 @@ impl Pool {
             let listener = listen(bound)?;
             bound = listener.local_addr()?;
             listeners.push(listener);
-            memories.push(Arc::new(SlotMemory::create()?));
+            memories.push([
+                Arc::new(SlotMemory::create()?),
+                Arc::new(SlotMemory::create()?),
+            ]);
         }
         Ok(Self {
             listeners,
@@ -126,15 +155,18 @@ impl Pool {
         self.address
     }
 
-    /// The slots' memory, for telemetry.
-    pub fn memories(&self) -> Vec<Arc<SlotMemory>> {
-        self.memories.clone()
+    /// The slots' memory with the slots' numbers, for telemetry.
+    pub fn memories(&self) -> Vec<(u32, Arc<SlotMemory>)> {
+        let slots = (0..).zip(&self.memories);
+        slots
+            .flat_map(|(slot, sides)| sides.clone().map(|memory| (slot, memory)))
+            .collect()
     }
 
     /// The counters, for reports.
     pub fn counters(&self) -> Counters {
         Counters {
-            memories: self.memories.clone(),
+            memories: self.memories.iter().flatten().cloned().collect(),
         }
     }
 
@@ -149,17 +181,21 @@ impl Pool {
         stop: &CancellationToken,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        let turn = Arc::new(Semaphore::new(1));
         let slots = self.listeners.into_iter().zip(self.memories);
-        for (number, (listener, memory)) in (0..).zip(slots) {
+        for (number, (listener, memories)) in (0..).zip(slots) {
             let slot = Slot {
                 number,
                 settings: settings.clone(),
                 listener,
-                memory,
+                memories,
                 desired: desired.clone(),
                 statuses: statuses.clone(),
                 damaged: damaged.clone(),
                 telemetry: telemetry.clone(),
+                turn: turn.clone(),
+                pace: Pace::default(),
+                other: None,
             };
             tasks.spawn(slot.run(stop.clone()));
         }
@@ -178,8 +214,8 @@ mod tests {
         for listener in &pool.listeners {
             assert_eq!(listener.local_addr().unwrap(), pool.address());
         }
-        pool.memories[0].add(Counter::Requests, 2);
-        pool.memories[2].add(Counter::Requests, 3);
+        pool.memories[0][0].add(Counter::Requests, 2);
+        pool.memories[2][1].add(Counter::Requests, 3);
         assert_eq!(pool.counters().total(Counter::Requests), 5);
     }
 }

@@ -239,9 +239,20 @@ fn serves(slot: &SlotStatus, label: &ArtifactLabel) -> bool {
 }
 
 fn failure_in(slots: &[SlotStatus], label: &ArtifactLabel) -> Option<(String, String)> {
-    let mut failures = slots.iter().flat_map(|slot| &slot.failures);
-    let failure = failures.find(|failure| failure.digest.as_ref() == Some(&label.digest))?;
-    Some((failure.code.clone(), failure.message.clone()))
+    slots.iter().enumerate().find_map(|(n, slot)| {
+        let mut failures = slot.failures.iter();
+        let failure = failures.find(|failure| failure.digest.as_ref() == Some(&label.digest))?;
+        let said = said_by((n, slot), &failure.message);
+        Some((failure.code.clone(), said))
+    })
+}
+
+/// A message with the worker that it is of: the others may do well.
+fn said_by((n, slot): (usize, &SlotStatus), message: &str) -> String {
+    match slot.pid {
+        Some(pid) => format!("worker {n} (process {pid}): {message}"),
+        None => format!("worker {n}: {message}"),
+    }
 }
 
 /// The APIs that are not simply serving what the revision wants. What workers were told mends nothing
@@ -267,17 +278,18 @@ fn apis(progress: &Progress, slots: &[SlotStatus]) -> Vec<v1::ApiStatus> {
             );
         }
     }
-    for failure in slots
-        .iter()
-        .filter(|slot| slot.pid.is_some())
-        .flat_map(|slot| &slot.failures)
+    let live = slots.iter().enumerate();
+    let live = live.filter(|(_, slot)| slot.pid.is_some());
+    for (at, failure) in
+        live.flat_map(|(n, slot)| slot.failures.iter().map(move |f| ((n, slot), f)))
     {
         let state = match (failure.endpoint, failure.held) {
             (true, _) => PARTIAL,
             (false, true) => "held",
             (false, false) => "failed",
         };
-        let status = api_status(&failure.api_id, state, &failure.code, &failure.message);
+        let said = said_by(at, &failure.message);
+        let status = api_status(&failure.api_id, state, &failure.code, &said);
         all.entry(failure.api_id.clone()).or_insert(status);
     }
     all.into_values().take(APIS_MAX).collect()

@@ -1,9 +1,10 @@
 //! The parts of `/status` as JSON, with the names that the wire gives them.
 
 use gantry_proto::v1;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::pool::SlotStatus;
+use super::replacement::Reason;
 use crate::config::Source;
 use crate::source::{SourceState, Trouble};
 
@@ -86,9 +87,20 @@ pub(super) fn report(report: &v1::GatewayReport) -> Value {
 
 /// One slot, by number.
 pub(super) fn slot((number, slot): (usize, &SlotStatus)) -> Value {
+    let reasons = Reason::ALL.into_iter().zip(slot.replacements);
+    let replacements: Map<_, _> = reasons
+        .map(|(reason, count)| (reason.as_str().to_owned(), json!(count)))
+        .collect();
     json!({
         "slot": number, "pid": slot.pid, "keys_epoch": slot.keys_epoch,
         "revision": slot.running.as_ref().map(|running| running.revision),
         "deaths": slot.deaths, "last_death": slot.last_death,
+        "libraries": {
+            "go": slot.burden.go, "go_stale": slot.burden.go_stale,
+            "others": slot.burden.others, "others_stale": slot.burden.others_stale,
+        },
+        "replacements": replacements, "replacement_failures": slot.replacement_failures,
+        "last_replacement": slot.last_replacement,
+        "retiring": slot.retiring.map(|retiring| retiring.pid),
     })
 }

@@ -7,10 +7,10 @@ use crate::sys::spawn::RoleCommand;
 /// Room for the thread-local storage of many Go libraries in one process: each takes a word of the
 /// static block, whose default reserve ends after about two hundred of them. Read by the loader at
 /// exec only.
-const GLIBC_TUNABLES: &str = "glibc.rtld.optional_static_tls=4096";
+pub const GLIBC_TUNABLES: &str = "glibc.rtld.optional_static_tls=4096";
 
 /// How to start a role.
-pub(super) fn command(role: &str, settings: &Settings) -> RoleCommand {
+pub fn command(role: &str, settings: &Settings) -> RoleCommand {
     let mut command = RoleCommand::new(role);
     for (name, value) in &settings.worker.env {
         command = command.environment(name, value);

@@ -1,6 +1,6 @@
 //! One worker slot: its listening socket, its shared memory, and the worker of the moment. The slot
-//! tells its worker what to run, learns how far it is, starts another when it dies, and says who
-//! killed it.
+//! tells its worker what to run, learns how far it is, starts another when it dies or has piled up too
+//! much (see [`super::succession`]), and says who killed it.
 //!
 //! Invariant: a slot's socket and memory live as long as the supervisor; connections that wait in the
 //! socket's backlog survive the worker.
@@ -11,27 +11,25 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::culprit::Culprit;
+use super::departure::EXIT_TIMEOUT;
 use super::plugin_log;
-use super::pool::{Desired, SlotStatus};
-use super::probe::{describe, signal_name};
+use super::pool::{Desired, Sides, SlotStatus};
+use super::replacement::Pace;
+use super::succession::{Other, next_of};
 use super::telemetry::SlotTelemetry;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::frames::FrameError;
-use crate::protocol::{Order, Report};
-use crate::sys::slot::{Activity, Fault, SlotMemory};
+use crate::protocol::{ApiFailure, Report};
 
 /// How often an order that found no room is tried again.
 const RETRY_ORDER: Duration = Duration::from_millis(100);
-/// Time for a worker that closed its control socket to be gone by itself.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time beyond its own for a worker to drain.
-const DRAIN_GRACE: Duration = Duration::from_secs(2);
+/// How often a worker is looked at when nothing happens.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A worker that lived this long did not die of being started.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// Waits between workers that die young: none at first, then these, doubling.
@@ -45,6 +43,7 @@ const DAMAGE: [&str; 3] = [
     "LIBRARY_DIGEST_DIFFERS",
     "LIBRARY_CHANGED",
 ];
+
 /// A slot's lasting parts.
 pub struct Slot {
     /// From 0.
@@ -53,8 +52,8 @@ pub struct Slot {
     pub settings: Arc<Settings>,
     /// Open for ever.
     pub listener: TcpListener,
-    /// Kept for ever.
-    pub memory: Arc<SlotMemory>,
+    /// Kept for ever; a worker has one half of it.
+    pub memories: Sides,
     /// What is to run.
     pub desired: watch::Receiver<Desired>,
     /// Where the slot says how far it is.
@@ -63,30 +62,51 @@ pub struct Slot {
     pub damaged: Arc<Notify>,
     /// What its workers' words mean, and which they say.
     pub telemetry: SlotTelemetry,
+    /// Whoever replaces a worker holds it: one slot at a time.
+    pub turn: Arc<Semaphore>,
+    /// How soon its worker may be replaced.
+    pub(super) pace: Pace,
+    /// A second worker, while one takes over from another.
+    pub(super) other: Option<Other>,
 }
 
-/// How a worker's time ended.
+/// How a conversation with a worker ended.
 enum End {
     Exited(io::Result<ExitStatus>),
     /// It said something that is no report, or hung up.
     Broken(String),
+    /// Another one is ready to take over.
+    TakenOver,
     Stopping,
+}
+
+/// A worker that left its slot without one.
+struct Gone {
+    side: usize,
+    age: Duration,
 }
 
 impl Slot {
     /// Runs until told to stop, and drains the worker then.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut young_deaths = 0;
+        let (mut young_deaths, mut side) = (0, 0);
         loop {
-            tokio::select! {
-                runnable = self.desired.wait_for(|desired| desired.generation.is_some()) => {
-                    if runnable.is_err() { return }
-                }
-                () = stop.cancelled() => return,
+            let runnable = async {
+                let runnable = |desired: &Desired| desired.generation.is_some();
+                self.desired.wait_for(runnable).await.is_ok()
+            };
+            let runnable = tokio::select! {
+                runnable = runnable => runnable,
+                () = stop.cancelled() => false,
+            };
+            if !runnable {
+                return self.finish_other().await;
             }
-            let born = Instant::now();
-            let ended = match self.spawn().await {
-                Ok(worker) => self.attend(worker, &stop).await,
+            let gone = match self.spawn(side).await {
+                Ok(worker) => match self.attend(worker, &stop).await {
+                    Some(gone) => gone,
+                    None => return,
+                },
                 Err(e) => {
                     tracing::error!(
                         code = "WORKER_NOT_STARTED",
@@ -97,115 +117,103 @@ impl Slot {
                         status.deaths += 1;
                         status.last_death = Some(format!("not started: {e}"));
                     });
-                    false
+                    let age = Duration::ZERO;
+                    Gone { side, age }
                 }
             };
-            if ended || stop.is_cancelled() {
-                return;
-            }
-            young_deaths = if born.elapsed() >= SETTLED_AFTER {
+            side = gone.side;
+            young_deaths = if gone.age >= SETTLED_AFTER {
                 0
             } else {
                 young_deaths + 1
             };
             tokio::select! {
                 () = sleep(respawn_wait(young_deaths)) => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.finish_other().await,
             }
         }
     }
 
-    async fn spawn(&self) -> io::Result<Worker> {
+    async fn spawn(&self, side: usize) -> io::Result<Worker> {
         let tenancy = self.desired.borrow().tenancy.clone();
         let tenancy = tenancy.ok_or_else(|| io::Error::other("nobody to work for yet"))?;
-        let worker = Worker::start(self, tenancy).await?;
-        self.report(|status| {
-            *status = SlotStatus {
-                pid: worker.pid,
-                deaths: status.deaths,
-                crashes: status.crashes,
-                last_death: status.last_death.take(),
-                ..SlotStatus::default()
-            };
-        });
+        let worker = Worker::start(self, tenancy, side, false).await?;
+        self.publish(&worker);
         Ok(worker)
     }
 
-    /// Attends to a worker until it is gone. Gives whether the slot is to end.
-    async fn attend(&mut self, mut worker: Worker, stop: &CancellationToken) -> bool {
-        let end = self.converse(&mut worker, stop).await;
-        let stopping = matches!(end, End::Stopping);
-        let (status, broken) = match end {
-            End::Exited(status) => (status, None),
-            End::Broken(how) => (self.await_exit(&mut worker, EXIT_TIMEOUT).await, Some(how)),
-            End::Stopping => (self.drain(&mut worker).await, None),
-        };
-        self.report(|status| status.pid = None);
-        if !stopping {
-            self.mourn(&worker, status, broken.as_deref());
+    /// Attends to a worker, and to those that take over from it, until the slot has none. None when the
+    /// slot is to end.
+    async fn attend(&mut self, mut worker: Worker, stop: &CancellationToken) -> Option<Gone> {
+        loop {
+            let status = match self.converse(&mut worker, stop).await {
+                End::TakenOver => {
+                    self.hand_over(&mut worker);
+                    continue;
+                }
+                End::Stopping => {
+                    self.stop(worker).await;
+                    return None;
+                }
+                End::Exited(status) => status,
+                End::Broken(how) => {
+                    worker.hung_up = Some(how);
+                    self.await_exit(&mut worker, EXIT_TIMEOUT).await
+                }
+            };
+            self.read_last_reports(&mut worker).await;
+            self.mourn(&worker, &status);
+            self.vacate();
+            let gone = Gone {
+                side: worker.side,
+                age: worker.born.elapsed(),
+            };
+            self.bury(worker).await;
+            match self.inherit() {
+                Some(heir) => worker = heir,
+                None => return Some(gone),
+            }
         }
-        worker.writer.abort();
-        worker.printed.finish().await;
-        stopping
     }
 
     async fn converse(&mut self, worker: &mut Worker, stop: &CancellationToken) -> End {
         loop {
-            let room = worker.instruct(self.desired.borrow_and_update().clone());
+            let desired = self.desired.borrow_and_update().clone();
+            let mut room = worker.instruct(desired.clone());
+            if let Some(other) = &mut self.other {
+                room &= other.worker.instruct(desired);
+            }
+            if self.may_take_over(worker) {
+                return End::TakenOver;
+            }
+            self.consider(worker).await;
             tokio::select! {
                 report = worker.reader.next::<Report>() => match report {
-                    Ok(Some(report)) => self.take(worker, report),
+                    Ok(Some(report)) => if self.take(worker, report) { self.publish(worker) },
                     Ok(None) => return End::Broken("closed its control socket".into()),
                     Err(FrameError::Connection(_) | FrameError::Cut) => return End::Broken("left its control socket".into()),
                     Err(e) => return End::Broken(format!("said what is no report: {e}")),
                 },
                 status = worker.child.wait() => return End::Exited(status),
+                event = next_of(&mut self.other) => self.attend_other(event).await,
                 changed = self.desired.changed() => if changed.is_err() { return End::Stopping },
                 () = sleep(RETRY_ORDER), if !room => {}
+                () = sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => return End::Stopping,
             }
         }
     }
 
-    fn take(&self, worker: &mut Worker, report: Report) {
+    /// Takes what a worker says. Gives whether it is another picture of that worker.
+    pub(super) fn take(&self, worker: &mut Worker, report: Report) -> bool {
         match report {
-            Report::Applied { failures, .. } => {
-                let Some((serial, effective)) = worker.applying.take() else {
-                    return;
-                };
-                worker.serial = serial;
-                worker.running = Some(effective.clone());
-                worker.failed = failures
-                    .iter()
-                    .map(|failure| failure.api_id.clone())
-                    .collect();
-                if failures
-                    .iter()
-                    .any(|failure| DAMAGE.contains(&failure.code.as_str()))
-                {
-                    self.damaged.notify_one();
-                }
-                for failure in &failures {
-                    tracing::error!(
-                        code = failure.code,
-                        worker.slot = self.number,
-                        api.id = failure.api_id,
-                        plugin.digest = failure.digest,
-                        "worker {} could not bring API {} to revision {}: {}",
-                        self.number,
-                        failure.api_id,
-                        effective.revision,
-                        failure.message
-                    );
-                }
-                self.report(|status| {
-                    status.serial = serial;
-                    status.running = Some(effective);
-                    status.failures = failures;
-                });
+            Report::Applied { failures, .. } => return self.applied(worker, failures),
+            Report::KeysLoaded { epoch } => worker.keys_epoch = epoch,
+            Report::LibraryLoaded { digest, code, go } => {
+                worker.meanings.learn_code(&digest, &code);
+                worker.loaded.enter(digest, go);
+                return false;
             }
-            Report::KeysLoaded { epoch } => self.report(|status| status.keys_epoch = epoch),
-            Report::LibraryLoaded { digest, code } => worker.meanings.learn_code(&digest, &code),
             Report::PluginLog { .. } => {
                 let (admitted, dropped) = worker.lines.admit(Instant::now());
                 if dropped > 0 {
@@ -218,84 +226,74 @@ impl Slot {
                 if admitted {
                     plugin_log::log(self.number, &worker.tenancy.identity, &report);
                 }
+                return false;
             }
-            Report::Note { .. } => plugin_log::log(self.number, &worker.tenancy.identity, &report),
-        }
-    }
-
-    async fn await_exit(&self, worker: &mut Worker, patience: Duration) -> io::Result<ExitStatus> {
-        if let Ok(status) = timeout(patience, worker.child.wait()).await {
-            return status;
-        }
-        tracing::warn!(
-            code = "WORKER_KILLED",
-            worker.slot = self.number,
-            "worker {} did not end by itself and is killed",
-            self.number
-        );
-        worker.child.start_kill()?;
-        worker.child.wait().await
-    }
-
-    /// Lets the worker finish its requests, and kills it only when it does not.
-    async fn drain(&self, worker: &mut Worker) -> io::Result<ExitStatus> {
-        let patience = Duration::from_millis(self.settings.worker.drain_timeout_ms) + DRAIN_GRACE;
-        // Only a worker that reads no orders any more has no room for this one; it is killed below.
-        let told = worker.orders.try_send(Order::Drain).is_ok();
-        let drained = async {
-            // What it says while it drains still belongs in the log.
-            while let Ok(Some(report)) = worker.reader.next::<Report>().await {
+            Report::StoreSession { hmac, session } => {
+                self.telemetry.stored.offer(hmac, session);
+                return false;
+            }
+            Report::Note { .. } => {
                 plugin_log::log(self.number, &worker.tenancy.identity, &report);
+                return false;
             }
-        };
-        let patience = if told { patience } else { EXIT_TIMEOUT };
-        let until = Instant::now() + patience;
-        let _ = timeout(patience, drained).await;
-        self.await_exit(
-            worker,
-            until
-                .saturating_duration_since(Instant::now())
-                .max(EXIT_TIMEOUT),
-        )
-        .await
-    }
-
-    /// What stands in the slot's memory of this worker; nothing if it died before it took the memory
-    /// over from the one before.
-    fn last_words(&self, worker: &Worker) -> (Option<Fault>, Vec<Activity>) {
-        let pid = worker.pid.map_or(0, u32::cast_signed);
-        if pid == 0 || self.memory.process() != pid {
-            return (None, Vec::new());
         }
-        (self.memory.fault(), self.memory.activities())
+        true
     }
 
-    /// Says that a worker died and who did it.
-    fn mourn(&self, worker: &Worker, status: io::Result<ExitStatus>, broken: Option<&str>) {
-        let (fault, running) = self.last_words(worker);
-        let culprit = worker.meanings.culprit(fault.as_ref(), &running);
-        let how = match status {
-            Ok(status) => describe(status),
-            Err(e) => format!("unknown: {e}"),
+    fn applied(&self, worker: &mut Worker, failures: Vec<ApiFailure>) -> bool {
+        let Some((serial, effective)) = worker.applying.take() else {
+            return false;
         };
-        let signal = fault.map(|fault| signal_name(fault.signal));
-        let tenant = &worker.tenancy.identity.tenant;
-        tracing::error!(
-            code = "WORKER_DIED", tenant.id = %tenant, worker.slot = self.number, pid = worker.pid,
-            signal, broken, culprit = %culprit, "worker {} died ({how}) {culprit}", self.number
-        );
+        worker.failed = failures
+            .iter()
+            .map(|failure| failure.api_id.clone())
+            .collect();
+        if failures
+            .iter()
+            .any(|failure| DAMAGE.contains(&failure.code.as_str()))
+        {
+            self.damaged.notify_one();
+        }
+        for failure in &failures {
+            tracing::error!(
+                code = failure.code,
+                worker.slot = self.number,
+                api.id = failure.api_id,
+                plugin.digest = failure.digest,
+                "worker {} could not bring API {} to revision {}: {}",
+                self.number,
+                failure.api_id,
+                effective.revision,
+                failure.message
+            );
+        }
+        worker.burden = worker.loaded.burden(&effective.digests());
+        (worker.serial, worker.failures) = (serial, failures);
+        worker.running = Some(effective);
+        true
+    }
+
+    /// Says how far the slot's worker is.
+    pub(super) fn publish(&self, worker: &Worker) {
         self.report(|status| {
-            status.deaths += 1;
-            if !matches!(culprit, Culprit::Unattributed(_)) {
-                status.crashes += 1;
-            }
-            status.last_death = Some(format!("{how} {culprit}"));
-            (status.serial, status.running) = (0, None);
+            status.pid = worker.pid;
+            status.serial = worker.serial;
+            status.running.clone_from(&worker.running);
+            status.failures.clone_from(&worker.failures);
+            status.keys_epoch = worker.keys_epoch;
+            status.burden = worker.burden;
+        });
+    }
+
+    /// Says that the slot has no worker.
+    pub(super) fn vacate(&self) {
+        self.report(|status| {
+            (status.pid, status.serial, status.running) = (None, 0, None);
             status.failures.clear();
         });
     }
 
-    fn report(&self, change: impl FnOnce(&mut SlotStatus)) {
+    pub(super) fn report(&self, change: impl FnOnce(&mut SlotStatus)) {
         self.statuses.send_modify(|all| {
             if let Some(status) = all.get_mut(self.number as usize) {
                 change(status);

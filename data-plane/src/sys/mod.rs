@@ -14,6 +14,8 @@ pub mod preemption;
 
 pub mod spawn;
 
+pub mod cures;
 pub mod descriptors;
+pub mod dispositions;
 pub mod mapping;
 pub mod process;

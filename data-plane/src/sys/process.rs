@@ -18,15 +18,6 @@ pub fn forbid_inspection() -> io::Result<()> {
     }
 }
 
-/// Ignores the signals that ask a process to end. Workers take orders from the supervisor alone, also
-/// when a terminal or a service manager signals the whole group.
-pub fn ignore_termination() {
-    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        // SAFETY: `SIG_IGN` is a valid disposition, and no handler of ours is replaced by it.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
-}
-
 /// The version of the C library that this process runs on, such as `2.36`.
 pub fn libc_version() -> String {
     // SAFETY: the function has no preconditions.

@@ -1,6 +1,6 @@
 //! One request from its head to its answer:
 //!
-//! `route -> pre* -> auth* -> consumer key -> post_auth* -> endpoint* -> post* -> strip -> upstream ->
+//! `route -> pre* -> auth* -> consumer key -> post_auth* -> session -> endpoint* -> post* -> strip -> upstream ->
 //! response*`
 //!
 //! A function continues, answers (which ends the chain, and response functions do not run), or fails
@@ -13,7 +13,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use gantry_domain::Hook;
 use gantry_plugin_host::{CallFailure, Carries, Exchange, Verdict};
 use http::header::CONTENT_LENGTH;
@@ -30,10 +29,12 @@ use super::body::{AnswerBody, RequestBody};
 use super::context::Worker;
 use super::headers;
 use super::inbound::Inbound;
+use super::keys::Authenticated;
 use super::path::strip;
 use super::pending;
 use super::respond::Refusal;
 use super::server::Client;
+use super::sessions;
 use super::whole::{self, Direction, Held};
 use crate::record::CallOutcome;
 use crate::sys::clock::monotonic_nanos;
@@ -110,9 +111,17 @@ async fn pass(
     } = &serving.authentication
     {
         let key = check_key(worker, token_header.as_ref(), &head.headers)?;
-        if *plugin || key.is_none() {
+        let Some(key) = key.filter(|_| !*plugin) else {
             return Err(refuse_access(worker, Refusal::SessionMissing));
-        }
+        };
+        sessions::check(
+            worker,
+            &serving.context.api_id,
+            Some(&key.known),
+            None,
+            false,
+        )
+        .map_err(|refusal| refuse_access(worker, refusal))?;
     }
     let asked = head.method.clone();
     let (body, through) = RequestBody::of(body, account);
@@ -248,7 +257,12 @@ async fn request_hooks(
             Ok(key) => key,
             Err(refusal) => return Err(End::refused(refusal, exchange)),
         };
-        exchange.session = exchange.session.take().or(key);
+        let key = key.map(|key| {
+            exchange.token = Some(String::from_utf8_lossy(key.token).into_owned());
+            key.known
+        });
+        let session = key.as_ref().map(|key| key.session.clone());
+        exchange.session = exchange.session.take().or(session);
         if exchange.session.is_none() {
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
@@ -261,6 +275,10 @@ async fn request_hooks(
             account,
         )
         .await?;
+        let (api, session) = (&exchange.api.api_id, exchange.session.as_ref());
+        if let Err(refusal) = sessions::check(worker, api, key.as_ref(), session, *plugin) {
+            return Err(End::refused(refuse_access(worker, refusal), exchange));
+        }
     }
     if !functions.endpoints.is_empty() {
         exchange = match functions.endpoints.of(&exchange.method, &exchange.path) {
@@ -271,12 +289,12 @@ async fn request_hooks(
     run(worker, functions.at(Hook::Post), exchange, body, account).await
 }
 
-/// The session document of the consumer key, where one is asked for.
-fn check_key(
+/// The consumer key and its session, where one is asked for.
+fn check_key<'h>(
     worker: &Worker,
     header: Option<&HeaderName>,
-    headers: &HeaderMap,
-) -> Result<Option<Bytes>, Refusal> {
+    headers: &'h HeaderMap,
+) -> Result<Option<Authenticated<'h>>, Refusal> {
     let checked = header
         .map(|header| worker.keys.authenticate(headers, header))
         .transpose();
@@ -303,6 +321,7 @@ async fn run<B: Direction>(
         {
             return Err(End::refused(refusal, exchange));
         }
+        let session = exchange.session.clone();
         let begun = monotonic_nanos();
         let called = pending::call(worker, function, exchange, body).await;
         account.called(function, begun, outcome(&called));
@@ -319,8 +338,15 @@ async fn run<B: Direction>(
             body.give_up();
         }
         match verdict {
-            Verdict::Continue => {}
-            Verdict::Respond => return Err(End::Answered(exchange, function.number)),
+            Verdict::Continue => {
+                if let Err(refusal) = sessions::after_call(worker, session, &mut exchange) {
+                    return Err(End::refused(refusal, exchange));
+                }
+            }
+            Verdict::Respond => {
+                sessions::store(worker, &mut exchange);
+                return Err(End::Answered(exchange, function.number));
+            }
             Verdict::Failed(failure) => {
                 report_failure(worker, function, &exchange, &failure);
                 return Err(End::refused(Refusal::PluginFailed, exchange));

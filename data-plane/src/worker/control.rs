@@ -3,6 +3,7 @@
 //! Orders come over the control socket alone. When it closes, the supervisor is gone and the worker
 //! exits at once: nobody would report for it, replace it or give it keys that were revoked.
 
+use std::cell::Cell;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use super::keys::Keys;
 use super::loader::{Loader, Routes};
 use super::reports::{self, Reporter};
 use super::server::{self, ServerSettings};
+use super::signals;
 use super::upstream::{self, UpstreamSettings};
 use super::whole::BodyLimits;
 use crate::frames::{FrameError, FrameReader, FrameWriter};
@@ -102,6 +104,8 @@ struct Life {
     generations: mpsc::Sender<Generation>,
     connections: TaskTracker,
     stop: CancellationToken,
+    /// Lets a worker on standby accept.
+    serve: Cell<Option<oneshot::Sender<()>>>,
 }
 
 impl Life {
@@ -135,20 +139,25 @@ impl Life {
         let (generations, queue) = mpsc::channel(GENERATIONS_MAX);
         let (connections, stop) = (TaskTracker::new(), CancellationToken::new());
         let ready = apply_in_order(worker, loader.clone(), queue);
+        let (serve, told) = oneshot::channel();
+        let standby = settings.standby;
         let (settings, tracker, stopped) =
             (server_settings(settings), connections.clone(), stop.clone());
         tokio::spawn(async move {
-            if ready.await.is_ok() {
+            let may = ready.await.is_ok() && (!standby || told.await.is_ok());
+            if may && !stopped.is_cancelled() {
                 server::accept(worker, listener, settings, tracker, stopped).await;
             }
         });
         tokio::spawn(upstream::sweep());
+        tokio::spawn(signals::guard(worker));
         Ok(Self {
             worker,
             loader,
             generations,
             connections,
             stop,
+            serve: Cell::new(Some(serve)),
         })
     }
 
@@ -174,6 +183,19 @@ impl Life {
                     }
                     Err(error) => self.complain(error.code(), &error.to_string()),
                 },
+                Some(Order::Stored {
+                    sessions,
+                    forgotten,
+                }) => {
+                    let sessions = sessions.into_iter();
+                    let sessions = sessions.map(|(hmac, session)| (hmac, session.into()));
+                    self.worker.keys.heard(sessions.collect(), &forgotten);
+                }
+                Some(Order::Serve) => {
+                    if let Some(serve) = self.serve.take() {
+                        let _ = serve.send(());
+                    }
+                }
                 Some(Order::Drain) => return Ok(true),
                 Some(Order::Configure(_)) => {
                     self.complain("ORDER_INVALID", "configured a second time");
@@ -188,7 +210,8 @@ impl Life {
     }
 
     /// Accepts nothing more and waits for the open connections: idle ones too, since a client may be
-    /// about to use one. Then lets instances stop.
+    /// about to use one, and gets then what a new connection would: generations and keys of the moment.
+    /// Then lets instances stop.
     async fn drain(&self, orders: &mut FrameReader<OwnedReadHalf>, limit: Duration) {
         self.worker.drain();
         self.stop.cancel();
@@ -196,14 +219,15 @@ impl Life {
         tokio::select! {
             () = self.connections.wait() => {}
             () = tokio::time::sleep(limit) => {}
-            () = supervisor_gone(orders) => return,
+            () = self.supervisor_gone(orders) => return,
         }
         let _ = timeout(FAREWELL_MAX, self.loader.finish()).await;
     }
-}
 
-async fn supervisor_gone(orders: &mut FrameReader<OwnedReadHalf>) {
-    while let Ok(Some(_)) = orders.next::<Order>().await {}
+    /// Carries out orders until nobody gives any.
+    async fn supervisor_gone(&self, orders: &mut FrameReader<OwnedReadHalf>) {
+        while let Ok(true) = self.follow(orders).await {}
+    }
 }
 
 /// Brings the worker to one generation after the other. What is returned resolves with the first.

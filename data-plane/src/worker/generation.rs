@@ -26,11 +26,13 @@ use super::library;
 use super::loader::Job;
 use super::reports::Reporter;
 use super::router::Router;
+use super::signals;
 use super::upstream::{Target, Upstream, UpstreamSettings};
 use crate::protocol::{
     self, ApiFailure, ApiOrder, ApiRuntime, EndpointFunction, FunctionOrder, Generation, Report,
 };
 use crate::sys::clock::monotonic_nanos;
+use crate::sys::preemption;
 use crate::sys::slot::{Counter, Lane, SlotMemory, Timing};
 
 /// The number of an API that the supervisor gave none: it counts with the others.
@@ -335,6 +337,12 @@ impl Assembly {
         })
     }
 
+    /// What a library did to signals while it was opened or started is undone and said.
+    fn guard_signals(&self, digest: &str) {
+        let library: String = digest.chars().take(12).collect();
+        signals::restore(&self.reporter, &format!("library {library}"));
+    }
+
     fn start(
         &mut self,
         key: InstanceKey,
@@ -352,6 +360,7 @@ impl Assembly {
         let library = if let Some(library) = self.libraries.get(&key.library) {
             Arc::clone(library)
         } else {
+            let runtimes = preemption::runtimes();
             let opened = library::open(&order.library, &key.library);
             let counter = match &opened {
                 Ok(_) => Counter::LibrariesLoaded,
@@ -360,11 +369,13 @@ impl Assembly {
             self.memory.add(counter, 1);
             self.memory
                 .observe(Timing::Load, monotonic_nanos().saturating_sub(begun));
+            self.guard_signals(&order.digest);
             let library = opened.map_err(|error| failure(error.code(), error.to_string()))?;
             let code = library::code_ranges(&order.library);
             let digest = order.digest.clone();
+            let go = preemption::runtimes() > runtimes;
             self.reporter
-                .send_blocking(Report::LibraryLoaded { digest, code });
+                .send_blocking(Report::LibraryLoaded { digest, code, go });
             self.libraries.insert(key.library, Arc::clone(&library));
             library
         };
@@ -377,6 +388,7 @@ impl Assembly {
         let instance = library
             .start(&context)
             .map_err(|error| failure(error.code(), error.to_string()))?;
+        self.guard_signals(&order.digest);
         let running = Arc::new(Running::new(instance, self.jobs.clone()));
         self.instances.insert(key, Arc::downgrade(&running));
         Ok(running)

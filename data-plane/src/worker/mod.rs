@@ -33,6 +33,8 @@ pub mod library;
 pub mod loader;
 pub mod pending;
 pub mod reports;
+pub mod sessions;
+pub mod signals;
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -42,7 +44,7 @@ use anyhow::Context as _;
 use crate::protocol::{CONTROL_FD, LISTENER_FD, SHARED_FD};
 use crate::sys::descriptors::take_inherited;
 use crate::sys::slot::SlotMemory;
-use crate::sys::{fault, process};
+use crate::sys::{dispositions, fault};
 
 /// Threads for name resolution.
 const RESOLVER_THREADS: usize = 4;
@@ -58,7 +60,7 @@ pub fn run() -> anyhow::Result<()> {
     // Requests, threads and the fault handler use it until the very end.
     let memory: &'static SlotMemory = Box::leak(Box::new(memory));
     memory.begin(std::process::id());
-    process::ignore_termination();
+    dispositions::ignore_termination();
     fault::install(Some(memory)).context("install fault handler")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

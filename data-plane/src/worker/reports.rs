@@ -69,6 +69,11 @@ impl Reporter {
         let _ = self.queue.blocking_send(report);
     }
 
+    /// Reports what the sender can do without; gives whether there was room for it.
+    pub fn try_send(&self, report: Report) -> bool {
+        self.queue.try_send(report).is_ok()
+    }
+
     /// Reports what may be lost.
     fn offer(&self, report: Report) {
         if self.queue.try_send(report).is_err() {

@@ -23,7 +23,7 @@ async fn fault_in_a_function_ends_the_worker_and_names_signal_function_and_libra
     let mut worker = TestWorker::serving(everything(1, [api])).await;
     let code = worker
         .report(|report| match report {
-            Report::LibraryLoaded { digest, code } if *digest == steps().digest => {
+            Report::LibraryLoaded { digest, code, .. } if *digest == steps().digest => {
                 Some(code.clone())
             }
             _ => None,

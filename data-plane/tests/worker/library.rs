@@ -40,6 +40,43 @@ pub(crate) fn fixture(name: &str) -> Stored {
     store(&format!("tests/fixtures/plugins/{name}.c"))
 }
 
+/// A Go plugin of the repository.
+pub(crate) fn go(source: &str) -> Stored {
+    let built = gantry_tests::plugins::go(source, "1.0.0", None).unwrap();
+    kept(&std::fs::read(built).unwrap())
+}
+
+/// So many libraries from one source.
+pub(crate) fn copies(source: &str, count: usize) -> Vec<Stored> {
+    let first = store(source);
+    (0..count).map(|number| first.copy(number)).collect()
+}
+
+impl Stored {
+    /// The same with other bytes behind its end: another digest, and so another library.
+    pub(crate) fn copy(&self, number: usize) -> Self {
+        let mut bytes = std::fs::read(&self.path).unwrap();
+        bytes.extend_from_slice(format!("copy {number}").as_bytes());
+        kept(&bytes)
+    }
+}
+
+/// Puts bytes where a store would keep them.
+fn kept(bytes: &[u8]) -> Stored {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let digest = Digest::of(bytes).to_string();
+    let path = folder.join(format!("{digest}.so"));
+    let file = tempfile::NamedTempFile::new_in(folder).unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    // Renamed into place: a test beside this one may have it open.
+    file.persist(&path).unwrap();
+    Stored {
+        path,
+        digest,
+        note: note_of(bytes),
+    }
+}
+
 fn store(source: &str) -> Stored {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));

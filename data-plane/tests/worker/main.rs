@@ -19,3 +19,4 @@ mod hooks;
 mod http;
 mod probe;
 mod tls;
+mod traps;

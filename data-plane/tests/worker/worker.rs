@@ -41,6 +41,7 @@ pub(crate) struct TestWorker {
 pub(crate) fn settings() -> WorkerSettings {
     WorkerSettings {
         slot: 0,
+        standby: false,
         key_pepper: PEPPER.to_vec(),
         upstream_connect_timeout_ms: 5_000,
         upstream_response_timeout_ms: 10_000,

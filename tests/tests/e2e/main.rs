@@ -23,6 +23,7 @@ mod go_sdk;
 mod keys;
 mod languages;
 mod last_known_good;
+mod many_libraries;
 mod workers;
 
 mod build;

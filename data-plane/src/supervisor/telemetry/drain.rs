@@ -64,7 +64,7 @@ impl Telemetry {
     /// The access log cannot be opened, or there is no thread.
     pub fn start(
         settings: &AccessLogSettings,
-        memories: Vec<Arc<SlotMemory>>,
+        memories: Vec<(u32, Arc<SlotMemory>)>,
         directory: Arc<Directory>,
         spans: Option<SpanSink>,
     ) -> io::Result<Self> {
@@ -74,7 +74,7 @@ impl Telemetry {
         let drain = Drain {
             slots: memories
                 .into_iter()
-                .map(|memory| (memory, Consumer::default()))
+                .map(|(slot, memory)| (slot, memory, Consumer::default()))
                 .collect(),
             directory,
             writer: Writer {
@@ -112,7 +112,7 @@ impl Telemetry {
 }
 
 struct Drain {
-    slots: Vec<(Arc<SlotMemory>, Consumer)>,
+    slots: Vec<(u32, Arc<SlotMemory>, Consumer)>,
     directory: Arc<Directory>,
     writer: Writer,
 }
@@ -146,12 +146,12 @@ impl Drain {
         let names = self.directory.names();
         let clock = Clock::now();
         let Self { slots, writer, .. } = self;
-        for (number, (memory, consumer)) in (0..).zip(slots) {
+        for (number, memory, consumer) in slots {
             let (mut damaged, mut filled) = (false, 0);
             let drained = memory.drain(consumer, |bytes| {
                 filled += bytes.len();
                 match Record::read(bytes) {
-                    Some(record) => writer.take(&names, &clock, number, &record),
+                    Some(record) => writer.take(&names, &clock, *number, &record),
                     None => damaged = true,
                 }
             });

@@ -25,6 +25,7 @@ use super::exposition::{NoLabels, Sample, Samples, counter, gauge, histogram, in
 use crate::config::BUILT_VERSION;
 use crate::supervisor::pool::SlotStatus;
 use crate::supervisor::progress::Progress;
+use crate::supervisor::replacement::Reason;
 use crate::supervisor::report::View;
 use crate::supervisor::store::Store;
 use crate::sys::counters::{APIS_MAX, ApiOutcome, Counter, HookError, Timing};
@@ -353,6 +354,22 @@ impl Scrape {
             "Workers that died or could not be started, and were replaced",
         );
         counter(to, name, help, one(deaths))?;
+        let replaced = Reason::ALL.into_iter().map(|reason| {
+            let of_slot = |slot: &SlotStatus| slot.replacements[reason as usize];
+            let count = self.slots.iter().map(of_slot).sum();
+            ([("reason", reason.as_str())], count)
+        });
+        let (name, help) = (
+            "worker_replacements",
+            "Workers that others took over from, by the threshold that they had reached",
+        );
+        counter(to, name, help, replaced.collect())?;
+        let failures = self.slots.iter().map(|slot| slot.replacement_failures);
+        let (name, help) = (
+            "worker_replacement_failures",
+            "Workers that were to take over from others and could not",
+        );
+        counter(to, name, help, one(failures.sum()))?;
         let live = self.slots.iter().filter(|slot| slot.pid.is_some()).count();
         let help = "Workers that live";
         gauge(to, "workers_live", help, one(float(live as u64)))?;

@@ -24,6 +24,8 @@ pub use directory::Directory;
 pub use drain::Telemetry;
 pub use metrics::Metrics;
 
+use super::stored::StoredSessions;
+
 /// What slots need so that their workers' words have a meaning.
 #[derive(Debug, Clone)]
 pub struct SlotTelemetry {
@@ -31,4 +33,6 @@ pub struct SlotTelemetry {
     pub directory: Arc<Directory>,
     /// Which requests are traced; without one the gateway takes no part in traces.
     pub sampler: Option<Sampler>,
+    /// Where sessions go that functions stored.
+    pub stored: StoredSessions,
 }
