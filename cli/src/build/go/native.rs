@@ -96,7 +96,9 @@ impl Builder for Module {
         let mut command = self.go.for_target(target);
         command
             .arg("build")
-            .args(self.go.compile_arguments(&overlay, &library));
+            .arg("-overlay")
+            .arg(&overlay)
+            .args(self.go.compile_arguments(&library));
         let output = step::run(&mut command, &doing)?;
         kept::keep(&library, &inputs)?;
         Ok(Compiled {

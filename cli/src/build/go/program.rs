@@ -107,15 +107,13 @@ impl Go {
     }
 
     /// What compiles a library.
-    pub(super) fn compile_arguments(&self, overlay: &Path, library: &Path) -> Vec<OsString> {
+    pub(super) fn compile_arguments(&self, library: &Path) -> Vec<OsString> {
         let ldflags = format!("-ldflags={LDFLAGS} {}", self.ldflags);
         vec![
             "-buildmode=c-shared".into(),
             "-trimpath".into(),
             "-buildvcs=false".into(),
             ldflags.trim_end().into(),
-            "-overlay".into(),
-            overlay.into(),
             "-o".into(),
             library.into(),
             ".".into(),

@@ -142,26 +142,29 @@ impl Plugin {
         ]
     }
 
-    /// Every package of the build. Modules are looked up only where the module file does not say all:
+    /// Every package of the build, and how modules were looked up. Modules are looked up only where the module file does not say all:
     /// Go would ask for each that it names, needed or not.
     fn packages(
         &self,
         target: &BuildTarget,
         modules: &Modules,
         arguments: &[String],
-    ) -> Result<String, BuildError> {
-        let list = |mode: &str| {
+    ) -> Result<(&'static str, String), BuildError> {
+        let list = |mode: &'static str| {
             let mut listing = self.go.for_target(target);
             self.with_modules(&mut listing, modules.offline);
             listing
                 .args(["list", "-deps", mode, kept::FIELDS])
                 .args(arguments)
                 .arg(".");
-            step::run(&mut listing, "finding its modules")
+            let answer = step::run(&mut listing, "finding its modules")?.answer;
+            Ok((mode, answer))
         };
+        if modules.offline {
+            return list("-mod=mod").map_err(missing_module);
+        }
         list("-mod=readonly")
             .or_else(|_| list("-mod=mod"))
-            .map(|output| output.answer)
             .map_err(missing_module)
     }
 }
@@ -185,7 +188,8 @@ impl Builder for Plugin {
         let arguments = Self::arguments(&modules, &overlaid, &found);
 
         let mut inputs = Inputs::new(&self.go, target)?;
-        inputs.take_packages(&self.packages(target, &modules, &arguments)?)?;
+        let (mode, packages) = self.packages(target, &modules, &arguments)?;
+        inputs.take_packages(&packages)?;
         for path in [&glue, &note, &modules.file] {
             let bytes = std::fs::read(path).map_err(|e| BuildError::file(path, e))?;
             inputs.take(&bytes)?;
@@ -207,12 +211,10 @@ impl Builder for Plugin {
         kept::forget(&library)?;
         let mut command = self.go.for_target(target);
         self.with_modules(&mut command, modules.offline);
-        command.arg("build").args(&arguments).args(
-            self.go
-                .compile_arguments(&overlaid, &library)
-                .into_iter()
-                .filter(|word| word != "-overlay" && word != overlaid.as_os_str()),
-        );
+        command
+            .args(["build", mode])
+            .args(&arguments)
+            .args(self.go.compile_arguments(&library));
         let output = step::run(&mut command, &format!("compiling for {target}"))?;
         kept::keep(&library, &inputs)?;
         Ok(Compiled {

@@ -22,12 +22,15 @@ use crate::settings::read_text;
 
 /// Arguments of `gantry bundle build`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    disable_version_flag = true,
+    after_help = "Examples:
   gantry bundle build --name orders-hooks --version 1.2.0
   gantry bundle build ./bundle --name orders-hooks --version 1.2.0 --out hooks.zip -o json
 
 The manifest may be Tyk's, without name and version. Its libraries are those that `gantry build` made:
-under the name that it lists, or by the convention NAME_VERSION_OS_ARCH.so.")]
+under the name that it lists, or by the convention NAME_VERSION_OS_ARCH.so."
+)]
 pub(crate) struct Build {
     /// A folder with manifest.json, or the manifest.
     #[arg(default_value = ".")]
