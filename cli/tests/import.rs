@@ -165,7 +165,12 @@ fn definitions_that_apply_become_ours_with_every_other_field_listed() {
     for (name, expected, fields) in cases {
         let outcome = import(name, &[]);
         assert_eq!(outcome.code, 0, "{name}: {outcome:?}");
-        assert_eq!(outcome.json(), expected, "{name}: {outcome:?}");
+        let mut definition = outcome.json();
+        if let Some(document) = definition.as_object_mut().unwrap().remove("openapi") {
+            let source: Value = serde_json::from_slice(&fs::read(fixture(name)).unwrap()).unwrap();
+            assert_eq!(document, source, "functions read the document as it was");
+        }
+        assert_eq!(definition, expected, "{name}: {outcome:?}");
         for (path, word) in fields {
             assert!(
                 said(&outcome, path, word),

@@ -203,7 +203,7 @@ fn import(
     let parsed = ApiDefinition::parse(definition.to_string().as_bytes(), &Limits::default());
     let checked = parsed.and_then(|(definition, _)| definition.complete(None));
     let definition = match checked {
-        Ok(definition) => Some(definition.to_json()),
+        Ok(checked) => Some(with_document(checked.to_json(), definition)),
         Err(errors) => {
             report.refuse(&errors);
             None
@@ -214,6 +214,14 @@ fn import(
         definition: definition.filter(|_| !report.has(Outcome::Refused)),
         report,
     }
+}
+
+/// A stored definition names its `OpenAPI` document by digest; one that is to be put holds it.
+fn with_document(mut checked: Value, mut mapped: Value) -> Value {
+    if let Some(document) = mapped.get_mut(openapi::OPENAPI) {
+        checked[openapi::OPENAPI] = document.take();
+    }
+    checked
 }
 
 /// Lists what became of each field; what refuses comes last, where it is read.

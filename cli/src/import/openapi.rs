@@ -11,6 +11,9 @@ use super::{
 /// The member of the document.
 pub(crate) const EXTENSION: &str = "x-tyk-api-gateway";
 
+/// The field of our definition that holds the document.
+pub(crate) const OPENAPI: &str = "openapi";
+
 /// Tyk's lists of functions, their older singular form, and ours.
 const HOOKS: [(&str, &str, &str); 4] = [
     ("prePlugins", "prePlugin", "pre"),
@@ -57,6 +60,8 @@ pub(crate) fn map(document: &Map<String, Value>, choices: &Choices, report: &mut
     if !endpoints.is_empty() {
         to["extended_paths"] = json!({"go_plugin": endpoints});
     }
+    // Whole and as it is: functions read it.
+    to[OPENAPI] = Value::Object(document.clone());
     to
 }
 
