@@ -49,13 +49,30 @@ impl Load {
         clients: usize,
         accept: impl Fn(&Answer) -> bool + Send + Sync + 'static,
     ) -> Result<Self> {
+        let request = request.clone();
+        Self::of(clients, move |agent| match request.send_with(agent, to) {
+            Ok(answer) if accept(&answer) => Ok(()),
+            Ok(answer) => Err(format!("{} {}", answer.status, answer.body)),
+            Err(error) => Err(format!("{error:#}")),
+        })
+    }
+
+    /// Starts `clients` threads that ask again and again, each with connections of its own. `ask` sends
+    /// one request and says what is wrong with the answer, if anything is.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn of(
+        clients: usize,
+        ask: impl Fn(&ureq::Agent) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let accept = Arc::new(accept);
+        let ask = Arc::new(ask);
         let mut threads = Vec::new();
         for n in 0..clients {
-            let (shared, accept, request) = (shared.clone(), accept.clone(), request.clone());
+            let (shared, ask) = (shared.clone(), ask.clone());
             let client = std::thread::Builder::new().name(format!("client-{n}"));
-            threads.push(client.spawn(move || shared.run(to, &request, accept.as_ref()))?);
+            threads.push(client.spawn(move || shared.run(ask.as_ref()))?);
         }
         Ok(Self { shared, threads })
     }
@@ -102,16 +119,12 @@ impl Shared {
         self.good.load(Ordering::SeqCst) + self.failed.load(Ordering::SeqCst)
     }
 
-    fn run(&self, to: SocketAddr, request: &Request, accept: &dyn Fn(&Answer) -> bool) {
+    fn run(&self, ask: &dyn Fn(&ureq::Agent) -> Result<(), String>) {
         let agent = agent();
         while !self.stop.load(Ordering::SeqCst) {
-            let failure = match request.send_with(&agent, to) {
-                Ok(answer) if accept(&answer) => {
-                    self.good.fetch_add(1, Ordering::SeqCst);
-                    continue;
-                }
-                Ok(answer) => format!("{} {}", answer.status, answer.body),
-                Err(error) => format!("{error:#}"),
+            let Err(failure) = ask(&agent) else {
+                self.good.fetch_add(1, Ordering::SeqCst);
+                continue;
             };
             self.failed.fetch_add(1, Ordering::SeqCst);
             if let Ok(mut failures) = self.failures.lock()

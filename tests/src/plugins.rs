@@ -78,6 +78,15 @@ fn rust(package: &str, library: &str, name: &str, environment: &[(&str, &str)]) 
 /// # Errors
 /// `cc` fails; the message holds what it wrote.
 pub fn c(source: &str, folder: &Path, gateway_version: Option<&str>) -> Result<PathBuf> {
+    let version = gateway_version.map(|version| ("GANTRY_GATEWAY_VERSION", version));
+    c_defining(source, folder, version.as_slice())
+}
+
+/// The same with macros that are text.
+///
+/// # Errors
+/// As [`c`].
+pub fn c_defining(source: &str, folder: &Path, macros: &[(&str, &str)]) -> Result<PathBuf> {
     let source = workspace().join(source);
     let stem = source
         .file_stem()
@@ -95,8 +104,8 @@ pub fn c(source: &str, folder: &Path, gateway_version: Option<&str>) -> Result<P
         "-Wl,-z,noexecstack",
     ]);
     command.arg("-I").arg(workspace().join("sdk/c/include"));
-    if let Some(version) = gateway_version {
-        command.arg(format!("-DGANTRY_GATEWAY_VERSION=\"{version}\""));
+    for (name, text) in macros {
+        command.arg(format!("-D{name}=\"{text}\""));
     }
     let output = command
         .arg("-o")
@@ -120,10 +129,29 @@ pub fn c(source: &str, folder: &Path, gateway_version: Option<&str>) -> Result<P
 /// # Errors
 /// `go` fails; the message holds what it wrote.
 pub fn go(source: &str, version: &str, gateway_version: Option<&str>) -> Result<PathBuf> {
+    go_by("go", source, version, gateway_version)
+}
+
+/// Go toolchains beside the one that everything is built with, oldest first: the program's name under
+/// `target/tools/bin`, and the version.
+pub const GO_TOOLCHAINS: [(&str, &str); 2] = [("go1.21", "go1.21.13"), ("go1.24", "go1.24.13")];
+
+/// The same as [`go`], by a program of another name.
+///
+/// # Errors
+/// As [`go`].
+pub fn go_by(
+    program: &str,
+    source: &str,
+    version: &str,
+    gateway_version: Option<&str>,
+) -> Result<PathBuf> {
     let source = workspace().join(source);
     let plugin = source.file_name().unwrap_or_default().to_string_lossy();
+    let by = program.strip_prefix("go").filter(|by| !by.is_empty());
+    let by = by.map(|by| format!("-by-{by}")).unwrap_or_default();
     let name = format!(
-        "{plugin}-{version}-for-{}",
+        "{plugin}-{version}-for-{}{by}",
         gateway_version.unwrap_or("any")
     );
     let stage = target_dir().join("stage");
@@ -134,7 +162,7 @@ pub fn go(source: &str, version: &str, gateway_version: Option<&str>) -> Result<
     copy_module(&source, &folder)?;
     let flags = format!("-mod=mod -trimpath -ldflags=-X=main.version={version}");
     let go = |arguments: &[&str]| {
-        let mut command = go_command(&folder)?;
+        let mut command = go_command_by(program, &folder)?;
         command.env("GOFLAGS", &flags).args(arguments);
         if let Some(version) = gateway_version {
             command.env("GANTRY_GATEWAY_VERSION", version);
@@ -162,7 +190,12 @@ pub fn go(source: &str, version: &str, gateway_version: Option<&str>) -> Result<
 /// # Errors
 /// The toolchain is not there: the message says which command installs it.
 pub fn go_command(folder: &Path) -> Result<Command> {
-    let go = tool("go")?;
+    go_command_by("go", folder)
+}
+
+fn go_command_by(program: &str, folder: &Path) -> Result<Command> {
+    // The end of the link: `go generate` and what it starts look for `go` beside it.
+    let go = tool(program)?.canonicalize()?;
     let caches = target_dir().join("go");
     let mut command = Command::new(&go);
     // `go generate` and what it starts call the same toolchain by name.
@@ -186,16 +219,15 @@ pub fn go_command(folder: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Copies the files of a Go module; the SDK that its `go.mod` names by a relative path stays where it is.
+/// Copies the files of a Go module; what its `go.mod` names by relative paths stays where it is.
 fn copy_module(source: &Path, folder: &Path) -> Result<()> {
     for entry in fs::read_dir(source).with_context(|| format!("read {}", source.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
         if name == "go.mod" {
-            let sdk = workspace().join("sdk/go");
             let text = fs::read_to_string(&path)?;
-            let (head, _) = text.split_once("=> ").context("go.mod replaces the SDK")?;
-            fs::write(folder.join(name), format!("{head}=> {}\n", sdk.display()))?;
+            let from = format!("=> {}/..", source.display());
+            fs::write(folder.join(name), text.replace("=> ..", &from))?;
         } else {
             fs::copy(&path, folder.join(name))
                 .with_context(|| format!("copy {}", path.display()))?;

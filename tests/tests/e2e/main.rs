@@ -14,12 +14,15 @@ mod layout;
 mod object_storage;
 mod publishing;
 mod rollout;
+mod swaps;
+mod upgrades;
 
 mod bodies;
 mod endpoints;
 mod failing_plugins;
 mod go_bodies;
 mod go_sdk;
+mod golang;
 mod keys;
 mod languages;
 mod last_known_good;
