@@ -1,0 +1,276 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const sdk = "../../.."
+
+// plugin writes files to a folder and reads it as the generator does.
+func plugin(t *testing.T, files map[string]string) (*scanned, offer) {
+	t.Helper()
+	folder := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	modules := locals{{path: "example.com/shop", folder: folder}}
+	answer, found, err := newReader(folder, "linux", "amd64", nil).scan(folder, sdk, modules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, found
+}
+
+func functionNames(answer *scanned) string {
+	var names []string
+	for _, function := range answer.Functions {
+		names = append(names, function.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// places tells findings as file:line:column code.
+func places(findings []finding) string {
+	var places []string
+	for _, each := range findings {
+		places = append(places, fmt.Sprintf("%s:%d:%d %s", each.File, each.Line, each.Column, each.Code))
+	}
+	return strings.Join(places, "\n")
+}
+
+func TestFunctionsAreFoundWhateverTheirImportsAreCalled(t *testing.T) {
+	answer, _ := plugin(t, map[string]string{
+		"alias.go": "package main\nimport web \"net/http\"\nfunc Alias(w web.ResponseWriter, r *web.Request) {}\n",
+		"dot.go":   "package main\nimport . \"net/http\"\nfunc Dot(w ResponseWriter, _ *Response, r *Request) {}\n",
+		"other.go": "package main\nimport http \"example.com/shop/http\"\nfunc Other(w http.ResponseWriter, r *http.Request) {}\n",
+		"generic.go": "package main\nimport \"net/http\"\n" +
+			"func Generic[T any](w http.ResponseWriter, r *http.Request) {}\n" +
+			"func Value(w http.ResponseWriter, r http.Request) {}\n" +
+			"func lower(w http.ResponseWriter, r *http.Request) {}\n",
+		"arm.go":       "//go:build arm64\n\npackage main\nimport \"net/http\"\nfunc Arm(w http.ResponseWriter, r *http.Request) {}\n",
+		"helper.go":    "//go:build ignore\n\npackage tool\n",
+		"main_test.go": "package main\nimport \"net/http\"\nfunc Tested(w http.ResponseWriter, r *http.Request) {}\n",
+	})
+	if names := functionNames(answer); names != "Alias Dot" {
+		t.Errorf("found %q", names)
+	}
+	if len(answer.Skipped) != 4 {
+		t.Errorf("expected Other, Generic, Value and lower to be skipped, found %v", answer.Skipped)
+	}
+	if len(answer.Refusals) != 0 {
+		t.Errorf("refused: %v", answer.Refusals)
+	}
+}
+
+func TestDirectivesBeforeFunctionsAreReadAndOthersRefused(t *testing.T) {
+	answer, found := plugin(t, map[string]string{"main.go": `package main
+
+import "net/http"
+
+//gantry:inline
+func Quick(w http.ResponseWriter, r *http.Request) {}
+
+// Reads the body.
+//
+//gantry:inline body
+func Reads(w http.ResponseWriter, r *http.Request) {}
+
+//gantry:detached
+func Typo(w http.ResponseWriter, r *http.Request) {}
+
+//gantry:inline
+func helper() {}
+`})
+	glue := glueSource("shop", "1.0.0", found)
+	for _, want := range []string{
+		`{Name: "Quick", Request: Quick, Inline: true},`,
+		`{Name: "Reads", Request: Reads, Inline: true, Body: true},`,
+		"func main() { gantry_shim.Main() }",
+	} {
+		if !strings.Contains(glue, want) {
+			t.Errorf("no %q in\n%s", want, glue)
+		}
+	}
+	want := "main.go:13:1 DIRECTIVE_UNKNOWN\nmain.go:17:6 DIRECTIVE_UNKNOWN"
+	if got := places(answer.Refusals); got != want {
+		t.Errorf("refused:\n%s\nexpected:\n%s", got, want)
+	}
+}
+
+func TestHooksThatAreNoFunctionsAreRefusedAndHelpersAreNot(t *testing.T) {
+	answer, found := plugin(t, map[string]string{"main.go": `package main
+
+import "net/http"
+
+type server struct{}
+
+func (server) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
+func (server) Helper(w http.ResponseWriter, r *http.Request)    {}
+func (*server) Hook(w http.ResponseWriter, r *http.Request)     {}
+
+var Variable = func(w http.ResponseWriter, r *http.Request) {}
+var Handler http.HandlerFunc
+var Used = http.HandlerFunc(Real)
+
+func Real(w http.ResponseWriter, r *http.Request) { server{}.Helper(w, r); _ = Used }
+func Real(w http.ResponseWriter, r *http.Request) {}
+
+func main() {}
+`})
+	want := "main.go:9:16 NOT_A_FUNCTION\nmain.go:11:5 NOT_A_FUNCTION\nmain.go:12:5 NOT_A_FUNCTION\nmain.go:16:6 DUPLICATE_FUNCTION"
+	if got := places(answer.Refusals); got != want {
+		t.Errorf("refused:\n%s\nexpected:\n%s", got, want)
+	}
+	if strings.Contains(glueSource("shop", "1.0.0", found), "func main") {
+		t.Error("the author's main is declared again")
+	}
+}
+
+func TestWhatGatewaysDoNotHaveIsRefusedInThePluginsOwnPackagesToo(t *testing.T) {
+	answer, _ := plugin(t, map[string]string{
+		"main.go": "package main\nimport \"net/http\"\nimport _ \"example.com/shop/inner\"\n" +
+			"func Hook(w http.ResponseWriter, r *http.Request) {}\n",
+		"inner/inner.go": `package inner
+
+import (
+	tyk "github.com/TykTechnologies/tyk/ctx"
+	_ "github.com/TykTechnologies/storage/temporal"
+	_ "github.com/TykTechnologies/tyk/config"
+	_ "github.com/TykTechnologies/tyk/dnscache"
+	_ "github.com/TykTechnologies/tyk/storage"
+)
+
+var target = tyk.UrlRewriteTarget
+var session = tyk.SessionData
+`})
+	want := `inner/inner.go:5:2 TYK_STORAGE
+inner/inner.go:6:2 TYK_CONFIG
+inner/inner.go:7:2 TYK_INTERNAL
+inner/inner.go:8:2 TYK_STORAGE
+inner/inner.go:11:14 TYK_CONTEXT_KEY`
+	if got := places(answer.Refusals); got != want {
+		t.Errorf("refused:\n%s\nexpected:\n%s", got, want)
+	}
+}
+
+func TestCodeThatEndsAWorkerOrFindsNoFilesIsWarnedAbout(t *testing.T) {
+	answer, _ := plugin(t, map[string]string{"main.go": `package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+)
+
+func Hook(w http.ResponseWriter, r *http.Request) {
+	go func() { _ = r }()
+	go func() { defer func() { _ = recover() }() }()
+	go careful()
+	go careless()
+	if r == nil {
+		log.Fatalf("no %s", "request")
+	}
+	log.Println("fine")
+	os.Open("rules.json")
+	os.Open("/etc/rules.json")
+	signal.Notify(nil)
+}
+
+func careful() { defer guard() }
+func careless() {}
+func guard()    { recover() }
+
+func main() { os.Exit(1) }
+`})
+	want := `main.go:11:2 GOROUTINE_UNGUARDED
+main.go:14:2 GOROUTINE_UNGUARDED
+main.go:16:3 PROCESS_EXIT
+main.go:19:2 PATH_RELATIVE
+main.go:21:2 SIGNALS_TAKEN`
+	if got := places(answer.Warnings); got != want {
+		t.Errorf("warned:\n%s\nexpected:\n%s", got, want)
+	}
+}
+
+func TestTagsAndModulesFollowWhatThePluginUses(t *testing.T) {
+	modules, err := embeddedModules(sdk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := func(imports, body string) []source {
+		folder := t.TempDir()
+		text := "package main\nimport (\n" + imports + ")\n" + body
+		if err := os.WriteFile(filepath.Join(folder, "main.go"), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		sources, err := newReader(folder, "linux", "amd64", nil).read(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sources
+	}
+	cases := []struct{ imports, body, tags, needs string }{
+		{`"net/http"` + "\n", "", "", ""},
+		{`"github.com/TykTechnologies/tyk/ctx"` + "\n", "", "", ""},
+		{`"github.com/TykTechnologies/tyk/ctx"` + "\n", "var x = ctx.GetOASDefinition", "gantry_oas", ""},
+		{`"github.com/TykTechnologies/tyk/log"` + "\n", "", "", "github.com/sirupsen/logrus"},
+		{`"github.com/TykTechnologies/kin-openapi/openapi3"` + "\n", "", "gantry_kin_tyk", ""},
+	}
+	for _, each := range cases {
+		sources := source(each.imports, each.body)
+		tags := tagsFor(sources)
+		if got := strings.Join(tags, ","); got != each.tags {
+			t.Errorf("%s: tags %q, expected %q", each.imports, got, each.tags)
+		}
+		if each.tags != "" {
+			continue
+		}
+		needs, _, err := thirdParties(modules, importsOf(sources), "linux", "amd64", tags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := ""
+		if len(needs) > 0 {
+			first = needs[0].Path
+		}
+		if first != each.needs {
+			t.Errorf("%s: needs %v, expected %q", each.imports, needs, each.needs)
+		}
+	}
+}
+
+func TestModulesArePackedAsGoTakesThem(t *testing.T) {
+	modules, err := embeddedModules(sdk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPath := map[string]embedded{}
+	for _, module := range modules {
+		byPath[module.Path] = module
+	}
+	packed := &packed{goMod: []byte("module m\n"), files: map[string][]byte{}}
+	if err := packed.collect(sdk, byPath["gantry.example/sdk/go-tyk"], "m@v1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names(packed.files) {
+		if strings.HasPrefix(name, "m@v1/tyk/") || strings.Contains(name, "testdata") || strings.HasSuffix(name, "_test.go") {
+			t.Errorf("%s is no part of the module", name)
+		}
+	}
+	// As Go itself computes it for a module that has a go.mod and nothing else.
+	empty := sumOf(map[string][]byte{"go.mod": []byte("module example.com/m\n")})
+	if !strings.HasPrefix(empty, "h1:") || len(empty) != 47 {
+		t.Errorf("found %q", empty)
+	}
+}
