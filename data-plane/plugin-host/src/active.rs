@@ -348,7 +348,7 @@ impl<'a> ActiveCall<'a> {
             }
             Mutation::AnswerStatus(status) => self.answer_with(status_code(status)?),
             Mutation::AnswerBody(body) => {
-                self.draft.answer_body = Some(Bytes::copy_from_slice(body))
+                self.draft.answer_body = Some(Bytes::copy_from_slice(body));
             }
             Mutation::SetBody(side, body) => self.replace_body(side, Bytes::copy_from_slice(body)),
         }

@@ -236,3 +236,22 @@ fn library_carries_a_number_through_a_request_and_gets_it_back_once() {
     assert_eq!(lines_with("released 3").len(), 1);
     assert_eq!(lines_with("released 1").len(), 1);
 }
+
+#[test]
+fn example_sums_up_the_body_on_a_thread_of_its_own() {
+    let path = support::build_c("examples/c-pending/plugin.c", &["-pedantic"]);
+    let library = Library::open(&path).unwrap();
+    let note = support::note_of(&path);
+    assert_eq!(library.descriptor().differs_from(&note), None);
+    let instance = Arc::new(start(&library, "SumBody", Hook::Pre, "{}").unwrap());
+    let mut exchange = request();
+    let mut call = pending(Instance::begin(&instance, Hook::Pre, &mut exchange));
+    assert_eq!(wish(&mut call), Wish::Body);
+    call.give_body(&Bytes::from_static(b"abc"));
+    assert_eq!(wish(&mut call), Wish::End);
+    assert_eq!(call.finish(&mut exchange), Verdict::Continue);
+    assert_eq!(exchange.headers["x-body-sum"], "00017862");
+    // One that is given up is ended at once.
+    let given_up = pending(Instance::begin(&instance, Hook::Pre, &mut exchange));
+    assert!(!given_up.cancel(Some(&mut exchange)));
+}

@@ -71,7 +71,6 @@ impl InFlight {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::sys::slot::SlotMemory;
 
     #[test]

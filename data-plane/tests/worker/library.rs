@@ -30,6 +30,14 @@ pub(crate) fn bodies() -> Stored {
         .clone()
 }
 
+/// A plugin whose calls pend.
+pub(crate) fn pending() -> Stored {
+    static PENDING: OnceLock<Stored> = OnceLock::new();
+    PENDING
+        .get_or_init(|| store("data-plane/tests/worker/pending.c"))
+        .clone()
+}
+
 /// The plugin that measurements are made with: two functions that read one header and set one.
 pub(crate) fn bench_hooks() -> Stored {
     store("benches/fixtures/hooks.c")

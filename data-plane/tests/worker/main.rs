@@ -17,6 +17,7 @@ mod generations;
 mod guards;
 mod hooks;
 mod http;
+mod pending;
 mod probe;
 mod tls;
 mod traps;

@@ -79,6 +79,14 @@ impl TestApi {
         self
     }
 
+    /// The latest function's time for a call, milliseconds.
+    pub(crate) fn deadline(mut self, ms: u64) -> Self {
+        if let Some(function) = self.runtime.functions.last_mut() {
+            function.deadline_ms = Some(ms);
+        }
+        self
+    }
+
     fn function_order(
         &self,
         library: &Stored,
