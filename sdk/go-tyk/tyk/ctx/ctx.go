@@ -81,10 +81,10 @@ func SetSession(r *http.Request, s *user.SessionState, shape ...interface{}) {
 		state.Log("warn", "SetSession was to keep a session that has no KeyID; it lives for this request only")
 		store = false
 	}
-	if byHand := sessionIn(r.Context()); byHand != nil && byHand != state.LiveSession() {
+	state.SetSession(s, s.KeyID, store, encoder(s))
+	if byHand := sessionIn(r.Context()); byHand != nil && byHand != s {
 		put(r, SessionData, s) // else the session that was put there by hand would hide this one
 	}
-	state.SetSession(s, s.KeyID, store, encoder(s))
 }
 
 // read takes the arguments of either shape apart.

@@ -27,6 +27,11 @@ func TestSpansAreUsableWithoutATracer(t *testing.T) {
 	if tracer, err := Init("jaeger", nil, nil); err != nil || tracer.Name() != "NoopTracer" || tracer.Close() != nil {
 		t.Error(tracer, err)
 	}
+	var _ Tracer = NoopTracer{}
+	var _ Logger
+	if untraced, same := Span(context.WithValue(ctx, NoopKey{}, true), Api); untraced == nil || same.Value(NoopKey{}) != true {
+		t.Error("a span was made where none is wanted")
+	}
 	if IsEnabled() || Close() != nil {
 		t.Error("tracing of Tyk's is on")
 	}

@@ -98,6 +98,7 @@ func TestClonedLimitSharesNothing(t *testing.T) {
 }
 
 func TestEndpointsSortByName(t *testing.T) {
+	var _ = Endpoint{Methods: EndpointMethods{EndpointMethod{}}}
 	endpoints := Endpoints{{Path: "/b"}, {Path: "/a", Methods: EndpointMethods{{Name: "PUT"}, {Name: "GET"}}}}
 	sort.Sort(endpoints)
 	sort.Sort(endpoints[0].Methods)

@@ -158,6 +158,8 @@ func TestPasswordMakesBasicAuth(t *testing.T) {
 			t.Error(name)
 		}
 	}
+	var _ HashType = HashBCrypt
+	var _ PostExpiryAction = PostExpiryActionDelete
 	if PostExpiryActionDelete != "delete" || PostExpiryActionRetain != "retain" || HashPlainText != "" ||
 		HashSha256 != "sha256" || HashMurmur32 != "murmur32" || HashMurmur64 != "murmur64" || HashMurmur128 != "murmur128" {
 		t.Error("names")
