@@ -9,6 +9,7 @@ mod apis;
 mod check;
 mod error;
 mod explain;
+mod openapi;
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ mod dump;
 mod environments;
 mod gateways;
 mod keys;
+mod openapi;
 mod releases;
 mod revisions;
 mod row;
@@ -44,7 +45,7 @@ pub use uploads::{UploadFileRow, UploadRow};
 use writing::{Timed, Writing};
 
 /// The migrations, oldest first. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (
         1,
         "first",
@@ -59,6 +60,11 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
         3,
         "yanks",
         include_str!("metadata/migrations/0003_yanks.sql"),
+    ),
+    (
+        4,
+        "openapi",
+        include_str!("metadata/migrations/0004_openapi.sql"),
     ),
 ];
 

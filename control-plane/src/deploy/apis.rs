@@ -50,8 +50,10 @@ impl Deployments {
         validate_only: bool,
     ) -> Result<ApiPut, DeployError> {
         let parsed = ApiDefinition::parse(definition, &self.limits);
-        let (definition, mut notes) =
+        let (mut definition, mut notes) =
             parsed.map_err(|errors| DeployError::Refused(violations(errors)))?;
+        self.settle_openapi(who, &mut definition, validate_only)
+            .await?;
         let deed = ("api.put", format!("{environment}: {}", definition.api_id));
         let decide = |state: &Snapshot| self.plan_put(who, environment, state, &definition, etag);
         let (revision, (definition, found)) = if validate_only {

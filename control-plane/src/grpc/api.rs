@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use gantry_domain::Limits;
+use gantry_domain::{FieldError, Limits};
 use gantry_proto::convert::field;
 use gantry_proto::v1::api_service_server::ApiService;
 use gantry_proto::v1::{
     Api, DeleteApiRequest, DeleteApiResponse, GetApiRequest, GetApiResponse, ListApisRequest,
-    ListApisResponse, PutApiRequest, PutApiResponse,
+    ListApisResponse, PutApiRequest, PutApiResponse, PutOpenApiRequest, PutOpenApiResponse,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::page::Page;
 use super::status::{invalid, warnings};
@@ -46,6 +46,33 @@ impl ApiService for ApiApi {
             definition: document.into_bytes(),
             revision: put.revision,
             warnings: warnings(put.warnings),
+        }))
+    }
+
+    async fn put_open_api(
+        &self,
+        request: Request<Streaming<PutOpenApiRequest>>,
+    ) -> Result<Response<PutOpenApiResponse>, Status> {
+        let who = caller(&request)?;
+        let bytes_max = self.limits.openapi_bytes_max;
+        let mut parts = request.into_inner();
+        let mut document = Vec::new();
+        while let Some(part) = parts.message().await? {
+            if document.len() + part.part.len() > bytes_max {
+                return Err(invalid(FieldError {
+                    path: "openapi".into(),
+                    code: "DOCUMENT_TOO_LARGE",
+                    expected: format!("at most {bytes_max} bytes"),
+                    found: "more".into(),
+                }));
+            }
+            document.extend_from_slice(&part.part);
+        }
+        let kept = self.deployments.put_openapi(&who, &document).await;
+        let kept = kept.map_err(refuse)?;
+        Ok(Response::new(PutOpenApiResponse {
+            digest: kept.digest.to_string(),
+            size_bytes: kept.document.map_or(0, |text| text.len() as u64),
         }))
     }
 

@@ -4,7 +4,8 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt as _, stream};
 use gantry_domain::{Digest, EnvironmentName, FieldError};
 use gantry_proto::convert::{delta_to_wire, field, optional, profile_from_wire};
 use gantry_proto::v1::sync_request::Message as FromGateway;
@@ -37,8 +38,28 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 const NONCE_CHARS_MAX: usize = 64;
 /// Documents that may be asked for at once.
 const DOCUMENTS_MAX: usize = 256;
+/// Bytes of a document in one message. Gateways that know only whole documents ask for none that is
+/// larger.
+const DOCUMENT_PART_BYTES: usize = 1 << 20;
 /// Bytes of one chunk of a library.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// A document in messages of the size that the wire allows.
+fn parts(digest: &Digest, mut body: Bytes) -> Vec<Result<Document, Status>> {
+    let mut parts = Vec::new();
+    loop {
+        let part = body.split_to(body.len().min(DOCUMENT_PART_BYTES));
+        let more = !body.is_empty();
+        parts.push(Ok(Document {
+            digest: digest.to_string(),
+            body: part,
+            more,
+        }));
+        if !more {
+            return parts;
+        }
+    }
+}
 
 /// The service.
 pub(super) struct SyncApi {
@@ -99,13 +120,12 @@ impl SyncService for SyncApi {
             let (gateways, who) = (gateways.clone(), who.clone());
             async move {
                 let body = gateways.document(&who, &digest).await.map_err(refuse)?;
-                Ok(Document {
-                    digest: digest.to_string(),
-                    body,
-                })
+                Ok::<_, Status>(parts(&digest, body))
             }
         });
-        Ok(Response::new(Box::pin(documents)))
+        Ok(Response::new(Box::pin(
+            documents.map_ok(stream::iter).try_flatten(),
+        )))
     }
 
     async fn store_sessions(

@@ -6,7 +6,7 @@ impl Metadata {
     /// What uploads and environments have stored, a line per row: `table: tenant/…`.
     #[doc(hidden)]
     pub async fn dump(&self) -> Result<Vec<String>, MetadataError> {
-        const TABLES: [(&str, &str); 9] = [
+        const TABLES: [(&str, &str); 10] = [
             (
                 "uploads",
                 "SELECT tenant || '/' || upload || '/' || bundle || '@' || version FROM uploads",
@@ -30,6 +30,10 @@ impl Metadata {
             (
                 "definitions",
                 "SELECT tenant || '/' || hex(digest) FROM definitions",
+            ),
+            (
+                "openapi",
+                "SELECT tenant || '/' || hex(digest) FROM openapi",
             ),
             (
                 "revisions",

@@ -109,15 +109,19 @@ impl Metadata {
         Ok(row.map(|(document,)| document))
     }
 
-    /// A definition or a release document of a tenant by its digest: what gateways may ask for.
+    /// A definition, a release document or an `OpenAPI` document of a tenant by its digest: what gateways
+    /// may ask for.
     pub async fn document(
         &self,
         tenant: &TenantId,
         digest: &Digest,
     ) -> Result<Option<String>, MetadataError> {
-        match self.definition(tenant, digest).await? {
+        if let Some(document) = self.definition(tenant, digest).await? {
+            return Ok(Some(document));
+        }
+        match self.release_document(tenant, digest).await? {
             Some(document) => Ok(Some(document)),
-            None => self.release_document(tenant, digest).await,
+            None => self.openapi(tenant, digest).await,
         }
     }
 }

@@ -13,6 +13,7 @@ mod catalog;
 mod deploy;
 mod http;
 mod keys;
+mod openapi;
 mod publish;
 mod rights;
 mod serve;

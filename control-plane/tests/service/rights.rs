@@ -173,6 +173,9 @@ fn attack(victim: &Victim, method: &str) -> Option<Vec<Bytes>> {
             definition: api("attack", "/attack", &json!({})).into_bytes(),
             ..Default::default()
         }),
+        "ApiService/PutOpenApi" => one(&v1::PutOpenApiRequest {
+            part: br#"{"openapi": "3.1.0"}"#.to_vec(),
+        }),
         "ApiService/GetApi" => one(&v1::GetApiRequest {
             environment: environment(),
             api_id: format!("{MARK}-api"),

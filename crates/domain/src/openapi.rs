@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::json::{Findings, canonical, depth, describe};
-use crate::{Digest, Limits};
+use crate::json::{Findings, canonical, depth, describe, parse_object};
+use crate::{Digest, FieldError, Limits};
 
 /// The field of a definition.
 const FIELD: &str = "openapi";
@@ -23,6 +23,20 @@ pub struct OpenApi {
 }
 
 impl OpenApi {
+    /// Reads a document that comes alone.
+    ///
+    /// # Errors
+    /// It is none, or exceeds a limit.
+    pub fn parse(document: &[u8], limits: &Limits) -> Result<Self, Vec<FieldError>> {
+        let map = parse_object(document, limits.openapi_bytes_max, usize::MAX);
+        let map = map.map_err(|error| {
+            let path = FIELD.to_owned();
+            vec![FieldError { path, ..error }]
+        })?;
+        let mut findings = Findings::default();
+        Self::of(map, limits, &mut findings).ok_or(findings.errors)
+    }
+
     /// Takes the document out of a definition.
     pub(crate) fn take(
         definition: &mut Map<String, Value>,
@@ -104,7 +118,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{ApiDefinition, FieldError};
+    use crate::ApiDefinition;
 
     fn definition(openapi: &Value) -> String {
         json!({
