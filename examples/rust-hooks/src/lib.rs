@@ -1,7 +1,9 @@
 //! One library with a function for each of the five hooks. Together they show what a plugin can do:
 //! add headers early, authenticate, use the session, rewrite a request, and stamp the response.
 //!
-//! Every function leaves its hook's name in the request header `x-gantry-hooks`, so that the upstream
+//! `WaitForNews` is apart from them: an asynchronous function, for requests that wait for each other.
+//!
+//! Every other function leaves its hook's name in the request header `x-gantry-hooks`, so that the upstream
 //! and, through `StampResponse`, the client can see who ran in which order.
 //!
 //! Configuration, all of it optional except what `CheckApiKey` needs, in `config_data`:
@@ -9,18 +11,21 @@
 //! ```json
 //! {
 //!   "api_keys": {"key-of-alice": "alice"},
-//!   "rewrite": {"from": "/old", "to": "/new"}
+//!   "rewrite": {"from": "/old", "to": "/new"},
+//!   "news_patience_ms": 20000
 //! }
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod auth;
+mod news;
 mod rewrite;
 
 use gantry_plugin::{Call, Failure, RequestCall, ResponseCall};
 
 use auth::CheckApiKey;
+use news::WaitForNews;
 use rewrite::RewritePath;
 
 /// Name of the plugin.
@@ -50,6 +55,7 @@ gantry_plugin::plugin! {
         NameCaller: post_auth => fn name_caller,
         RewritePath: post => type RewritePath,
         StampResponse: response => fn stamp_response,
+        WaitForNews: pre => async_type WaitForNews,
     }
 }
 
