@@ -11,19 +11,22 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use gantry_domain::Hook;
 use gantry_plugin_host::{
-    ApiContext, Carries, Exchange, Instance, Library, Serial, StartContext, Trace, Verdict,
+    ApiContext, Called, Carries, Exchange, Instance, Library, Serial, StartContext, Trace, Verdict,
 };
 use gantry_tests::binaries::{profile_dir, target_dir};
 use gantry_tests::plugins;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::record::{Record, Samples};
+use crate::tyk::build as build_tyk;
 
 /// The bench's name.
 pub(crate) const NAME: &str = "hook-call";
@@ -32,6 +35,10 @@ pub(crate) const NATIVE: &str = "native header map";
 const RUST: &str = "Rust";
 const C: &str = "C";
 const GO: &str = "Go";
+/// A function as users of Tyk write it.
+const GO_TYK: &str = "Go, Tyk's source, within the call";
+/// The same on a goroutine, which resumes the call.
+const GO_DETACHED: &str = "Go, Tyk's source, on a goroutine";
 /// What tells this program to count: the variable that names the counting library's file.
 const COUNTS: &str = "ALLOCATIONS_FILE";
 
@@ -96,9 +103,9 @@ pub(crate) fn call_only(name: &str, library: Option<&Path>, calls: u32) -> Resul
     subject.time(calls).map(drop)
 }
 
-/// The three libraries, and the one that counts.
+/// The libraries, and the one that counts.
 struct Libraries {
-    plugins: [(&'static str, PathBuf); 3],
+    plugins: [(&'static str, PathBuf); 5],
     counter: PathBuf,
 }
 
@@ -114,9 +121,16 @@ impl Libraries {
         );
         let c = plugins::c("benches/fixtures/hooks.c", &folder, None)?;
         let go = plugins::go("benches/fixtures/go", "1.0.0", None)?;
+        let tyk = build_tyk(&folder)?;
         let counter = plugins::c("benches/fixtures/allocations.c", &folder, None)?;
         Ok(Self {
-            plugins: [(RUST, rust), (C, c), (GO, go)],
+            plugins: [
+                (RUST, rust),
+                (C, c),
+                (GO, go),
+                (GO_TYK, tyk.clone()),
+                (GO_DETACHED, tyk),
+            ],
             counter,
         })
     }
@@ -185,7 +199,7 @@ struct Subject {
 
 enum Work {
     Native,
-    Plugin(Instance),
+    Plugin(Arc<Instance>),
 }
 
 impl Subject {
@@ -200,14 +214,14 @@ impl Subject {
     fn plugin(name: &'static str, library: &Path) -> Result<Self> {
         let library = Library::open(library)?;
         let instance = library.start(&StartContext {
-            function: &"Mark".parse()?,
+            function: &function(name).parse()?,
             api_id: &"bench".parse()?,
             hook: Hook::Pre,
             config: "{}",
         })?;
         Ok(Self {
             name,
-            work: Work::Plugin(instance),
+            work: Work::Plugin(Arc::new(instance)),
             exchange: exchange(),
         })
     }
@@ -218,7 +232,7 @@ impl Subject {
         for _ in 0..calls {
             match &self.work {
                 Work::Native => mark(&mut self.exchange.headers)?,
-                Work::Plugin(instance) => match instance.call(Hook::Pre, &mut self.exchange) {
+                Work::Plugin(instance) => match call(instance, &mut self.exchange) {
                     Verdict::Continue => {}
                     other => bail!("{}: {other:?}", self.name),
                 },
@@ -231,6 +245,44 @@ impl Subject {
             self.name
         );
         Ok(elapsed.as_secs_f64() * 1e9 / f64::from(calls))
+    }
+}
+
+/// The function that a subject stands for.
+fn function(subject: &str) -> &'static str {
+    if subject == GO_TYK {
+        "MarkInline"
+    } else {
+        "Mark"
+    }
+}
+
+/// Runs a call to its end, waiting on this thread if it pends.
+fn call(instance: &Arc<Instance>, exchange: &mut Exchange) -> Verdict {
+    if !instance.may_pend() {
+        return instance.call(Hook::Pre, exchange);
+    }
+    match Instance::begin(instance, Hook::Pre, exchange) {
+        Called::Ended(verdict) => verdict,
+        Called::Pending(mut pending) => {
+            let waker = Waker::from(Arc::new(Unpark(thread::current())));
+            while pending
+                .poll_wish(&mut Context::from_waker(&waker))
+                .is_pending()
+            {
+                thread::park();
+            }
+            pending.finish(exchange)
+        }
+    }
+}
+
+/// Wakes a thread that waits.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

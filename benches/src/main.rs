@@ -9,6 +9,7 @@ mod record;
 
 mod hook_call;
 mod request_path;
+mod tyk;
 
 mod generator;
 mod relay;

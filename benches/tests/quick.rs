@@ -49,7 +49,13 @@ fn record<'a>(records: &'a [Value], subject: &str, metric: &str) -> &'a Value {
 #[test]
 fn hook_call_tells_time_and_allocations_of_each_language_beside_the_native_map() {
     let records = records("hook-call");
-    for subject in ["Rust", "C", "Go"] {
+    for subject in [
+        "Rust",
+        "C",
+        "Go",
+        "Go, Tyk's source, within the call",
+        "Go, Tyk's source, on a goroutine",
+    ] {
         let time = record(&records, subject, "time per call");
         assert!(time["ratios"]["native header map"].as_f64() > Some(0.0));
         record(&records, subject, "allocations per call");
@@ -88,4 +94,8 @@ fn request_path_tells_what_each_message_costs_beside_each_peer() {
         "Gantry",
         "CPU per small GET of a plugin with two hooks",
     );
+    for subject in ["Gantry, Go within the call", "Gantry, Go on goroutines"] {
+        let cpu = record(&records, subject, "CPU per request, small GET, saturated");
+        assert!(cpu["ratios"]["Gantry"].as_f64() > Some(0.0));
+    }
 }

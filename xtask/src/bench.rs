@@ -50,8 +50,13 @@ impl Bench {
     /// What is built for it, in the profile that is released.
     const fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::HookCall => &["gantry-benches", "gantry-bench-hooks"],
-            Self::RequestPath => &["gantry-benches", "gantry-bench-hooks", "gantry-gateway"],
+            Self::HookCall => &["gantry", "gantry-benches", "gantry-bench-hooks"],
+            Self::RequestPath => &[
+                "gantry",
+                "gantry-benches",
+                "gantry-bench-hooks",
+                "gantry-gateway",
+            ],
         }
     }
 

@@ -13,7 +13,10 @@ mod subject;
 use anyhow::{Context, Result};
 
 use load::{Driver, Message};
-use subject::{GANTRY, GANTRY_PLAIN, HAPROXY, NGINX_LUA, RELAY, Stage, Subject};
+use subject::{
+    GANTRY, GANTRY_GO_DETACHED, GANTRY_GO_INLINE, GANTRY_PLAIN, HAPROXY, NGINX_LUA, RELAY, Stage,
+    Subject,
+};
 
 use crate::record::{Record, Samples};
 use crate::say;
@@ -21,7 +24,10 @@ use crate::say;
 /// The bench's name.
 pub(crate) const NAME: &str = "request-path";
 /// Who the others are held against, in tables.
-pub(crate) const PEERS: [&str; 3] = [NGINX_LUA, HAPROXY, RELAY];
+pub(crate) const PEERS: [&str; 4] = [NGINX_LUA, HAPROXY, RELAY, GANTRY];
+
+/// Who is measured with small GETs alone, being a variant of another.
+const VARIANTS: [&str; 3] = [GANTRY_PLAIN, GANTRY_GO_INLINE, GANTRY_GO_DETACHED];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +113,7 @@ impl Bench {
         }
         for message in Message::ALL {
             for subject in &subjects {
-                if message == Message::SmallGet || subject.name != GANTRY_PLAIN {
+                if message == Message::SmallGet || !VARIANTS.contains(&subject.name) {
                     self.saturate(subject, message)
                         .with_context(|| format!("{} through {}", message.name(), subject.name))?;
                 }
@@ -128,7 +134,7 @@ impl Bench {
     /// Memory of the process that serves, before any load and with all connections busy.
     fn memory(&mut self, subject: &Subject) -> Result<()> {
         // The second API of a gateway lives in the same process.
-        if subject.name == GANTRY_PLAIN {
+        if [GANTRY_PLAIN, GANTRY_GO_DETACHED].contains(&subject.name) {
             return Ok(());
         }
         let idle = measure::pss_mebibytes(subject.server)?;

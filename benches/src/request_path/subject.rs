@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::measure::{self, OTHER_CORE, PROXY_CORE};
 use super::peers;
+use crate::tyk;
 
 /// The key that every request brings, and that every proxy but the relay looks up.
 pub(super) const TOKEN: &str = "0f6d7c1a5e2b4938a7c6d5e4f3b2a190";
@@ -20,6 +21,10 @@ pub(super) const TOKEN: &str = "0f6d7c1a5e2b4938a7c6d5e4f3b2a190";
 pub(super) const GANTRY: &str = "Gantry";
 /// The same process, an API without functions.
 pub(super) const GANTRY_PLAIN: &str = "Gantry without a plugin";
+/// Two functions as users of Tyk write them, in Go, which run within the call.
+pub(super) const GANTRY_GO_INLINE: &str = "Gantry, Go within the call";
+/// The same, each on a goroutine of its own.
+pub(super) const GANTRY_GO_DETACHED: &str = "Gantry, Go on goroutines";
 pub(super) const NGINX_LUA: &str = "nginx + Lua";
 pub(super) const HAPROXY: &str = "HAProxy";
 pub(super) const RELAY: &str = "TCP relay (floor)";
@@ -70,8 +75,17 @@ impl Stage {
             server: gantry.server,
             _running: Running::Shared,
         };
-        let relay = self.relay()?;
-        let subjects = vec![gantry, plain, self.nginx()?, self.haproxy()?, relay];
+        let inline = self.gantry_go()?;
+        let detached = Subject {
+            name: GANTRY_GO_DETACHED,
+            prefix: "/detached",
+            pids: inline.pids.clone(),
+            address: inline.address,
+            server: inline.server,
+            _running: Running::Shared,
+        };
+        let (relay, nginx, haproxy) = (self.relay()?, self.nginx()?, self.haproxy()?);
+        let subjects = vec![gantry, plain, inline, detached, nginx, haproxy, relay];
         for subject in &subjects {
             subject
                 .check()
@@ -83,42 +97,69 @@ impl Stage {
     fn gantry(&self) -> Result<Subject> {
         let watched = self.folder.join("watched");
         if !watched.is_dir() {
-            self.lay_out(&watched)?;
+            let library = profile_dir().join("libgantry_bench_hooks.so");
+            let hooks = [("hooked", Some(["Mark", "Stamp"])), ("plain", None)];
+            self.lay_out(&watched, &library, &hooks)?;
         }
+        self.gateway(GANTRY, "bench", &watched, "/hooked")
+    }
+
+    /// Another gateway, since Go's runtime would count as the first one's memory.
+    fn gantry_go(&self) -> Result<Subject> {
+        let watched = self.folder.join("watched-go");
+        if !watched.is_dir() {
+            let library = tyk::build(&self.folder)?;
+            let hooks = [
+                ("inline", Some(["MarkInline", "StampInline"])),
+                ("detached", Some(["Mark", "Stamp"])),
+            ];
+            self.lay_out(&watched, &library, &hooks)?;
+        }
+        self.gateway(GANTRY_GO_INLINE, "bench-go", &watched, "/inline")
+    }
+
+    fn gateway(
+        &self,
+        name: &'static str,
+        id: &str,
+        watched: &Path,
+        prefix: &'static str,
+    ) -> Result<Subject> {
         let options = GatewayOptions {
-            id: "bench".into(),
+            id: id.into(),
             config: Some(self.gateway_config()?),
             ..GatewayOptions::default()
         };
-        let mut gateway = Gateway::standalone(&self.folder, &watched, &options)?;
+        let mut gateway = Gateway::standalone(&self.folder, watched, &options)?;
         gateway.wait_ready()?;
         let server = *gateway.worker_pids()?.first().context("a worker")?;
         let address = gateway.address();
         // Ready by what it served last, it may still be taking up what lies in the folder.
         eventually("the gateway knows the key", || {
-            let answer = request("/hooked/s").send(address).ok()?;
+            let answer = request(&format!("{prefix}/s")).send(address).ok()?;
             (answer.status == 200).then_some(())
         })?;
         let supervisor = fs::read_to_string(format!("/proc/{server}/status"))?
             .lines()
             .find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
             .context("the worker has a parent")?;
-        Self::pinned(
-            GANTRY,
-            address,
-            supervisor,
-            server,
-            Running::Gateway(Box::new(gateway)),
-        )
+        let running = Running::Gateway(Box::new(gateway));
+        let mut subject = Self::pinned(name, address, supervisor, server, running)?;
+        subject.prefix = prefix;
+        Ok(subject)
     }
 
-    /// Two APIs, one with a plugin, and a key.
-    fn lay_out(&self, watched: &Path) -> Result<()> {
+    /// APIs, each with a `pre` and a `response` function or none, and a key.
+    fn lay_out(
+        &self,
+        watched: &Path,
+        library: &Path,
+        apis: &[(&str, Option<[&str; 2]>)],
+    ) -> Result<()> {
         for folder in ["apis", "libraries", "bundles"] {
             fs::create_dir_all(watched.join(folder))?;
         }
-        let library = profile_dir().join("libgantry_bench_hooks.so");
-        fs::copy(&library, watched.join("libraries/hooks.so"))
+        fs::copy(library, watched.join("libraries/hooks.so"))
             .with_context(|| format!("{}: `cargo xtask bench` builds it", library.display()))?;
         let api = |id: &str| {
             json!({
@@ -129,14 +170,18 @@ impl Stage {
                 },
             })
         };
-        let mut hooked = api("hooked");
-        hooked["custom_middleware"] = json!({
-            "driver": "goplugin",
-            "pre": [{"name": "Mark", "path": "hooks.so"}],
-            "response": [{"name": "Stamp", "path": "hooks.so"}],
-        });
-        fs::write(watched.join("apis/hooked.json"), hooked.to_string())?;
-        fs::write(watched.join("apis/plain.json"), api("plain").to_string())?;
+        for (id, functions) in apis {
+            let mut definition = api(id);
+            if let Some([pre, response]) = functions {
+                definition["custom_middleware"] = json!({
+                    "driver": "goplugin",
+                    "pre": [{"name": pre, "path": "hooks.so"}],
+                    "response": [{"name": response, "path": "hooks.so"}],
+                });
+            }
+            let file = watched.join("apis").join(format!("{id}.json"));
+            fs::write(file, definition.to_string())?;
+        }
         let keys = watched.join("keys.json");
         fs::write(
             &keys,
