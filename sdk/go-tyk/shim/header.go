@@ -14,13 +14,14 @@ type field struct{ name, value string }
 // fields are header lines, those of one name together.
 type fields []field
 
-// readHeader builds a header as net/http does: canonical names, all values in one slice.
+// readHeader builds a header as net/http does: canonical names, all values in one slice. A response without
+// any has none.
 func (s snapshot) readHeader(ofResponse bool) (http.Header, fields) {
 	first, count := s.headers(ofResponse)
-	header := make(http.Header, count+2)
-	if count == 0 {
-		return header, nil
+	if count == 0 && ofResponse {
+		return nil, nil
 	}
+	header := make(http.Header, count+1)
 	values, was := make([]string, count), make(fields, count)
 	for i := range was {
 		lower, _ := s.pair(first + 2*uint64(i))

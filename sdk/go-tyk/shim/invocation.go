@@ -26,8 +26,10 @@ type invocation struct {
 	ctx           callContext
 
 	request  *http.Request
-	was      http.Request // as built; its header is changed in place
-	wasURL   url.URL
+	address  url.URL // r.URL; what it was is in the snapshot, or in the next two
+	path     string
+	rawPath  string
+	host0    string // r.Host as it was
 	headers  fields
 	response *http.Response
 	answered fields // headers of the response
@@ -68,23 +70,10 @@ func (i *invocation) build(ctx context.Context) {
 }
 
 func (i *invocation) buildRequest() {
-	request := &i.was
-	request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/1.1", 1, 1
+	request := http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	request.Method = i.snapshot.text(abi.PartMethod)
-	path, query := i.snapshot.text(abi.PartPath), i.snapshot.text(abi.PartQuery)
-	request.RequestURI = path
-	if query != "" {
-		request.RequestURI += "?" + query
-	}
-	if strings.IndexByte(path, '%') < 0 {
-		i.wasURL = url.URL{Path: path, RawQuery: query}
-	} else if parsed, err := url.ParseRequestURI(request.RequestURI); err == nil {
-		i.wasURL = *parsed
-	} else {
-		i.wasURL = url.URL{Path: path, RawQuery: query}
-	}
-	address := i.wasURL
-	request.URL = &address
+	request.RequestURI = i.buildAddress()
+	request.URL = &i.address
 	request.RemoteAddr = i.snapshot.text(abi.PartRemoteAddr)
 	request.Header, i.headers = i.snapshot.readHeader(false)
 	request.Host = i.snapshot.text(abi.PartHost)
@@ -93,12 +82,30 @@ func (i *invocation) buildRequest() {
 		delete(request.Header, "Host")
 		i.headers = i.headers.without("Host")
 	}
+	i.host0 = request.Host
 	request.ContentLength, request.Body = length(request.Method, i.headers), http.NoBody
 	if i.function.Response == nil && (request.ContentLength != 0 || !mayLack(i.headers)) {
 		i.body = &body{made: i, part: abi.PartRequestBody}
 		request.Body = i.body
 	}
 	i.request = request.WithContext(&i.ctx)
+}
+
+// buildAddress makes r.URL and gives r.RequestURI.
+func (i *invocation) buildAddress() string {
+	path, query := i.snapshot.text(abi.PartPath), i.snapshot.text(abi.PartQuery)
+	whole := path
+	if query != "" {
+		whole += "?" + query
+	}
+	i.address.Path, i.address.RawQuery = path, query
+	if strings.IndexByte(path, '%') >= 0 {
+		if parsed, err := url.ParseRequestURI(whole); err == nil {
+			i.address = *parsed
+		}
+	}
+	i.path, i.rawPath = i.address.Path, i.address.RawPath
+	return whole
 }
 
 // length is what r.ContentLength is. How the body is framed is not seen here: without a length, methods
@@ -141,11 +148,14 @@ func (i *invocation) buildResponse() {
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: i.request, Body: http.NoBody,
 	}
 	response.Header, i.answered = i.snapshot.readHeader(true)
+	if response.Header == nil {
+		response.Header = make(http.Header)
+	}
 	response.ContentLength = -1
 	if _, ok := i.answered.first("Content-Length"); ok {
 		response.ContentLength = length("", i.answered)
 	}
-	bodiless := i.was.Method == http.MethodHead || !bodyAllowed(status)
+	bodiless := i.request.Method == http.MethodHead || !bodyAllowed(status)
 	if bodiless {
 		response.ContentLength = 0
 	}

@@ -76,12 +76,12 @@ func (i *invocation) session() error {
 
 func (i *invocation) requestChanges() error {
 	now := i.request
-	if now.Body != i.was.Body {
+	if now.Body != i.wasBody() {
 		if err := i.replaced(now.Body, abi.OpSetRequestBody, abi.OpSetRequestHeader, i.headers, now.Header); err != nil {
 			return err
 		}
 	}
-	if now.Method != i.was.Method {
+	if now.Method != i.snapshot.text(abi.PartMethod) {
 		method := now.Method
 		if method == "" {
 			method = http.MethodGet // as a Go client takes it
@@ -91,7 +91,7 @@ func (i *invocation) requestChanges() error {
 	if now.URL != nil {
 		i.addressChanges(now.URL)
 	}
-	if now.Host != i.was.Host {
+	if now.Host != i.host0 {
 		i.sayOnce("r.Host belongs to the gateway and stays as it is")
 	}
 	i.headers.diff(now.Header, func(name string, values []string) {
@@ -110,7 +110,7 @@ func (i *invocation) requestChanges() error {
 }
 
 func (i *invocation) addressChanges(now *url.URL) {
-	if now.Path != i.wasURL.Path || now.RawPath != i.wasURL.RawPath {
+	if now.Path != i.path || now.RawPath != i.rawPath {
 		path := now.EscapedPath()
 		if !strings.HasPrefix(path, "/") {
 			path = "/" + path
@@ -119,10 +119,10 @@ func (i *invocation) addressChanges(now *url.URL) {
 			i.put(abi.OpSetPath, "", path)
 		}
 	}
-	if now.RawQuery != i.wasURL.RawQuery {
+	if now.RawQuery != i.snapshot.text(abi.PartQuery) {
 		i.put(abi.OpSetQuery, "", escapedQuery(now.RawQuery))
 	}
-	if now.Host != i.wasURL.Host {
+	if now.Host != "" {
 		i.sayOnce("r.URL.Host does not choose the upstream; the API definition does")
 	}
 }
@@ -151,7 +151,7 @@ func escapedQuery(query string) string {
 
 func (i *invocation) responseOutcome(verdict *int32) error {
 	now := i.response
-	if !i.writer.wrote() && now.Body != i.wasResponseBody() {
+	if !i.writer.wrote() && now.Body != i.wasBody() {
 		if err := i.replaced(now.Body, abi.OpSetResponseBody, abi.OpSetResponseHeader, i.answered, now.Header); err != nil {
 			return err
 		}
@@ -182,7 +182,8 @@ func (i *invocation) responseOutcome(verdict *int32) error {
 	return nil
 }
 
-func (i *invocation) wasResponseBody() io.ReadCloser {
+// wasBody is r.Body or res.Body as the handler got it.
+func (i *invocation) wasBody() io.ReadCloser {
 	if i.body == nil {
 		return http.NoBody
 	}
