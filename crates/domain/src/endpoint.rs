@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use crate::json::{Fields, Findings, describe};
+use crate::middleware::read_deadline;
 use crate::{Hook, HookEntry, Limits};
 
 /// Where the entries stand in a definition.
@@ -192,9 +193,7 @@ impl EndpointEntry {
             "method": self.method, "path": self.path.as_str(),
             "plugin_path": self.entry.path.as_str(), "func_name": self.entry.function.as_str(),
         });
-        if self.entry.disabled {
-            entry["disabled"] = json!(true);
-        }
+        self.entry.write_rest(&mut entry);
         entry
     }
 }
@@ -255,6 +254,7 @@ fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<Endpo
     let library = fields.required("plugin_path", "the library's file name");
     let function = fields.required("func_name", "the function's name");
     let disabled = fields.boolean("disabled").unwrap_or(false);
+    let deadline_ms = read_deadline(&mut fields);
     fields.finish();
     Some(EndpointEntry {
         method: method?,
@@ -263,6 +263,7 @@ fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<Endpo
             function: function?,
             path: library?,
             disabled,
+            deadline_ms,
         },
     })
 }

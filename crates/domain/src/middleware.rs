@@ -6,6 +6,9 @@ use serde_json::{Map, Value, json};
 use crate::json::{Fields, Findings, describe};
 use crate::{FileName, FunctionName, Hook, Limits};
 
+/// The longest time that an entry may give to a call, milliseconds: an hour.
+pub const DEADLINE_MS_MAX: u64 = 3_600_000;
+
 /// One function at one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookEntry {
@@ -15,6 +18,8 @@ pub struct HookEntry {
     pub path: FileName,
     /// Kept but not run.
     pub disabled: bool,
+    /// Time for a call that pends or blocks, milliseconds; the gateway's own where absent.
+    pub deadline_ms: Option<u64>,
 }
 
 /// The functions of an API or a bundle, by hook, in the order in which they run.
@@ -111,11 +116,34 @@ impl Middleware {
 impl HookEntry {
     fn to_json(&self) -> Value {
         let mut entry = json!({"name": self.function.as_str(), "path": self.path.as_str()});
+        self.write_rest(&mut entry);
+        entry
+    }
+
+    /// What entries of hooks and of endpoints have in common, where it is not the default.
+    pub(crate) fn write_rest(&self, entry: &mut Value) {
         if self.disabled {
             entry["disabled"] = json!(true);
         }
-        entry
+        if let Some(deadline_ms) = self.deadline_ms {
+            entry["deadline_ms"] = json!(deadline_ms);
+        }
     }
+}
+
+/// Reads how long a call may take.
+pub(crate) fn read_deadline(fields: &mut Fields<'_>) -> Option<u64> {
+    let deadline_ms = fields.unsigned("deadline_ms")?;
+    if !(1..=DEADLINE_MS_MAX).contains(&deadline_ms) {
+        let expected = format!("1 to {DEADLINE_MS_MAX} milliseconds");
+        fields.error(
+            "deadline_ms",
+            "FIELD_INVALID",
+            expected,
+            deadline_ms.to_string(),
+        );
+    }
+    Some(deadline_ms)
 }
 
 /// An empty or foreign driver would mean that the functions silently never run.
@@ -151,6 +179,7 @@ fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<HookE
     let function = fields.required("name", "the function's name");
     let library = fields.required("path", "the library's file name");
     let disabled = fields.boolean("disabled").unwrap_or(false);
+    let deadline_ms = read_deadline(&mut fields);
     for (name, why) in [
         (
             "require_session",
@@ -173,5 +202,6 @@ fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<HookE
         function: function?,
         path: library?,
         disabled,
+        deadline_ms,
     })
 }

@@ -27,6 +27,8 @@ pub struct PlannedFunction {
     pub function: FunctionName,
     /// How it must be called.
     pub flags: Vec<FunctionFlag>,
+    /// Time for a call that pends or blocks, milliseconds; the gateway's own where absent.
+    pub deadline_ms: Option<u64>,
     /// The bundle it comes from.
     pub bundle: BundleName,
     /// The bundle's version.
@@ -274,6 +276,7 @@ fn plan_function(
         position,
         function: entry.function.clone(),
         flags: function.flags.clone(),
+        deadline_ms: entry.deadline_ms,
         bundle: release.bundle().clone(),
         version: release.version().clone(),
         artifact: artifact.clone(),

@@ -54,7 +54,7 @@ fn library() -> Arc<Library> {
 }
 
 fn begin(function: &str) -> (Arc<Instance>, Box<Exchange>, Called) {
-    let instance = start(&library(), function, Hook::Auth, "{}").unwrap();
+    let instance = start(&library(), function, Hook::Auth, "{}").expect("the function starts");
     let instance = Arc::new(instance);
     let mut exchange = Box::new(request());
     let called = Instance::begin(&instance, Hook::Auth, &mut exchange);

@@ -429,7 +429,7 @@ fn order(plan: &ApiPlan, admission: &Admission) -> Result<ApiOrder, Failure> {
             digest: function.artifact.digest.to_string(),
             library: admission.path(&FunctionUse::of(plan, function, config_digest))?,
             may_block: function.flags.contains(&FunctionFlag::MayBlock),
-            deadline_ms: None,
+            deadline_ms: function.deadline_ms,
             number: 0,
         })
     };

@@ -40,16 +40,33 @@ fn canonical_text_of_endpoints_round_trips_in_order() {
     let entries = json!([
         {"method": "get", "path": "/items/{id}", "plugin_path": "f.so", "func_name": "First"},
         {"method": "POST", "path": "^/files/.*\\.pdf$", "plugin_path": "g.so", "func_name": "Second",
-         "disabled": true},
+         "disabled": true, "deadline_ms": 250},
     ]);
     let read = parse(&definition(&entries), &Limits::default()).unwrap();
     assert_eq!(read.endpoints[0].method, "GET");
     assert!(read.endpoints[1].entry.disabled);
+    let deadlines = read.endpoints.iter().map(|each| each.entry.deadline_ms);
+    assert_eq!(deadlines.collect::<Vec<_>>(), [None, Some(250)]);
     let again = parse(&read.to_json(), &Limits::default()).unwrap();
     assert_eq!(again, read);
     assert_eq!(again.canonical(), read.canonical());
     let without = parse(&definition(&json!([])), &Limits::default()).unwrap();
     assert_eq!(without.to_json().get("extended_paths"), None);
+}
+
+#[test]
+fn deadline_of_no_time_or_of_more_than_an_hour_is_refused_by_its_place() {
+    for deadline_ms in [0, 3_600_001] {
+        let mut entry = entry("/a");
+        entry["deadline_ms"] = json!(deadline_ms);
+        let place = "extended_paths.go_plugin[0].deadline_ms";
+        refused(&json!([entry]), place, "FIELD_INVALID");
+        let mut document = definition(&json!([]));
+        let hook = json!({"name": "F", "path": "f.so", "deadline_ms": deadline_ms});
+        document["custom_middleware"] = json!({"driver": "goplugin", "pre": [hook]});
+        let errors = parse(&document, &Limits::default()).unwrap_err();
+        assert_eq!(errors[0].path, "custom_middleware.pre[0].deadline_ms");
+    }
 }
 
 #[test]
