@@ -1,4 +1,4 @@
-//! The Go SDK and its example hold what Go's own tools check, and the note that lies beside the example
+//! The Go SDKs and their example hold what Go's own tools check, and the note that lies beside the example
 //! is fresh.
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use gantry_tests::binaries::workspace;
 use gantry_tests::plugins::{self, go_command};
 
-const MODULES: [&str; 2] = ["sdk/go", "examples/go-hooks"];
+const MODULES: [&str; 3] = ["sdk/go", "sdk/go-tyk", "examples/go-hooks"];
 
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -38,7 +38,13 @@ fn go_modules_pass_their_tests_and_vet() {
 fn go_sources_are_formatted() {
     let root = go("sdk/go", &["env", "GOROOT"]);
     let gofmt = Path::new(root.trim()).join("bin/gofmt");
-    for folder in ["sdk/go", "examples/go-hooks", "tests/fixtures/go-faulty"] {
+    for folder in [
+        "sdk/go",
+        "sdk/go-tyk",
+        "examples/go-hooks",
+        "tests/fixtures/go-faulty",
+        "tests/fixtures/go-tyk",
+    ] {
         let unformatted = output(Command::new(&gofmt).arg("-l").arg(workspace().join(folder)));
         assert_eq!(unformatted, "", "run gofmt -w {folder}");
     }

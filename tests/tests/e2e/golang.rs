@@ -1,0 +1,279 @@
+//! Handlers of `net/http`, as written for Tyk, through a whole gateway: what the client and the upstream
+//! see where Tyk is right, and where it is not. What the shim under them does call by call is tested in
+//! `sdk/go-tyk`.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use gantry_tests::process::eventually;
+use gantry_tests::{Answer, Gateway, GatewayOptions, Request, Scrape, plugins};
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, VERSION, get, middleware, revision};
+
+const FILE: &str = "go-tyk.so";
+
+/// A gateway to which the handlers of `tests/fixtures/go-tyk` are deployed.
+fn lab() -> (Lab, Gateway) {
+    let lab = deployed();
+    let gateway = lab.gateway();
+    (lab, gateway)
+}
+
+fn deployed() -> Lab {
+    let lab = Lab::start();
+    let library = plugins::go("tests/fixtures/go-tyk", "1.0.0", None).unwrap();
+    let bundle = lab.bundle("go-tyk", "1.0.0").file(FILE, &library).unwrap();
+    lab.publish(bundle.hook("pre", "Number", FILE));
+    lab.project.admin.deploy("go-tyk@1.0.0").unwrap();
+    lab
+}
+
+/// One worker, which gives handlers more time than usual: a thousand clients take theirs on a busy machine.
+fn patient_gateway(lab: &Lab) -> Gateway {
+    let file = lab.stage.folder().join("gateway.toml");
+    let settings = "[gateway]\nworkers = 1\n[worker]\nplugin_deadline_ms = 300000\n";
+    fs::write(&file, settings).unwrap();
+    let options = GatewayOptions {
+        id: "gateway-1".into(),
+        version: Some(VERSION.into()),
+        config: Some(file),
+        ..GatewayOptions::default()
+    };
+    let mut gateway = lab.stage.gateway(&lab.project, &options).unwrap();
+    gateway.wait_ready().unwrap();
+    gateway
+}
+
+fn keyless(hooks: &[(&str, &str)]) -> Value {
+    let entries: Vec<_> = hooks
+        .iter()
+        .map(|(hook, function)| (*hook, [(*function, FILE)]))
+        .collect();
+    let entries: Vec<(&str, &[(&str, &str)])> = entries
+        .iter()
+        .map(|(hook, entries)| (*hook, entries.as_slice()))
+        .collect();
+    json!({"use_keyless": true, "custom_middleware": middleware(&entries)})
+}
+
+fn with_token(gateway: &Gateway, token: &str) -> Answer {
+    let request = Request::get("/api/books?by=client").header("authorization", token);
+    gateway.send(&request).unwrap()
+}
+
+#[test]
+fn handlers_at_every_hook_hand_session_and_context_on() {
+    let (lab, gateway) = lab();
+    let mut fields = keyless(&[
+        ("pre", "Number"),
+        ("auth_check", "CheckToken"),
+        ("post_key_auth", "TellSession"),
+        ("post", "Conclude"),
+        ("response", "Shout"),
+    ]);
+    fields["use_keyless"] = json!(false);
+    fields["use_go_plugin_auth"] = json!(true);
+    fields["config_data"] = json!({"tokens": {"t-1": "ada"}});
+    lab.put(&gateway, &fields);
+
+    let refused = get(&gateway, "/api/books");
+    assert_eq!((refused.status, refused.body.as_str()), (401, "no token\n"));
+    assert_eq!(refused.header("www-authenticate"), "Bearer");
+    assert_eq!(refused.header("x-early"), "kept");
+    let unknown = with_token(&gateway, "Bearer other");
+    assert_eq!(
+        (unknown.status, unknown.body.as_str()),
+        (403, "token not known\n")
+    );
+    assert_eq!(lab.upstream.requests(), 0, "what is written ends the chain");
+
+    let passed = with_token(&gateway, "Bearer t-1");
+    assert_eq!(passed.status, 202, "{passed:?}");
+    assert_eq!(passed.header("x-early"), "kept");
+    assert_eq!(passed.header("content-type"), "text/plain");
+    let length = passed.body.len().to_string();
+    assert_eq!(passed.header("content-length"), length);
+    let seen = passed
+        .body
+        .strip_prefix("SHOUTED: ")
+        .expect("it is shouted");
+    for left in [
+        r#""X-NUMBERED":"YES""#,
+        r#""X-ALIAS":"ADA""#,
+        r#""X-LEFT":"7/POST_AUTH""#,
+        "BY=PLUGIN",
+    ] {
+        assert!(seen.contains(left), "no {left} in {seen}");
+    }
+    assert!(!seen.contains("T-1"), "the token goes no further: {seen}");
+    let line = eventually("the handler's line", || {
+        let log = gateway.log();
+        let line = log
+            .lines()
+            .find(|line| line.contains("a request is numbered"))?;
+        Some(line.to_owned())
+    });
+    let line = line.unwrap();
+    assert!(
+        line.contains("Number") && line.contains("test"),
+        "function and API are named: {line}"
+    );
+}
+
+#[test]
+fn handlers_answer_and_read_bodies_as_in_a_go_server() {
+    let (lab, gateway) = lab();
+    lab.put(&gateway, &keyless(&[("pre", "Greet")]));
+    let greeted = get(&gateway, "/api/x?name=ada");
+    assert_eq!((greeted.status, greeted.body.as_str()), (200, "hello ada"));
+    assert_eq!(greeted.header("set-cookie"), "greeted=1");
+    assert_eq!(greeted.header("content-type"), "text/plain; charset=utf-8");
+
+    let mut fields = keyless(&[("pre", "Stamp"), ("post", "Peek")]);
+    fields["extended_paths"] = json!({"go_plugin": [
+        {"method": "POST", "path": "/orders", "plugin_path": FILE, "func_name": "CheckOrder"},
+    ]});
+    lab.put(&gateway, &fields);
+    let before = lab.upstream.requests();
+    let post = |body: &str| gateway.send(&Request::post("/api/orders", body)).unwrap();
+    let refused = post("{}");
+    assert_eq!(
+        (refused.status, refused.json()),
+        (400, json!({"error": "an order names a book"}))
+    );
+    assert_eq!(lab.upstream.requests(), before);
+    let order = r#"{"book":"Emma"}"#;
+    let passed = post(order);
+    assert_eq!(passed.header("x-stamp"), "inline");
+    let body = r#"{"book":"Emma","checked":true}"#;
+    let told = passed.json();
+    assert_eq!(
+        (&told["body"], &told["headers"]["content-length"]),
+        (&json!(body), &json!(body.len().to_string()))
+    );
+    assert_eq!(passed.header("x-peek"), "{\"", "two bytes of the new body");
+    let empty = get(&gateway, "/api/other");
+    assert_eq!((empty.status, empty.header("x-peek")), (200, ""));
+}
+
+#[test]
+fn handlers_that_fail_are_a_clean_500_and_response_hooks_let_nothing_out() {
+    let (lab, gateway) = lab();
+    let workers = gateway.worker_pids().unwrap();
+    for function in ["Panic", "Exit"] {
+        lab.put(&gateway, &keyless(&[("pre", function)]));
+        let failed = get(&gateway, "/api/x");
+        assert_eq!(
+            (failed.status, &failed.json()["code"]),
+            (500, &json!("PLUGIN_FAILED"))
+        );
+    }
+    assert_eq!(lab.upstream.requests(), 0);
+    lab.put(&gateway, &keyless(&[("response", "PanicResponse")]));
+    let failed = get(&gateway, "/api/secret");
+    assert_eq!(
+        (failed.status, &failed.json()["code"]),
+        (500, &json!("PLUGIN_FAILED"))
+    );
+    assert!(!failed.body.contains("secret"), "{failed:?}");
+    lab.put(&gateway, &keyless(&[("response", "Censor")]));
+    let censored = get(&gateway, "/api/secret");
+    assert_eq!((censored.status, censored.body.as_str()), (451, "not here"));
+    assert_eq!(censored.header("content-length"), "8");
+    assert_eq!(gateway.worker_pids().unwrap(), workers);
+    assert!(gateway.log().contains("this handler always panics at "));
+}
+
+/// Requests that wait in a handler at once.
+const WAITING: u32 = 1_000;
+/// Threads that a worker has fewer than, however many wait.
+const THREADS: usize = 100;
+
+/// Calls that pend in the gateway.
+fn pending(gateway: &Gateway) -> f64 {
+    let scrape = Scrape::read(&format!("http://{}/metrics", gateway.admin())).unwrap();
+    let calls = scrape.samples("gantry_plugin_pending_calls");
+    assert_eq!(calls.len(), 1, "the gateway counts calls that pend");
+    calls[0].value
+}
+
+fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
+}
+
+/// Answers requests of one kept connection, until there are no more.
+fn release(held: &TcpListener) {
+    let (mut connection, _) = held.accept().unwrap();
+    let mut request = Vec::new();
+    let mut answered = 0;
+    let mut room = [0; 4096];
+    while answered < WAITING {
+        let count = connection.read(&mut room).unwrap();
+        assert_ne!(count, 0, "the handlers' connection closed");
+        request.extend_from_slice(&room[..count]);
+        while let Some(end) = request.windows(4).position(|end| end == b"\r\n\r\n") {
+            request.drain(..end + 4);
+            connection
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+            answered += 1;
+        }
+    }
+}
+
+#[test]
+fn a_thousand_requests_that_wait_in_a_handler_hold_up_no_neighbour() {
+    let lab = deployed();
+    let gateway = patient_gateway(&lab);
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut fields = keyless(&[("pre", "Hold")]);
+    fields["config_data"] = json!({"hold": format!("http://{}/", held.local_addr().unwrap())});
+    lab.put(&gateway, &fields);
+    let mut neighbour = lab.definition(&keyless(&[("pre", "Stamp"), ("post", "Number")]));
+    neighbour["api_id"] = json!("neighbour");
+    neighbour["proxy"]["listen_path"] = json!("/neighbour/");
+    let put = lab
+        .project
+        .admin
+        .put_api(lab.stage.folder(), &neighbour)
+        .unwrap();
+    gateway.wait_revision(revision(&put)).unwrap();
+
+    let mut waiting: Vec<TcpStream> = (0..WAITING)
+        .map(|_| {
+            let mut client = TcpStream::connect(gateway.address()).unwrap();
+            client
+                .write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                .unwrap();
+            client
+        })
+        .collect();
+    eventually("all of them wait", || {
+        (pending(&gateway) >= f64::from(WAITING)).then_some(())
+    })
+    .unwrap();
+    assert_eq!(lab.upstream.requests(), 0, "all of them wait");
+    for _ in 0..20 {
+        let answer = get(&gateway, "/neighbour/x");
+        assert_eq!((answer.status, answer.header("x-stamp")), (200, "inline"));
+    }
+    assert_eq!(lab.upstream.requests(), 20, "none was let go");
+    for pid in gateway.worker_pids().unwrap() {
+        let threads = threads(pid);
+        assert!(threads < THREADS, "worker {pid} has {threads} threads");
+    }
+
+    let releasing = std::thread::spawn(move || release(&held));
+    for client in &mut waiting {
+        client
+            .set_read_timeout(Some(Duration::from_mins(1)))
+            .unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    releasing.join().unwrap();
+}
