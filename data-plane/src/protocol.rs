@@ -155,6 +155,10 @@ pub struct ApiRuntime {
     /// The functions of its endpoints, in order.
     #[serde(default)]
     pub endpoints: Vec<EndpointOrder>,
+    /// Its `OpenAPI` document in the store, where it has one: a file that never changes, named by its
+    /// digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<PathBuf>,
 }
 
 /// A function that runs for one endpoint, before those at `post`.

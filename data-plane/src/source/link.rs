@@ -129,12 +129,17 @@ impl Link {
             let call = timeout(MESSAGE_TIMEOUT, service.get_documents(request)).await;
             let response = call.map_err(|_| LinkError::Silent)?;
             let mut stream = response.map_err(ClientError::from)?.into_inner();
+            let mut body = Vec::new();
             while let Some(document) = next(&mut stream).await? {
-                let found = Digest::of(&document.body);
-                if document.body.len() > DOCUMENT_BYTES_MAX || !wanted.contains(&found) {
+                body.extend_from_slice(&document.body);
+                if document.more && body.len() <= DOCUMENT_BYTES_MAX {
+                    continue;
+                }
+                let found = Digest::of(&body);
+                if body.len() > DOCUMENT_BYTES_MAX || !wanted.contains(&found) {
                     return Err(LinkError::Foreign { found });
                 }
-                documents.insert(found, document.body.to_vec().into());
+                documents.insert(found, std::mem::take(&mut body).into());
             }
         }
         match digests

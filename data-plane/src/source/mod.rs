@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gantry_domain::{ApiId, Digest, Revision};
+use gantry_domain::{ApiId, Digest, OpenApi, Revision};
 
 pub use folder::FolderFiles;
 pub use link::Link;
@@ -29,7 +29,7 @@ use crate::supervisor::store::Store;
 pub struct Snapshot {
     /// The revision.
     pub revision: Revision,
-    /// API definitions and releases, as they were written.
+    /// API definitions, releases and `OpenAPI` documents, as they were written.
     pub documents: BTreeMap<Digest, Arc<[u8]>>,
 }
 
@@ -38,6 +38,14 @@ impl Snapshot {
     pub fn documents_of(revision: &Revision) -> BTreeSet<Digest> {
         let releases = revision.pins.values().flatten().map(|pin| pin.release);
         revision.apis.values().copied().chain(releases).collect()
+    }
+
+    /// The `OpenAPI` documents that the definitions among documents name.
+    pub fn openapi_of(documents: &BTreeMap<Digest, Arc<[u8]>>) -> BTreeSet<Digest> {
+        let named = documents
+            .values()
+            .filter_map(|body| OpenApi::named_by(body));
+        named.collect()
     }
 }
 

@@ -4,13 +4,13 @@
 //! Invariant: what was yielded last stays until something newer is complete and checked. A revision
 //! of a lower number, or of the same number with other content, is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_domain::revision::DeltaError;
-use gantry_domain::{FieldError, Limits, Revision, RevisionDelta};
+use gantry_domain::{Digest, FieldError, Limits, Revision, RevisionDelta};
 use gantry_proto::{convert, v1};
 use gantry_telemetry::Secret;
 use tokio::sync::mpsc;
@@ -264,8 +264,25 @@ impl Session {
         let tenancy =
             tenancy.ok_or_else(|| SessionError::Protocol("a revision for nobody".into()))?;
         let mut documents = BTreeMap::new();
+        let named = Snapshot::documents_of(&revision);
+        self.gather(&tenancy, named, base, &mut documents).await?;
+        let named = Snapshot::openapi_of(&documents);
+        self.gather(&tenancy, named, base, &mut documents).await?;
+        Ok(Snapshot {
+            revision,
+            documents,
+        })
+    }
+
+    async fn gather(
+        &self,
+        tenancy: &Tenancy,
+        named: BTreeSet<Digest>,
+        base: Option<&Snapshot>,
+        documents: &mut BTreeMap<Digest, Arc<[u8]>>,
+    ) -> Result<(), SessionError> {
         let mut missing = Vec::new();
-        for digest in Snapshot::documents_of(&revision) {
+        for digest in named {
             let held = base.and_then(|base| base.documents.get(&digest)).cloned();
             match held.map_or_else(|| tenancy.store.document(&digest), |body| Ok(Some(body)))? {
                 Some(body) => drop(documents.insert(digest, body)),
@@ -276,10 +293,7 @@ impl Session {
             tenancy.store.keep_document(&digest, &body)?;
             documents.insert(digest, body);
         }
-        Ok(Snapshot {
-            revision,
-            documents,
-        })
+        Ok(())
     }
 
     async fn keys(&mut self, part: v1::KeyDelta) -> Result<(), SessionError> {

@@ -197,6 +197,7 @@ impl Conductor {
                 .admit(&needs, origin.as_ref(), &self.progress)
                 .await;
         }
+        admission.documents = tenancy.store.directory("documents");
         let effective = compose(&wanted, &admission, &state.effective, &mut state.numbers);
         announce(tenancy, &state.effective, &effective);
         state.retry_at = retry.then(|| Instant::now() + state.backoff.next_wait());
@@ -215,9 +216,16 @@ impl Conductor {
         // A control plane refuses what cannot run before it becomes a revision; of a folder that is known
         // only here.
         let hold_refused = matches!(self.settings.source, Source::Folder(_));
-        let work = move || Wanted {
-            hold_refused,
-            ..plan(&snapshot, &profile, &tenant)
+        let store = tenancy.store.clone();
+        let work = move || {
+            // Workers read them there, and those of a folder are not there yet.
+            if let Err(e) = store.keep_openapi(&snapshot) {
+                tracing::error!(code = "STATE_UNUSABLE", "keep OpenAPI documents: {e}");
+            }
+            Wanted {
+                hold_refused,
+                ..plan(&snapshot, &profile, &tenant)
+            }
         };
         match tokio::task::spawn_blocking(work).await {
             Ok(wanted) => wanted,
@@ -387,7 +395,9 @@ async fn keep(state: &State, tenancy: &Arc<Tenancy>, snapshot: Arc<Snapshot>) {
         admitter.keep_verdicts();
     }
     let held = state.effective.held();
-    let documents: BTreeSet<String> = snapshot.documents.keys().map(ToString::to_string).collect();
+    let documents = snapshot.documents.keys().map(ToString::to_string);
+    // What is held may have a document of an earlier revision.
+    let documents: BTreeSet<String> = documents.chain(state.effective.openapi()).collect();
     let mut libraries: BTreeSet<String> = state
         .needs
         .digests()

@@ -106,6 +106,16 @@ impl Effective {
         held.map(|(id, api)| (id.clone(), api.clone())).collect()
     }
 
+    /// `OpenAPI` documents that workers read, by their digests.
+    pub fn openapi(&self) -> impl Iterator<Item = String> {
+        let of = |api: &EffectiveApi| match &api.order.service {
+            Service::Serve(runtime) => runtime.openapi.clone(),
+            Service::Refuse { .. } => None,
+        };
+        let paths = self.apis.values().filter_map(of);
+        paths.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+    }
+
     /// Digests of all libraries in it.
     pub fn digests(&self) -> BTreeSet<String> {
         self.apis
@@ -174,6 +184,8 @@ impl FunctionUse {
 /// What of a revision can be had: paths of proven libraries, and what failed.
 #[derive(Debug, Default)]
 pub struct Admission {
+    /// Where the store keeps documents.
+    pub documents: PathBuf,
     /// Proven libraries in the store.
     pub libraries: HashMap<Digest, PathBuf>,
     /// Libraries that cannot be had or opened.
@@ -459,6 +471,10 @@ fn order(plan: &ApiPlan, admission: &Admission) -> Result<ApiOrder, Failure> {
         config,
         functions,
         endpoints,
+        openapi: definition
+            .openapi
+            .as_ref()
+            .map(|openapi| admission.documents.join(openapi.digest.to_string())),
     };
     let service = Service::Serve(Box::new(runtime));
     Ok(ApiOrder {

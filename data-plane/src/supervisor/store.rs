@@ -23,8 +23,9 @@ use super::generation::EffectiveApi;
 use super::state::{StateError, corrupt};
 use crate::source::Snapshot;
 
-/// Bytes of a document, at most: releases are the larger ones.
-pub const DOCUMENT_BYTES_MAX: usize = RELEASE_BYTES_MAX;
+/// Bytes of a document, at most: the largest are `OpenAPI` documents.
+pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+const _: () = assert!(RELEASE_BYTES_MAX <= DOCUMENT_BYTES_MAX);
 /// Bytes of `revision.json`, at most.
 const REVISION_BYTES_MAX: u64 = 256 << 20;
 
@@ -107,6 +108,21 @@ impl Store {
         files::replace(&path, body).map_err(StateError::at(&path))
     }
 
+    /// Keeps the `OpenAPI` documents of a snapshot that are not here yet.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn keep_openapi(&self, snapshot: &Snapshot) -> Result<(), StateError> {
+        for digest in Snapshot::openapi_of(&snapshot.documents) {
+            if let Some(body) = snapshot.documents.get(&digest)
+                && !self.document_path(&digest).exists()
+            {
+                self.keep_document(&digest, body)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What served last; none if nothing has, or if some of it is gone.
     ///
     /// # Errors
@@ -120,6 +136,12 @@ impl Store {
             .map_err(|errors| corrupt(&path, &join(&errors)))?;
         let mut documents = BTreeMap::new();
         for digest in Snapshot::documents_of(&revision) {
+            let Some(body) = self.document(&digest)? else {
+                return Err(corrupt(&path, &format!("document {digest} is gone")));
+            };
+            documents.insert(digest, body);
+        }
+        for digest in Snapshot::openapi_of(&documents) {
             let Some(body) = self.document(&digest)? else {
                 return Err(corrupt(&path, &format!("document {digest} is gone")));
             };

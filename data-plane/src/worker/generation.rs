@@ -11,6 +11,8 @@
 //! answers at the same address; else it refuses.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -32,6 +34,7 @@ use crate::protocol::{
     self, ApiFailure, ApiOrder, ApiRuntime, EndpointFunction, FunctionOrder, Generation, Report,
 };
 use crate::sys::clock::monotonic_nanos;
+use crate::sys::mapping::Mapping;
 use crate::sys::preemption;
 use crate::sys::slot::{Counter, Lane, SlotMemory, Timing};
 
@@ -84,6 +87,19 @@ impl Failure {
             message: self.message,
         }
     }
+}
+
+/// Maps an `OpenAPI` document and holds it against the digest that its file is named by.
+fn openapi(path: &Path) -> Result<Bytes, Failure> {
+    let refuse = |message: String| Failure::of_order("OPENAPI_UNUSABLE", &message);
+    let mapped = File::open(path).and_then(|file| Mapping::of(&file));
+    let mapping = mapped.map_err(|e| refuse(format!("read {}: {e}", path.display())))?;
+    let document = Bytes::from_owner(mapping);
+    let found = Digest::of(&document).to_string();
+    if path.file_name().and_then(|name| name.to_str()) != Some(&found) {
+        return Err(refuse(format!("{} has digest {found}", path.display())));
+    }
+    Ok(document)
 }
 
 /// Everything that generations are made of. Owned by the loader's thread.
@@ -283,7 +299,7 @@ impl Assembly {
             api_id,
             definition: Bytes::from(runtime.definition),
             config: Bytes::from(runtime.config),
-            openapi: None,
+            openapi: runtime.openapi.as_deref().map(openapi).transpose()?,
             serial: Serial::default(),
         };
         let serving = Serving {

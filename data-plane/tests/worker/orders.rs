@@ -26,6 +26,7 @@ impl TestApi {
             config: "{}".into(),
             functions: Vec::new(),
             endpoints: Vec::new(),
+            openapi: None,
         };
         let refused = Service::Refuse {
             code: "UNFINISHED".into(),

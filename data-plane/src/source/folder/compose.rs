@@ -97,10 +97,20 @@ pub(super) fn compose(contents: &Contents, before: Option<&Snapshot>, folder: &F
     let definitions = definitions(contents, &base, &mut refused);
     let mut documents = BTreeMap::new();
     let mut apis = BTreeMap::new();
-    for (id, (text, _)) in &definitions {
+    for (id, (text, definition)) in &definitions {
         let digest = Digest::of(text);
         apis.insert(id.clone(), digest);
         documents.insert(digest, text.clone());
+        let openapi = definition
+            .as_ref()
+            .and_then(|definition| definition.openapi.as_ref());
+        if let Some(openapi) = openapi {
+            let before = before.and_then(|before| before.documents.get(&openapi.digest).cloned());
+            let read = || Some(openapi.document.as_ref()?.as_bytes().into());
+            if let Some(document) = before.or_else(read) {
+                documents.insert(openapi.digest, document);
+            }
+        }
     }
     let mut pins = BTreeMap::new();
     for (bundle, release) in &releases.all {

@@ -43,7 +43,8 @@ pub(super) fn read(root: &Path, name: &str) -> Result<Definition, BadDefinition>
         refused,
     };
     let path = root.join(APIS).join(name);
-    let bytes = match whole::read(&path, limits.definition_bytes_max as u64) {
+    let bytes_max = limits.definition_bytes_max + limits.openapi_bytes_max;
+    let bytes = match whole::read(&path, bytes_max as u64) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => {
             return Err(bad(
@@ -65,6 +66,18 @@ pub(super) fn read(root: &Path, name: &str) -> Result<Definition, BadDefinition>
             definition.api_id, definition.api_id
         );
         return Err(bad(Some(&bytes), Refused::new("FILE_NAME", message)));
+    }
+    if definition
+        .openapi
+        .as_ref()
+        .is_some_and(|openapi| openapi.document.is_none())
+    {
+        let message =
+            "openapi: expected the document, found its digest, which a folder knows nothing of";
+        return Err(bad(
+            Some(&bytes),
+            Refused::new("OPENAPI_UNKNOWN", message.to_owned()),
+        ));
     }
     let text = definition.canonical().into_bytes().into();
     Ok(Definition {

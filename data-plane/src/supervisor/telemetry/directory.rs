@@ -197,6 +197,7 @@ mod tests {
             config: "{}".into(),
             functions: vec![function],
             endpoints: Vec::new(),
+            openapi: None,
         };
         let order = ApiOrder {
             api_id: id.into(),
