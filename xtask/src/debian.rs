@@ -58,6 +58,27 @@ const COUNTERS: [Needed; 2] = [
     },
 ];
 
+/// What runs libraries for arm64 on another machine: an emulator of one program, and what such a program
+/// is linked with.
+const EMULATOR: [Needed; 2] = [
+    Needed {
+        program: "usr/bin/qemu-aarch64-static",
+        packages: &["qemu-user-static"],
+    },
+    Needed {
+        program: "usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1",
+        packages: &["libc6-arm64-cross", "libgcc-s1-arm64-cross"],
+    },
+];
+
+/// Provides what runs libraries for arm64.
+///
+/// # Errors
+/// A package cannot be had: the message names it.
+pub(crate) fn provide_emulator() -> Result<()> {
+    EMULATOR.iter().try_for_each(unpack)
+}
+
 /// Provides what `cargo xtask bench request-path` runs beside the gateway.
 ///
 /// # Errors

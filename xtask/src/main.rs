@@ -13,6 +13,7 @@ mod rounds;
 mod run;
 mod slowest;
 mod test;
+mod toolchains;
 mod tools;
 
 use std::path::PathBuf;

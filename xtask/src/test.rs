@@ -7,7 +7,7 @@ use gantry_tests::storage::VARIABLE;
 
 use crate::run::{cargo, follow, run as command, say};
 use crate::slowest::Slowest;
-use crate::{cross, debian, tools};
+use crate::{cross, debian, toolchains, tools};
 
 /// How many of the slowest tests are named in the end.
 const SLOWEST: usize = 10;
@@ -40,9 +40,11 @@ pub(crate) fn run(full: bool, arguments: &[String]) -> Result<()> {
         command
     };
     tools::provide()?;
+    toolchains::provide()?;
     cross::provide()?;
     debian::provide_counters()?;
     debian::provide_peers()?;
+    debian::provide_emulator()?;
     command(cargo().args(["build", "--workspace", "--quiet"]))?;
     if !arguments.is_empty() {
         return command(cargo().args(["test", "--workspace"]).args(arguments));

@@ -29,6 +29,7 @@ mod last_known_good;
 mod many_libraries;
 mod workers;
 
+mod arm64;
 mod build;
 mod build_refusals;
 

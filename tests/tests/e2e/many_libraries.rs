@@ -112,9 +112,14 @@ fn workers_with_many_stale_libraries_are_replaced_one_at_a_time_and_no_request_f
         assert!(log.contains(code), "{code} in:\n{log}");
     }
     let scrape = Scrape::read(&format!("http://{}/metrics", gateway.admin())).unwrap();
-    let labels = [("reason", "stale_libraries")];
-    let counted = scrape.value("gantry_worker_replacements_total", &labels);
-    assert!(counted >= Some(2.0), "{counted:?}");
+    let samples = scrape.samples("gantry_worker_replacements_total");
+    let counted = samples
+        .iter()
+        .find(|sample| sample.labels["reason"] == "stale_libraries");
+    assert!(
+        counted.is_some_and(|counted| counted.value >= 2.0),
+        "{samples:?}"
+    );
 }
 
 #[test]
@@ -341,4 +346,82 @@ fn panic_in_an_authors_own_goroutine_ends_one_worker_and_names_the_library() {
         log.contains("a panic alone"),
         "what Go dumped is in the log:\n{log}"
     );
+}
+
+/// Builds the Go example with a toolchain, publishes it beside a Rust and a C plugin in an API of its own.
+fn put_built_by(lab: &Lab, gateway: &Gateway, program: &str, version: &str) {
+    let library = plugins::go_by(program, "examples/go-hooks", version, None).unwrap();
+    let bundle = format!("by-{}", program.replace('.', "-"));
+    let file = format!("{bundle}.so");
+    let folder = lab.bundle(&bundle, "1.0.0").file(&file, &library).unwrap();
+    lab.publish(folder.hook("pre", "Correlate", &file));
+    let reference = format!("{bundle}@1.0.0");
+    lab.project.admin.deploy(&reference).unwrap();
+    let functions = [
+        ("TagRequest", "c-headers.so"),
+        ("AddTraceHeader", "hooks.so"),
+        ("Correlate", file.as_str()),
+    ];
+    let mut definition = lab.definition(&json!({
+        "use_keyless": true, "config_data": {"tag": "blue"},
+        "custom_middleware": middleware(&[("pre", &functions)]),
+    }));
+    definition["api_id"] = json!(bundle);
+    definition["proxy"]["listen_path"] = json!(format!("/{program}/"));
+    let put = lab.project.admin.put_api(lab.stage.folder(), &definition);
+    gateway.wait_revision(revision(&put.unwrap())).unwrap();
+}
+
+#[test]
+fn plugins_of_several_go_toolchains_run_in_one_worker_beside_rust_and_c() {
+    let lab = Lab::start();
+    lab.deploy_hooks();
+    lab.deploy_c(
+        "examples/c-headers/plugin.c",
+        "c-headers",
+        ("pre", "TagRequest"),
+    );
+    let gateway = gateway(&lab, "[gateway]\nworkers = 1\n");
+    let older = plugins::GO_TOOLCHAINS.map(|(program, _)| program);
+    let programs = [older[0], older[1], "go"];
+    for (number, program) in programs.iter().enumerate() {
+        put_built_by(&lab, &gateway, program, &format!("1.0.{number}"));
+    }
+    let worker = gateway.worker_pids().unwrap();
+    for round in 0..3 {
+        for (number, program) in programs.iter().enumerate() {
+            let answer = get(&gateway, &format!("/{program}/x"));
+            assert_eq!(answer.status, 200, "{program}, {round}: {answer:?}");
+            let by = answer.header("x-correlated-by");
+            assert_eq!(by, format!("go-hooks 1.0.{number}"), "{program}");
+            let seen = &answer.json()["headers"];
+            assert_eq!(seen["x-tag"], "blue", "{program}: C ran before");
+            let trace = seen["x-trace-id"].as_str().unwrap_or_default();
+            assert_eq!(
+                seen["x-correlation-id"],
+                format!("blue/{trace}"),
+                "{program}: and Rust"
+            );
+        }
+    }
+    assert_eq!(
+        gateway.worker_pids().unwrap(),
+        worker,
+        "one worker, and the same"
+    );
+    let status = gateway.status().unwrap();
+    let loaded = &workers(&status)[0]["libraries"];
+    assert_eq!(
+        (&loaded["go"], &loaded["others"]),
+        (&json!(3), &json!(2)),
+        "{loaded}"
+    );
+    for (program, version) in plugins::GO_TOOLCHAINS {
+        let library = plugins::go_by(program, "examples/go-hooks", "1.0.0", None).unwrap();
+        let bytes = fs::read(library).unwrap();
+        let found = bytes
+            .windows(version.len())
+            .any(|window| window == version.as_bytes());
+        assert!(found, "{program} builds with {version}");
+    }
 }
