@@ -188,14 +188,13 @@ impl BuildError {
             | Self::NamesCollide
             | Self::TooMany { .. }
             | Self::Name { .. } => Exit::Usage,
-            Self::SourceRefused(_) => Exit::Unverified,
             Self::ToolchainMissing(_) => Exit::NotFound,
             Self::ModuleMissing { .. }
             | Self::Failed { .. }
             | Self::Program { .. }
             | Self::Answer { .. }
             | Self::File { .. } => Exit::Failed,
-            Self::Refused(_) | Self::Differs { .. } => Exit::Unverified,
+            Self::SourceRefused(_) | Self::Refused(_) | Self::Differs { .. } => Exit::Unverified,
         }
     }
 }

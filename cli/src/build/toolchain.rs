@@ -129,6 +129,8 @@ pub(super) fn program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     env::split_paths(&path)
         .map(|folder| folder.join(name))
         .find(|path| is_program(path))
+        // Programs are run in folders of their own, and Go takes no relative compiler.
+        .and_then(|path| std::path::absolute(path).ok())
 }
 
 fn is_program(path: &Path) -> bool {

@@ -22,16 +22,19 @@ mod endpoints;
 mod failing_plugins;
 mod go_bodies;
 mod go_sdk;
+mod go_tyk_packages;
 mod golang;
 mod keys;
 mod languages;
 mod last_known_good;
 mod many_libraries;
+mod pending_rust;
 mod workers;
 
 mod arm64;
 mod build;
 mod build_refusals;
+mod build_tyk;
 
 mod metrics;
 mod observability;

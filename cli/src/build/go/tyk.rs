@@ -245,9 +245,26 @@ fn missing_module(error: BuildError) -> BuildError {
     }
 }
 
+/// What Go says of modules that it does not get.
+const NOT_HAD: [&str; 9] = [
+    "module lookup disabled",
+    "reading ",
+    "invalid version",
+    "unknown revision",
+    "verifying ",
+    "unrecognized import path",
+    "does not contain package",
+    "no matching versions",
+    "dial tcp",
+];
+
 /// The module, or else the package, that Go says it could not get.
 fn module_named(said: &str) -> Option<String> {
-    said.lines().find_map(|line| {
+    let mut downloading = None;
+    for line in said.lines() {
+        if let Some(module) = line.strip_prefix("go: downloading ") {
+            downloading = Some(module.replacen(' ', "@", 1));
+        }
         for marker in [
             "no required module provides package ",
             "cannot find module providing package ",
@@ -257,32 +274,22 @@ fn module_named(said: &str) -> Option<String> {
                 return Some(rest[..end].to_owned());
             }
         }
-        let speaks_of_it = [
-            "lookup disabled",
-            "reading ",
-            "invalid version",
-            "unknown revision",
-            "verifying ",
-            "unrecognized import path",
-            "dial ",
-            "missing go.sum",
-            "does not contain package",
-            "no matching versions",
-            "does not exist",
-            "cannot find",
-        ];
-        if !speaks_of_it.iter().any(|words| line.contains(words)) {
-            return None;
+        if !NOT_HAD.iter().any(|words| line.contains(words)) {
+            continue;
         }
-        let mut words = line.split([' ', '\t']);
-        let module = words.find(|word| {
-            !word.starts_with('/')
-                && word.contains('@')
+        let is_module = |word: &&str| {
+            word.contains('@')
                 && word.contains('.')
+                && !word.starts_with('/')
                 && !word.contains("://")
-        })?;
-        Some(module.trim_matches([':', '(', ')', ',', ';']).to_owned())
-    })
+        };
+        let named = line.split([' ', '\t']).find(is_module);
+        let named = named.map(|word| word.trim_matches([':', '(', ')', ',', ';']).to_owned());
+        if let Some(module) = named.or_else(|| downloading.take()) {
+            return Some(module);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -303,6 +310,10 @@ mod tests {
             (
                 "main.go:6:2: cannot find module providing package example.com/y/z: module lookup disabled",
                 Some("example.com/y/z"),
+            ),
+            (
+                "go: downloading example.com/x v1.2.3\nmain.go:6:2: module lookup disabled by GOPROXY=off",
+                Some("example.com/x@v1.2.3"),
             ),
             ("main.go:5:2: undefined: x", None),
         ];
