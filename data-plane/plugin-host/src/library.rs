@@ -46,6 +46,11 @@ impl Library {
         // Runtimes that start in constructors claim address space; two at once have met before.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::open_beside_others(path)
+    }
+
+    /// As [`Library::open`], without waiting for a turn.
+    fn open_beside_others(path: &Path) -> Result<Arc<Self>, LoadError> {
         let entry = Self::entry(path)?;
         // SAFETY: the symbol is the contract's entry; a library that exports another thing under its
         // name is not a plugin by malice, and native code needs no such trick.
@@ -167,5 +172,59 @@ impl Library {
             // SAFETY: the contract: any value that the library itself left in a frame, once.
             unsafe { release(carry) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::Command;
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// Two libraries that meet if they are opened beside each other.
+    fn meeting_libraries(folder: &Path) -> [PathBuf; 2] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        ["one.so", "other.so"].map(|name| {
+            let library = folder.join(name);
+            let status = Command::new("cc")
+                .args([
+                    "-shared",
+                    "-fPIC",
+                    "-fvisibility=hidden",
+                    "-Wl,-Bsymbolic",
+                    "-I",
+                ])
+                .arg(root.join("sdk/c/include"))
+                .arg("-o")
+                .arg(&library)
+                .arg(root.join("tests/fixtures/plugins/meets.c"))
+                .status();
+            assert!(status.unwrap().success());
+            library
+        })
+    }
+
+    /// Opens two libraries on two threads at once. Gives whether they met.
+    fn met(open: fn(&Path) -> Result<Arc<Library>, LoadError>) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let libraries = meeting_libraries(folder.path());
+        let both = Barrier::new(libraries.len());
+        std::thread::scope(|threads| {
+            for library in &libraries {
+                threads.spawn(|| {
+                    both.wait();
+                    open(library).unwrap();
+                });
+            }
+        });
+        folder.path().join("met").exists()
+    }
+
+    #[test]
+    fn libraries_are_opened_one_at_a_time_and_would_meet_otherwise() {
+        assert!(!met(Library::open));
+        assert!(met(Library::open_beside_others));
     }
 }

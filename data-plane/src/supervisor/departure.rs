@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::culprit::Culprit;
-use super::plugin_log;
 use super::probe::{describe, signal_name};
 use super::slot::Slot;
 use super::worker::Worker;
@@ -36,14 +35,9 @@ impl Slot {
         until: Instant,
     ) -> io::Result<ExitStatus> {
         let drained = async {
-            // What it says while it drains still belongs in the log.
+            // What it says while it drains still counts.
             while let Ok(Some(report)) = worker.reader.next::<Report>().await {
-                match report {
-                    Report::StoreSession { hmac, session } => {
-                        self.telemetry.stored.offer(hmac, session);
-                    }
-                    other => plugin_log::log(self.number, &worker.tenancy.identity, &other),
-                }
+                self.take(worker, report);
             }
         };
         let _ = timeout(until.saturating_duration_since(Instant::now()), drained).await;
@@ -97,15 +91,7 @@ impl Slot {
     pub(super) async fn read_last_reports(&self, worker: &mut Worker) {
         let rest = async {
             while let Ok(Some(report)) = worker.reader.next::<Report>().await {
-                match report {
-                    Report::LibraryLoaded { digest, code, .. } => {
-                        worker.meanings.learn_code(&digest, &code);
-                    }
-                    Report::StoreSession { hmac, session } => {
-                        self.telemetry.stored.offer(hmac, session);
-                    }
-                    other => plugin_log::log(self.number, &worker.tenancy.identity, &other),
-                }
+                self.take(worker, report);
             }
         };
         // Its end is closed by now; only a child of a plugin's could hold it open.
