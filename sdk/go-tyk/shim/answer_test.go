@@ -150,6 +150,20 @@ func TestHandlerThatIsLeftByAPanicFails(t *testing.T) {
 	}
 }
 
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("the reader panics") }
+
+func TestReaderThatPanicsAfterTheHandlerFailsTheCall(t *testing.T) {
+	modes(t, func(_ http.ResponseWriter, r *http.Request) { r.Body = io.NopCloser(panicking{}) },
+		func(t *testing.T, run func(*request) int32) {
+			made := newRequest(t).body("abc")
+			if run(made) != abi.Panicked || !strings.Contains(made.lines(), "the reader panics at ") || made.part(abi.PartRequestBody) != "abc" {
+				t.Error(made.lines())
+			}
+		})
+}
+
 func TestGoexitFailsADetachedCall(t *testing.T) {
 	made := newRequest(t)
 	verdict := made.run(Function{Name: "F", Request: func(rw http.ResponseWriter, _ *http.Request) {

@@ -125,9 +125,16 @@ func (s *started) Call(frame *layer.Frame) int32 {
 	return abi.Pending
 }
 
-func (s *started) runInline(made *invocation, frame *layer.Frame) int32 {
+func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32) {
 	running.put(frame.Call, made)
 	defer running.remove(frame.Call)
+	defer func() {
+		// An author's code also runs when the handler has returned: readers that it left, sessions.
+		if recovered := recover(); recovered != nil {
+			made.say(abi.LogError, "panic: "+layer.Describe(recovered))
+			verdict, frame.Written = abi.Panicked, 0
+		}
+	}()
 	began := time.Now()
 	made.carried = find(frame.Carry)
 	made.build(background)

@@ -5,8 +5,11 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use gantry_tests::binaries::{binary, outside_cargo, target_dir, tool, workspace};
 use gantry_tests::process::eventually;
 use gantry_tests::{Answer, Gateway, GatewayOptions, Request, Scrape, plugins};
 use serde_json::{Value, json};
@@ -276,4 +279,99 @@ fn a_thousand_requests_that_wait_in_a_handler_hold_up_no_neighbour() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     releasing.join().unwrap();
+}
+
+/// The example as its author builds it. The modules of others that it imports are fetched, once.
+fn example() -> PathBuf {
+    let out = target_dir().join("stage/go-tyk-hooks");
+    let go = tool("go").unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let tools = go.parent().map(Path::to_owned).into_iter();
+    let path = std::env::join_paths(tools.chain(std::env::split_paths(&path))).unwrap();
+    let mut command = Command::new(binary("gantry").unwrap());
+    outside_cargo(&mut command);
+    let output = command
+        .current_dir(workspace().join("examples/go-tyk-hooks"))
+        .args([
+            "build",
+            ".",
+            "--name",
+            "go-tyk-hooks",
+            "--system-toolchain",
+            "--out",
+        ])
+        .arg(&out)
+        .env("PATH", path)
+        .env("GOCACHE", target_dir().join("go/cache"))
+        .env("GOPATH", target_dir().join("go/path"))
+        .env(
+            "GANTRY_CACHE_DIR",
+            target_dir().join("stage/go-tyk-hooks-cache"),
+        )
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    out.join("go-tyk-hooks.so")
+}
+
+/// What lies beside the example, on the lab's upstream, with another service to audit orders.
+fn example_definition(lab: &Lab, audit: &str) -> Value {
+    let file = workspace().join("examples/go-tyk-hooks/api.json");
+    let mut definition: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    definition["proxy"]["target_url"] = json!(lab.upstream.url());
+    definition["config_data"]["audit"] = json!(audit);
+    definition
+}
+
+#[test]
+fn example_written_for_tyk_is_built_unmodified_and_runs() {
+    let lab = Lab::start();
+    let bundle = lab.bundle("go-tyk-hooks", "1.0.0");
+    let bundle = bundle.file("go-tyk-hooks.so", &example()).unwrap();
+    lab.publish(bundle.hook("pre", "NumberRequest", "go-tyk-hooks.so"));
+    lab.project.admin.deploy("go-tyk-hooks@1.0.0").unwrap();
+    let gateway = lab.gateway();
+    let put = |audit: &str| {
+        let definition = example_definition(&lab, audit);
+        let admin = &lab.project.admin;
+        let put = admin.put_api(lab.stage.folder(), &definition).unwrap();
+        gateway.wait_revision(revision(&put)).unwrap();
+    };
+    let with = |request: Request| {
+        let request = request.header("authorization", "Bearer open-sesame");
+        gateway.send(&request).unwrap()
+    };
+    put(&format!("{}/status/204", lab.upstream.url()));
+
+    let refused = get(&gateway, "/books/1");
+    assert_eq!(
+        (refused.status, refused.body.as_str()),
+        (401, "a reader's token is needed\n")
+    );
+    assert_eq!(lab.upstream.requests(), 0);
+    let read = with(Request::get("/books/1"));
+    let (id, told) = (read.header("x-request-id"), read.json());
+    assert_eq!((read.status, &told["request"]), (200, &json!(id)));
+    let seen = &told["data"];
+    assert_eq!(seen["headers"]["x-reader"], "ada");
+    assert_eq!(seen["headers"]["x-request-id"], id);
+    assert_eq!(seen["headers"]["authorization"], Value::Null);
+
+    let order = "x".repeat(100_000);
+    let taken = with(Request::post("/books/orders", order.clone()));
+    assert_eq!(taken.json()["data"]["body"], order, "{}", taken.status);
+    put(&format!("{}/status/403", lab.upstream.url()));
+    let before = lab.upstream.requests();
+    let refused = with(Request::post("/books/orders", order.clone()));
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert_eq!(lab.upstream.requests(), before + 1, "the audit alone");
+    put("http://127.0.0.1:1/");
+    assert_eq!(with(Request::post("/books/orders", order)).status, 503);
+    let line = eventually("the plugin's logger is heard", || {
+        let log = gateway.log();
+        let line = log.lines().find(|line| line.contains("ask the audit"))?;
+        Some(line.to_owned())
+    });
+    assert!(line.unwrap().contains("AuditOrder"));
 }
