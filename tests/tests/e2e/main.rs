@@ -24,11 +24,13 @@ mod go_bodies;
 mod go_sdk;
 mod go_tyk_packages;
 mod golang;
+mod import;
 mod keys;
 mod languages;
 mod last_known_good;
 mod many_libraries;
 mod pending_rust;
+mod sessions;
 mod workers;
 
 mod arm64;
