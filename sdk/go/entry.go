@@ -104,6 +104,11 @@ func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
 
 //export gantryGoEvent
 func gantryGoEvent(handle C.uintptr_t, call C.gantry_call, event C.uint32_t, detail C.gantry_str) {
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			Logf(Error, "panic while a call was told an event: %s", layer.Describe(recovered))
+		}
+	}()
 	cgo.Handle(handle).Value().(layer.Function).Event(uint64(call), uint32(event), borrow(detail))
 }
 
