@@ -1,8 +1,9 @@
-//! Swaps under load: functions in Go, Rust and C in one chain, two versions of one Go plugin among them,
-//! are replaced one after the other while clients ask without a pause. No request fails, none meets a
+//! Swaps under load: functions in Go, Rust and C in one chain, two versions of one Go plugin and one as
+//! written for Tyk among them, are replaced one after the other while clients ask without a pause. No request fails, none meets a
 //! mixture that was never deployed, and none that begins after a deployment was waited for meets what
 //! was there before.
 
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -13,6 +14,7 @@ use gantry_tests::{Answer, Load, Request};
 use serde_json::json;
 
 use crate::lab::{Lab, middleware};
+use crate::workbench::Workbench;
 
 /// Swaps of each bundle, at least, however short the time is.
 const SWAPS_MIN: usize = 2;
@@ -21,7 +23,22 @@ const SWAP_SECONDS: u64 = 60;
 
 const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
 /// The bundles, in the order of the chain. `go-stamp` and `go-again` are one plugin, in two versions.
-const BUNDLES: [&str; 5] = ["stamp", "hooks", "go-stamp", "go-again", "go-hooks"];
+const BUNDLES: [&str; 5] = ["stamp", "hooks", "go-stamp", "go-again", "handlers"];
+/// Handlers of `net/http`, which run on goroutines of their own.
+const HANDLERS: &str = r#"package main
+
+import "net/http"
+
+const version = "VERSION"
+
+func StampRequest(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set("X-Handler-First", version)
+}
+
+func StampResponse(rw http.ResponseWriter, res *http.Response, r *http.Request) {
+	res.Header.Set("X-Handler-Last", version)
+}
+"#;
 
 /// The version of each bundle.
 type Chain = [&'static str; BUNDLES.len()];
@@ -53,24 +70,22 @@ impl History {
 
 /// The version of each bundle that an answer names; none where two functions of one library differ.
 fn met(answer: &Answer) -> Option<[&str; BUNDLES.len()]> {
-    let rust = answer
-        .header("x-gantry-first")
-        .strip_prefix("example-hooks ")?;
-    let rust_last = answer
-        .header("x-gantry-plugin")
-        .strip_prefix("example-hooks ")?;
-    let go = answer.header("x-go-first");
-    let one_generation =
-        rust_last.split(' ').next() == Some(rust) && answer.header("x-go-last") == go;
-    let correlated = answer.header("x-correlated-by").strip_prefix("go-hooks ")?;
-    let again = answer.header("x-go-second");
-    (answer.status == 200 && one_generation).then_some([
-        answer.header("x-c"),
-        rust,
-        go,
-        again,
-        correlated,
-    ])
+    let of_rust = |name: &str| answer.header(name).strip_prefix("example-hooks ");
+    let pairs = [
+        (of_rust("x-gantry-first")?, {
+            let stamp = of_rust("x-gantry-plugin")?;
+            stamp.split_once(' ').map_or(stamp, |(version, _)| version)
+        }),
+        (answer.header("x-go-first"), answer.header("x-go-last")),
+        (
+            answer.header("x-handler-first"),
+            answer.header("x-handler-last"),
+        ),
+    ];
+    let one_generation = pairs.iter().all(|(first, last)| first == last);
+    let [(rust, _), (go, _), (handler, _)] = pairs;
+    let (c, again) = (answer.header("x-c"), answer.header("x-go-second"));
+    (answer.status == 200 && one_generation).then_some([c, rust, go, again, handler])
 }
 
 /// The folder of each version of a bundle, as an author pushes it.
@@ -87,7 +102,10 @@ fn folders(lab: &Lab, bundle: &str) -> [PathBuf; 2] {
                 example(version, None).unwrap(),
                 &[("pre", "AddTraceHeader"), ("response", "StampResponse")],
             ),
-            "go-hooks" => (go("examples/go-hooks", version), &[("pre", "Correlate")]),
+            "handlers" => (
+                handlers(lab, version),
+                &[("pre", "StampRequest"), ("response", "StampResponse")],
+            ),
             "go-stamp" => (
                 go("tests/fixtures/go-stamp", version),
                 &[("pre", "StampFirst"), ("response", "StampLast")],
@@ -103,6 +121,19 @@ fn folders(lab: &Lab, bundle: &str) -> [PathBuf; 2] {
 
 fn go(source: &str, version: &str) -> PathBuf {
     plugins::go(source, version, None).unwrap()
+}
+
+/// Builds the handlers as an author does who brings them from Tyk.
+fn handlers(lab: &Lab, version: &str) -> PathBuf {
+    let bench = Workbench::new();
+    let source = bench.room().join("handlers");
+    fs::create_dir(&source).unwrap();
+    let text = HANDLERS.replace("VERSION", version);
+    fs::write(source.join("main.go"), text).unwrap();
+    bench.build(&source, &[]);
+    let kept = lab.stage.folder().join(format!("handlers-{version}.so"));
+    fs::copy(bench.out().join("handlers.so"), &kept).unwrap();
+    kept
 }
 
 fn written(
@@ -141,9 +172,13 @@ fn swaps_of_go_rust_and_c_under_load_fail_no_request_and_mix_no_generations() {
         ("AddTraceHeader", "hooks.so"),
         ("StampFirst", "go-stamp.so"),
         ("StampSecond", "go-again.so"),
-        ("Correlate", "go-hooks.so"),
+        ("StampRequest", "handlers.so"),
     ];
-    let response = [("StampLast", "go-stamp.so"), ("StampResponse", "hooks.so")];
+    let response = [
+        ("StampLast", "go-stamp.so"),
+        ("StampResponse", "hooks.so"),
+        ("StampResponse", "handlers.so"),
+    ];
     let hooks = middleware(&[("pre", &pre), ("response", &response)]);
     lab.put(
         &gateway,

@@ -172,26 +172,14 @@ fn wait_names_the_worker_that_could_not_load_and_the_others_go_on() {
     assert_eq!(gateway.worker_pids().unwrap(), pids, "no worker ended");
 }
 
-/// What somebody writes who has read the first page: a Go file, a module, nothing else.
+/// What somebody writes who has read the first page: a Go file, nothing else.
 const SOURCE: &str = r#"package main
 
-import gantry "gantry.example/sdk/go"
+import "net/http"
 
-func init() {
-	gantry.Register(gantry.Plugin{
-		Name: "greeter", Version: "1.0.0",
-		Functions: []gantry.Function{
-			{Name: "Greet", Hooks: []gantry.Hook{gantry.Pre}, Request: greet},
-		},
-	})
+func Greet(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set("X-Greeting", "hello "+r.Header.Get("X-Name"))
 }
-
-func greet(call *gantry.RequestCall) error {
-	call.SetResponseHeader("X-Greeting", "hello "+call.Header("X-Name"))
-	return nil
-}
-
-func main() { gantry.Main() }
 "#;
 
 #[test]
@@ -204,19 +192,13 @@ fn go_source_in_a_fresh_folder_is_built_packed_pushed_and_answers() {
     let began = Instant::now();
     let folder = bench.room().join("greeter");
     fs::create_dir(&folder).unwrap();
-    let sdk = gantry_tests::binaries::workspace().join("sdk/go");
-    let module = format!(
-        "module greeter\n\ngo 1.21\n\nrequire gantry.example/sdk/go v0.0.0\n\nreplace gantry.example/sdk/go => {}\n",
-        sdk.display()
-    );
-    fs::write(folder.join("go.mod"), module).unwrap();
     fs::write(folder.join("main.go"), SOURCE).unwrap();
     built(&bench, &folder, &[]);
     let pre = json!([{"name": "Greet", "path": "greeter.so"}]);
     manifest(&bench, "greeter", "1.0.0", &["greeter.so"], &pre);
     let zip = bench.room().join("greeter.zip");
     let (out, zip) = (bench.out().to_str().unwrap(), zip.to_str().unwrap());
-    bench.json(&["bundle", "pack", out, "--out", zip]);
+    bench.json(&["bundle", "build", out, "--out", zip]);
     let push = ["push", zip, "--deploy", "production", "--wait"];
     lab.project.admin.json(&push).unwrap();
     let request = gantry_tests::Request::get("/api/x").header("x-name", "ada");
