@@ -42,6 +42,8 @@ type offer struct {
 	skipped   []skipped
 	refusals  []finding
 	hasMain   bool
+	// logs says whether the plugin imports logrus.
+	logs bool
 }
 
 const directive = "//gantry:"

@@ -115,6 +115,9 @@ func (r *reader) scan(folder, sdk string, modules locals) (*scanned, offer, erro
 		}
 	}
 	answer.Imports, answer.Tags = importsOf(all), tagsFor(all)
+	if found.logs = contains(answer.Imports, logrusPath); found.logs {
+		answer.Imports = append(answer.Imports, standardLogPath)
+	}
 	return answer, found, nil
 }
 
