@@ -7,7 +7,7 @@ use gantry_plugin_host::{LogLevel, Verdict};
 use http::Method;
 use support::{
     TRACE_ID, build_c, code, collect_logs, encoded_response, lines_with, open, request, response,
-    run, start, told,
+    run, run_on, start, told,
 };
 
 const REFUSED: i32 = -5;
@@ -53,7 +53,12 @@ fn instance_runs_only_at_the_hook_it_was_started_for() {
 #[test]
 fn changes_are_the_same_by_every_way() {
     let library = open("changes");
-    for function in ["ChangeByMutate", "ChangeByApply", "ChangeByOut"] {
+    for function in [
+        "ChangeByMutate",
+        "ChangeByApply",
+        "ChangeByOut",
+        "ChangeByResume",
+    ] {
         let (verdict, exchange) = run(&library, function, Hook::Auth);
         assert_eq!(verdict, Verdict::Continue, "{function}");
         assert_eq!(exchange.method, Method::PUT);
@@ -77,10 +82,12 @@ fn framing_header_is_refused_by_every_way_and_nothing_of_the_batch_stays() {
         assert_eq!(exchange.path, "/users/7");
         assert!(!exchange.headers.contains_key("transfer-encoding"));
     }
-    let (verdict, exchange) = run(&library, "ForbiddenByOut", Hook::Pre);
-    assert_eq!(code(&verdict), "MUTATIONS_REFUSED");
-    assert_eq!(exchange.path, "/users/7");
-    assert!(!exchange.headers.contains_key("transfer-encoding"));
+    for function in ["ForbiddenByOut", "ForbiddenByResume"] {
+        let (verdict, exchange) = run(&library, function, Hook::Pre);
+        assert_eq!(code(&verdict), "MUTATIONS_REFUSED", "{function}");
+        assert_eq!(exchange.path, "/users/7");
+        assert!(!exchange.headers.contains_key("transfer-encoding"));
+    }
 }
 
 #[test]
@@ -106,14 +113,11 @@ fn output_is_applied_to_answers_and_never_half() {
 #[test]
 fn answer_takes_the_place_of_a_response_by_every_way() {
     let library = open("changes");
-    let call = |function: &str| {
-        let instance = start(&library, function, Hook::Response, "{}").unwrap();
-        let mut exchange = encoded_response();
-        (instance.call(Hook::Response, &mut exchange), exchange)
-    };
+    let call = |function: &str| run_on(&library, function, Hook::Response, encoded_response());
     for function in [
         "AnswerResponseByMutate",
         "AnswerResponseByApply",
+        "AnswerResponseByResume",
         "AnswerResponseByOut",
     ] {
         let (verdict, exchange) = call(function);

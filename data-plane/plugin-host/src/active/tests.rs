@@ -392,3 +392,56 @@ fn snapshot_leaves_out_what_is_not_wanted_and_refuses_what_it_cannot_hold() {
     assert_eq!(call.snapshot(1), Err(Fault::Unknown));
     assert_eq!(call.snapshot(1 << 63), Err(Fault::Unknown));
 }
+
+#[test]
+fn session_comes_with_its_consumer_key_and_is_stored_where_it_is_said() {
+    let mut exchange = exchange();
+    exchange.token = Some("first".to_owned());
+    let mut call = ActiveCall::new(
+        Hook::Auth,
+        "Test",
+        NEITHER,
+        &mut exchange,
+        scratch(),
+        Draft::default(),
+    );
+    let (session, document) = (op::SET_SESSION, b"{\"a\":1}");
+    call.mutate(session, b"", document).unwrap();
+    assert_eq!(call.get(part::AUTH_TOKEN, b""), Ok(&b"first"[..]));
+    call.mutate(session, b"second", document).unwrap();
+    assert_eq!(call.get(part::AUTH_TOKEN, b""), Ok(&b"second"[..]));
+    let store = op::STORE_SESSION;
+    assert_eq!(call.mutate(store, b"", document), Err(Fault::Invalid));
+    assert_eq!(call.mutate(store, b"key", b"[]"), Err(Fault::Invalid));
+    for _ in 0..STORED_SESSIONS_MAX {
+        call.mutate(store, b"key", document).unwrap();
+    }
+    assert_eq!(call.mutate(store, b"key", document), Err(Fault::TooLarge));
+    assert_eq!(call.get(part::AUTH_TOKEN, b""), Ok(&b"key"[..]));
+    assert_eq!(exchange.stored_sessions.len(), STORED_SESSIONS_MAX);
+    let stored = &exchange.stored_sessions[0];
+    assert_eq!(
+        (stored.key.as_str(), &stored.document[..]),
+        ("key", &document[..])
+    );
+}
+
+#[test]
+fn openapi_document_is_read_where_there_is_one() {
+    let mut exchange = exchange();
+    assert_eq!(
+        call_of(&mut exchange).get(part::OPENAPI, b""),
+        Err(Fault::Absent)
+    );
+    exchange.api = Arc::new(ApiContext {
+        api_id: "users".parse().unwrap(),
+        definition: Bytes::new(),
+        config: Bytes::new(),
+        openapi: Some(Bytes::from_static(b"{}")),
+        serial: Serial::default(),
+    });
+    let mut call = call_of(&mut exchange);
+    assert_eq!(call.get(part::OPENAPI, b""), Ok(&b"{}"[..]));
+    let snapshot = Snapshot::new(call.snapshot(1 << part::OPENAPI).unwrap()).unwrap();
+    assert_eq!(snapshot.get(part::OPENAPI), Some(&b"{}"[..]));
+}

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, Once};
 use bytes::Bytes;
 use gantry_domain::{ApiId, FunctionName, Hook, PluginNote};
 use gantry_plugin_host::{
-    ApiContext, Carries, Exchange, Instance, Library, LogLevel, Serial, StartContext, StartError,
-    Trace, Verdict, set_log_sink,
+    ApiContext, Called, Carries, Exchange, Instance, Library, LogLevel, Serial, StartContext,
+    StartError, Trace, Verdict, set_log_sink,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -184,9 +184,22 @@ pub(crate) fn encoded_response() -> Exchange {
 
 /// Starts a function for a request hook, runs one request through it, and stops it.
 pub(crate) fn run(library: &Arc<Library>, function: &str, hook: Hook) -> (Verdict, Exchange) {
-    let instance = start(library, function, hook, "{}").unwrap();
-    let mut exchange = request();
-    (instance.call(hook, &mut exchange), exchange)
+    run_on(library, function, hook, request())
+}
+
+/// The same with another message. A call that pends must have been resumed when it returned.
+pub(crate) fn run_on(
+    library: &Arc<Library>,
+    function: &str,
+    hook: Hook,
+    mut exchange: Exchange,
+) -> (Verdict, Exchange) {
+    let instance = Arc::new(start(library, function, hook, "{}").unwrap());
+    let verdict = match Instance::begin(&instance, hook, &mut exchange) {
+        Called::Ended(verdict) => verdict,
+        Called::Pending(call) => call.finish(&mut exchange),
+    };
+    (verdict, exchange)
 }
 
 /// The numbers that a fixture told in a response header.
