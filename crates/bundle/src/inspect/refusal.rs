@@ -140,7 +140,7 @@ impl Refusal {
     pub const fn advice(&self) -> Option<&'static str> {
         match self {
             Self::GoPluginBuildMode => {
-                Some("build it with: go build -buildmode=c-shared -o NAME.so .")
+                Some("build its source folder with `gantry build FOLDER`, which takes the same source")
             }
             Self::NoteMissing | Self::NoteInvalid(_) | Self::NoteRepeated(_) => Some(
                 "declare the plugin once with its SDK's macro (C: GANTRY_NOTE, Rust: \
