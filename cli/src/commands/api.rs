@@ -1,6 +1,7 @@
 //! `gantry api`: API definitions of an environment.
 
 mod filled;
+mod openapi;
 
 use std::path::{Path, PathBuf};
 
@@ -168,7 +169,7 @@ async fn put(arguments: Put, context: &Context) -> Result<(), CliError> {
     let text = read_definition(&arguments.file)?;
     let request = v1::PutApiRequest {
         environment: environment.clone(),
-        definition: text.clone().into_bytes(),
+        definition: openapi::apart(&text, context).await?.into_bytes(),
         etag: arguments.etag.clone(),
         validate_only: arguments.validate_only,
     };
@@ -206,7 +207,8 @@ async fn put(arguments: Put, context: &Context) -> Result<(), CliError> {
 }
 
 fn read_definition(path: &Path) -> Result<String, CliError> {
-    let bytes_max = Limits::default().definition_bytes_max as u64;
+    let limits = Limits::default();
+    let bytes_max = (limits.definition_bytes_max + limits.openapi_bytes_max) as u64;
     read_text(path, bytes_max).map_err(|source| CliError::File {
         path: path.to_owned(),
         source,
