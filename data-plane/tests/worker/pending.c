@@ -12,6 +12,7 @@
 
 static const gantry_str NONE = {NULL, 0};
 static const gantry_host *HOST;
+static char DOOR[512];
 
 static void print(const char *text) {
   printf("%s\n", text);
@@ -114,6 +115,22 @@ static void response_event(void *instance, gantry_call call, uint32_t event, gan
   if (event == GANTRY_EVENT_BODY) twice(call, GANTRY_OP_SET_RESPONSE_BODY, detail);
 }
 
+static void *ends_process(void *argument) {
+  (void)argument;
+  while (access(DOOR, F_OK) != 0) usleep(1000);
+  _exit(2);
+}
+
+/* Ends the process from a thread of its own, once there is a file of the name that the request gives. */
+static int32_t EndProcess(void *instance, gantry_frame *frame) {
+  gantry_str file = NONE;
+  pthread_t thread;
+  (void)instance;
+  frame->host->get(frame->call, GANTRY_PART_REQUEST_HEADER, gantry_text("x-wait-for"), &file);
+  snprintf(DOOR, sizeof DOOR, "%.*s", (int)file.len, (const char *)file.ptr);
+  return pthread_create(&thread, NULL, ends_process, NULL) == 0 ? GANTRY_PENDING : GANTRY_FAILED;
+}
+
 /* Puts another body in place of one that it never asks for. */
 static int32_t Replace(void *instance, gantry_frame *frame) {
   uint8_t bytes[64];
@@ -146,6 +163,7 @@ static void release(uint64_t carry) {
 FUNCTION(Wait, REQUEST, GANTRY_FLAG_MAY_PEND, Wait, event)
 FUNCTION(WaitFromPool, REQUEST, GANTRY_FLAG_MAY_PEND | GANTRY_FLAG_MAY_BLOCK, Wait, event)
 FUNCTION(Hold, REQUEST, GANTRY_FLAG_MAY_PEND, Hold, event)
+FUNCTION(EndProcess, REQUEST, GANTRY_FLAG_MAY_PEND, EndProcess, event)
 FUNCTION(EndHeld, REQUEST, 0, EndHeld, NULL)
 FUNCTION(Double, REQUEST, GANTRY_FLAG_MAY_PEND, Double, event)
 FUNCTION(DoubleResponse, RESPONSE, GANTRY_FLAG_MAY_PEND, Double, response_event)
@@ -154,7 +172,8 @@ FUNCTION(Carry, REQUEST | RESPONSE, 0, Carry, NULL)
 
 static const gantry_function *const FUNCTIONS[] = {
     &Wait_FUNCTION,   &WaitFromPool_FUNCTION,   &Hold_FUNCTION,    &EndHeld_FUNCTION,
-    &Double_FUNCTION, &DoubleResponse_FUNCTION, &Replace_FUNCTION, &Carry_FUNCTION};
+    &Double_FUNCTION, &DoubleResponse_FUNCTION, &Replace_FUNCTION, &Carry_FUNCTION,
+    &EndProcess_FUNCTION};
 
 const gantry_plugin *gantry_plugin_v0(void) {
   static const gantry_plugin plugin = {
@@ -170,5 +189,6 @@ GANTRY_NOTE("pending", "1.0.0",
             NOTED(Hold, NOTE_REQUEST, "\"may_pend\"") "," NOTED(EndHeld, NOTE_REQUEST, "") ","
             NOTED(Double, NOTE_REQUEST, "\"may_pend\"") ","
             NOTED(DoubleResponse, "\"response\"", "\"may_pend\"") ","
+            NOTED(EndProcess, NOTE_REQUEST, "\"may_pend\"") ","
             NOTED(Replace, NOTE_REQUEST, "\"may_pend\"") ","
             NOTED(Carry, NOTE_REQUEST ",\"response\"", ""))

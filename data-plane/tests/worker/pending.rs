@@ -283,3 +283,20 @@ async fn library_carries_through_a_request_and_gets_it_back_at_its_end() {
     assert_eq!(answer.header("x-carry"), "0,7,14");
     assert_eq!(worker.printed().await, "released 21");
 }
+
+#[tokio::test]
+async fn death_in_a_thread_of_a_pending_call_has_its_function_as_a_suspect() {
+    let upstream = Upstream::start().await;
+    let apis = [("a", "EndProcess"), ("b", "Wait")];
+    let apis = apis.map(|(id, function)| api(id, &upstream.url(), &[("pre", function)]));
+    let mut worker = TestWorker::serving(everything(1, apis)).await;
+    let gate = Gate::new();
+    let asked = gate.ask(&worker, "/a");
+    until(|| worker.memory.read(Counter::PluginPending) == 1).await;
+    gate.open();
+    assert_eq!(worker.ended().await.code(), Some(2));
+    assert_eq!(worker.memory.fault(), None);
+    assert_eq!(worker.memory.in_flight().functions(), [1]);
+    assert_eq!(worker.memory.suspects()[0].function, 1);
+    asked.abort();
+}
