@@ -1,7 +1,11 @@
 //! Bodies in Go functions through a whole gateway: read, replaced, refused beyond the limit, asked for
 //! undeclared. What Rust and C functions do with them is in `bodies`.
 
+use std::io::Write as _;
+use std::net::TcpStream;
+
 use gantry_tests::plugins;
+use gantry_tests::process::eventually;
 use gantry_tests::{Gateway, Request};
 use serde_json::{Value, json};
 
@@ -29,16 +33,24 @@ fn lab() -> (Lab, Gateway) {
 #[test]
 fn go_functions_read_and_replace_bodies_of_requests_and_responses() {
     let (lab, gateway) = lab();
+    // Those of the second kind declare nothing: they ask for the body from a goroutine.
+    for kind in ["", "Detached"] {
+        read_and_replace(&lab, &gateway, &|function| format!("{function}{kind}"));
+    }
+}
+
+fn read_and_replace(lab: &Lab, gateway: &Gateway, named: &dyn Fn(&str) -> String) {
     let post = |body: &str| gateway.send(&Request::post("/api/x", body)).unwrap();
-    lab.put(&gateway, &at("pre", "BodyEcho"));
+    let before = lab.upstream.requests();
+    lab.put(gateway, &at("pre", &named("BodyEcho")));
     for body in ["hello", ""] {
         let echoed = post(body);
         assert_eq!((echoed.status, echoed.body.as_str()), (200, body));
         assert_eq!(echoed.header("x-body-length"), body.len().to_string());
     }
-    assert_eq!(lab.upstream.requests(), 0);
+    assert_eq!(lab.upstream.requests(), before);
 
-    lab.put(&gateway, &at("post", "BodyReplace"));
+    lab.put(gateway, &at("post", &named("BodyReplace")));
     let told = post("hello").json();
     assert_eq!(
         (&told["body"], &told["headers"]["content-length"]),
@@ -46,17 +58,42 @@ fn go_functions_read_and_replace_bodies_of_requests_and_responses() {
     );
     assert_eq!(told["headers"]["x-read-back"], "7");
 
-    lab.put(&gateway, &at("post", "BodyGrow"));
+    lab.put(gateway, &at("post", &named("BodyGrow")));
     assert_eq!(post("small").json()["body_bytes"], 3 << 20);
 
-    lab.put(&gateway, &at("response", "ResponseBodyReplace"));
-    let answer = get(&gateway, "/api/x");
+    lab.put(gateway, &at("response", &named("ResponseBodyReplace")));
+    let answer = get(gateway, "/api/x");
     assert!(answer.body.starts_with("<{") && answer.body.ends_with("}>"));
     assert_eq!(
         answer.header("content-length"),
         answer.body.len().to_string()
     );
     assert_eq!(answer.header("content-type"), "application/json");
+}
+
+#[test]
+fn detached_go_function_fails_cleanly_and_learns_that_its_client_has_left() {
+    let (lab, gateway) = lab();
+    let workers = gateway.worker_pids().unwrap();
+    lab.put(&gateway, &at("pre", "PanicDetached"));
+    let failed = get(&gateway, "/api/x");
+    let code = &failed.json()["code"];
+    assert_eq!((failed.status, code), (500, &json!("PLUGIN_FAILED")));
+    let logged = |text: &str| {
+        eventually(text, || gateway.log().contains(text).then_some(())).unwrap();
+    };
+    logged("a panic in a detached function at ");
+
+    lab.put(&gateway, &at("pre", "WaitForLeave"));
+    let mut client = TcpStream::connect(gateway.address()).unwrap();
+    client
+        .write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n")
+        .unwrap();
+    logged("waits for its client to leave");
+    drop(client);
+    logged("nobody waits any more");
+    assert_eq!(gateway.worker_pids().unwrap(), workers);
+    assert_eq!(lab.upstream.requests(), 0);
 }
 
 #[test]

@@ -187,7 +187,8 @@ fn handlers_that_fail_are_a_clean_500_and_response_hooks_let_nothing_out() {
     assert_eq!((censored.status, censored.body.as_str()), (451, "not here"));
     assert_eq!(censored.header("content-length"), "8");
     assert_eq!(gateway.worker_pids().unwrap(), workers);
-    assert!(gateway.log().contains("this handler always panics at "));
+    let line = "this handler always panics at ";
+    eventually(line, || gateway.log().contains(line).then_some(())).unwrap();
 }
 
 /// Requests that wait in a handler at once.
