@@ -15,6 +15,7 @@ const (
 	tykModule    = "github.com/TykTechnologies/tyk"
 	storagePath  = "github.com/TykTechnologies/storage"
 	contextPath  = tykModule + "/ctx"
+	userPath     = tykModule + "/user"
 	oasPath      = tykModule + "/apidef/oas"
 	kinOfTykPath = "github.com/TykTechnologies/kin-openapi"
 )
@@ -155,8 +156,41 @@ func tagsFor(all []source) []string {
 					tags["gantry_oas"] = true
 				}
 			}
+			if in.pointsToLimit(node) {
+				tags["gantry_limit_pointer"] = true
+			}
 			return true
 		})
 	}
 	return sorted(tags)
+}
+
+// pointsToLimit finds `Limit: &user.APILimit{...}` and `x.Limit = &user.APILimit{...}`: in Tyk 2.9 the limit
+// of an API was a pointer.
+func (s *source) pointsToLimit(node ast.Node) bool {
+	isPointer := func(value ast.Expr) bool {
+		address, ok := value.(*ast.UnaryExpr)
+		if !ok || address.Op != token.AND {
+			return false
+		}
+		literal, ok := address.X.(*ast.CompositeLit)
+		if !ok {
+			return false
+		}
+		path, name := s.selected(literal.Type)
+		return path == userPath && name == "APILimit"
+	}
+	switch of := node.(type) {
+	case *ast.KeyValueExpr:
+		key, ok := of.Key.(*ast.Ident)
+		return ok && key.Name == "Limit" && isPointer(of.Value)
+	case *ast.AssignStmt:
+		for i, left := range of.Lhs {
+			field, ok := left.(*ast.SelectorExpr)
+			if ok && field.Sel.Name == "Limit" && len(of.Rhs) == len(of.Lhs) && isPointer(of.Rhs[i]) {
+				return true
+			}
+		}
+	}
+	return false
 }

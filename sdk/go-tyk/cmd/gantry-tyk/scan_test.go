@@ -226,6 +226,9 @@ func TestTagsAndModulesFollowWhatThePluginUses(t *testing.T) {
 		{`"github.com/TykTechnologies/tyk/ctx"` + "\n", "var x = ctx.GetOASDefinition", "gantry_oas", ""},
 		{`"github.com/TykTechnologies/tyk/log"` + "\n", "", "", "github.com/sirupsen/logrus"},
 		{`"github.com/TykTechnologies/kin-openapi/openapi3"` + "\n", "", "gantry_kin_tyk", ""},
+		{`"github.com/TykTechnologies/tyk/user"` + "\n", "var x = user.AccessDefinition{Limit: &user.APILimit{}}", "gantry_limit_pointer", ""},
+		{`"github.com/TykTechnologies/tyk/user"` + "\n", "func f(x user.AccessDefinition) { x.Limit = &user.APILimit{} }", "gantry_limit_pointer", ""},
+		{`"github.com/TykTechnologies/tyk/user"` + "\n", "var x = user.AccessDefinition{Limit: user.APILimit{}}", "", ""},
 	}
 	for _, each := range cases {
 		sources := source(each.imports, each.body)

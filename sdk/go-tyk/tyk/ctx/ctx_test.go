@@ -296,3 +296,21 @@ func TestLimitsOfBothGenerationsAgreeOnceSet(t *testing.T) {
 		t.Error(limit)
 	}
 }
+
+func TestOneSessionIsDecodedHoweverManyAsk(t *testing.T) {
+	r, state := within(&call.Facts{Session: []byte(`{"alias":"ada"}`)})
+	const many = 16
+	found := make(chan *user.SessionState, many)
+	for i := 0; i < many; i++ {
+		go func() {
+			session := GetSession(r)
+			_ = GetAuthToken(r)
+			found <- session
+		}()
+	}
+	for i := 0; i < many; i++ {
+		if session := <-found; session == nil || session != state.LiveSession() {
+			t.Error(session)
+		}
+	}
+}

@@ -57,4 +57,21 @@ func MyPluginUpper(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// MyPluginLimits (Auth) gives rights to one API, whose limit was a pointer then.
+func MyPluginLimits(rw http.ResponseWriter, r *http.Request) {
+	definition := ctx.GetDefinition(r)
+	if definition == nil {
+		http.Error(rw, "no definition", http.StatusInternalServerError)
+		return
+	}
+	session := &user.SessionState{Alias: "limited"}
+	session.SetAccessRight(definition.APIID, user.AccessDefinition{
+		APIID:    definition.APIID,
+		APIName:  definition.Name,
+		Versions: []string{"Default"},
+		Limit:    &user.APILimit{Rate: 10, Per: 60},
+	})
+	ctx.SetSession(r, session, r.Header.Get(headers.Authorization), false)
+}
+
 func main() {}
