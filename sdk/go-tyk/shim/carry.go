@@ -14,8 +14,21 @@ import (
 // nobody waits for any more may still be at it, hence the lock.
 type carried struct {
 	sync.Mutex
-	values context.Context // values only
-	state  *call.State
+	values  context.Context // values only
+	state   *call.State
+	cancels []func() // contexts of detached calls, which last as long as the request
+	ended   bool
+}
+
+// lasts cancels at the end of the request, or now if that has come.
+func (c *carried) lasts(cancel func()) {
+	c.Lock()
+	defer c.Unlock()
+	if c.ended {
+		cancel()
+		return
+	}
+	c.cancels = append(c.cancels, cancel)
 }
 
 const shards = 16
@@ -77,5 +90,18 @@ func claim(frame *layer.Frame) *carried {
 	return made
 }
 
-// release takes back what a request carried.
-func release(carry uint64) { requests.remove(carry) }
+// release takes back what a request carried, and ends its contexts.
+func release(carry uint64) {
+	found := find(carry)
+	if found == nil {
+		return
+	}
+	requests.remove(carry)
+	found.Lock()
+	cancels := found.cancels
+	found.cancels, found.ended = nil, true
+	found.Unlock()
+	for _, cancel := range cancels {
+		cancel()
+	}
+}

@@ -253,6 +253,19 @@ func TestContextValuesReachLaterFunctionsAndTheirCancellationDoesNot(t *testing.
 	}
 }
 
+func TestContextLastsUntilTheRequestHasEnded(t *testing.T) {
+	made := newRequest(t)
+	var kept context.Context
+	made.run(Function{Name: "F", Request: func(_ http.ResponseWriter, r *http.Request) { kept = r.Context() }}, abi.HookPre)
+	if kept.Err() != nil {
+		t.Error("what the handler started is cancelled with it:", kept.Err())
+	}
+	release(made.carry)
+	if kept.Err() != context.Canceled {
+		t.Error("it goes on when the request has ended")
+	}
+}
+
 func TestInlineFunctionWithNothingToCarryCarriesNothing(t *testing.T) {
 	made := newRequest(t)
 	made.run(Function{Name: "F", Inline: true, Request: func(http.ResponseWriter, *http.Request) {}}, abi.HookPre)

@@ -112,9 +112,11 @@ func (s *started) Call(frame *layer.Frame) int32 {
 	if s.inline.Load() {
 		return s.runInline(made, frame)
 	}
-	made.detached = true
+	// What a handler starts with r.Context() may go on until the request has ended, as in a Go server.
+	made.detached, made.Lasting = true, true
 	made.Begin(&s.calls, frame)
 	made.carried = claim(frame)
+	made.carried.lasts(made.Cancel)
 	made.Run(func() (int32, []byte) {
 		key := goroutine()
 		running.put(key, made)

@@ -10,6 +10,10 @@ import (
 // Pending is a call that ends later, on a goroutine of its own. It ends exactly once, whatever the
 // goroutine does: returns, panics or calls runtime.Goexit.
 type Pending struct {
+	// Lasting lets the context go on when the call has ended, for what a function started; whoever sets it
+	// calls Cancel.
+	Lasting bool
+
 	host    Host
 	call    uint64
 	calls   *Calls
@@ -30,8 +34,11 @@ func (p *Pending) Begin(calls *Calls, frame *Frame) {
 	calls.put(p)
 }
 
-// Context ends when nobody waits for the call any more, or when it has ended.
+// Context ends when nobody waits for the call any more and, unless it is lasting, when the call has ended.
 func (p *Pending) Context() context.Context { return p.ctx }
+
+// Cancel ends the context.
+func (p *Pending) Cancel() { p.cancel() }
 
 // Call gives the handle.
 func (p *Pending) Call() uint64 { return p.call }
@@ -90,7 +97,9 @@ func (p *Pending) end(verdict int32, mutations []byte) {
 		p.host.Log(abi.LogError, "the gateway does not take what the function left")
 		p.host.Resume(abi.Failed, nil)
 	}
-	p.cancel()
+	if !p.Lasting {
+		p.cancel()
+	}
 }
 
 func (p *Pending) event(event uint32, detail []byte) {
