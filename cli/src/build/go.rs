@@ -42,7 +42,7 @@ pub(super) fn open(
     let sdk = Sdk::ready(cache)?;
     let go = program::Go::open(folder, tools)?;
     Ok(if native {
-        Box::new(native::Module::new(go, sdk))
+        Box::new(native::Module::open(go, sdk)?)
     } else {
         Box::new(tyk::Plugin::open(go, sdk, request)?)
     })

@@ -291,3 +291,22 @@ fn code_that_can_end_a_worker_is_warned_about_and_built() {
         expected.map(|(place, code)| (place.to_owned(), code.to_owned()))
     );
 }
+
+#[test]
+fn plugin_on_the_go_sdk_gets_it_from_the_command_unless_it_says_where_it_is() {
+    let bench = Workbench::new();
+    let folder = bench.room().join("hooks");
+    for (path, bytes) in tree(&workspace().join("examples/go-hooks")) {
+        write(&folder.join(path), &bytes);
+    }
+    let module = "module example.com/hooks\n\ngo 1.21\n\nrequire gantry.example/sdk/go v0.0.0\n";
+    write(&folder.join("go.mod"), module);
+    let before = tree(&folder);
+    let built = bench.build(&folder, &[SYSTEM]);
+    assert_eq!(built[0]["name"], "go-hooks");
+    assert_eq!(
+        names(&built[0], "functions"),
+        ["Correlate", "Maintenance", "MaskFields"]
+    );
+    assert_eq!(tree(&folder), before, "the author's folder stays as it is");
+}

@@ -140,6 +140,12 @@ impl Author {
         local
     }
 
+    /// Whether the author says where a module is, be it in `vendor/`.
+    pub(super) fn places(&self, module: &str) -> bool {
+        let mut replaced = self.listed.replace.iter().flatten();
+        self.vendored.is_some() || replaced.any(|replaced| replaced.old.path == module)
+    }
+
     /// Writes the module file for what was found in the source. One that Go has completed since then
     /// stays, unless the author's changed.
     pub(super) fn write(

@@ -4,6 +4,7 @@
 //! ordinary program of this machine.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use gantry_domain::Platform;
 
@@ -12,31 +13,71 @@ use super::super::sdk::Sdk;
 use super::super::target::gateway_folder;
 use super::super::{BuildError, BuildTarget, Builder, Compiled, Remarks, step};
 use super::kept::{self, Inputs};
+use super::modules::{Author, Modules};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{self, Scan};
-use super::{NOTE_FILE, NOTE_HEAD};
+use super::{NOTE_FILE, NOTE_HEAD, SDK};
 
 /// A plugin on the Go SDK.
 #[derive(Debug)]
 pub(super) struct Module {
     go: Go,
     sdk: Sdk,
+    /// The author's modules, where they leave it to us where the SDK is.
+    author: Option<Author>,
     /// Gateway versions whose note was made in this call.
     noted: Vec<PathBuf>,
 }
 
 impl Module {
-    pub(super) const fn new(go: Go, sdk: Sdk) -> Self {
-        Self {
+    pub(super) fn open(go: Go, sdk: Sdk) -> Result<Self, BuildError> {
+        // In a workspace Go knows itself where everything is.
+        let is_free = matches!(go.settings.gowork.as_str(), "" | "off");
+        let author = is_free.then(|| Author::read(&go)).transpose()?;
+        Ok(Self {
+            author: author.filter(|author| !author.places(SDK)),
             go,
             sdk,
             noted: Vec::new(),
+        })
+    }
+
+    /// The module file that says where the SDK is, if the author's does not.
+    fn modules(
+        &self,
+        found: &Scan,
+        target: &BuildTarget,
+        room: &Room,
+    ) -> Result<Option<Modules>, BuildError> {
+        let Some(author) = &self.author else {
+            return Ok(None);
+        };
+        let folder = room.folder(&format!("modules-{}", target.platform))?;
+        let mut nothing = Overlay::default();
+        author
+            .write(&self.go, &self.sdk, found, &folder, &mut nothing)
+            .map(Some)
+    }
+
+    /// A call of `go` with that module file.
+    fn with(&self, command: &mut Command, verb: &[&str], modules: Option<&Modules>) {
+        command.args(verb);
+        if let Some(modules) = modules {
+            self.go.with_modules(command, &self.sdk, modules.offline);
+            command
+                .arg("-mod=mod")
+                .arg(format!("-modfile={}", modules.file.display()));
         }
     }
 
     /// The overlay that puts the note for a gateway version into the author's package.
-    fn overlay(&mut self, target: &BuildTarget, room: &Room) -> Result<PathBuf, BuildError> {
+    fn overlay(
+        &mut self,
+        target: &BuildTarget,
+        modules: Option<&Modules>,
+        room: &Room,
+    ) -> Result<PathBuf, BuildError> {
         let folder = room.folder(&format!("note-{}", gateway_folder(target.gateway_version)))?;
         let path = folder.join("overlay.json");
         if self.noted.contains(&path) {
@@ -46,7 +87,12 @@ impl Module {
         let mut asking = self.go.command(Platform::current(), gateway.as_ref());
         // It runs here, whatever it is built for.
         asking.env_remove("GOOS").env_remove("GOARCH");
-        asking.args(["run", "-trimpath", "-buildvcs=false", ".", "gantry-note"]);
+        self.with(
+            &mut asking,
+            &["run", "-trimpath", "-buildvcs=false"],
+            modules,
+        );
+        asking.args([".", "gantry-note"]);
         let note = step::run(&mut asking, "building the plugin to ask it for its note")?.answer;
         if !note.starts_with(NOTE_HEAD) {
             return Err(BuildError::NotAPlugin {
@@ -73,14 +119,18 @@ impl Module {
 
 impl Builder for Module {
     fn build(&mut self, target: &BuildTarget, room: &Room) -> Result<Compiled, BuildError> {
+        let found = self.scan(target)?;
+        let modules = self.modules(&found, target, room)?;
+        let modules = modules.as_ref();
         let remarks = Remarks {
-            warnings: self.scan(target)?.warnings,
+            warnings: found.warnings,
             skipped: Vec::new(),
         };
         let library = room.of(target)?.join("plugin.so");
         let doing = format!("compiling for {target}");
         let mut listing = self.go.for_target(target);
-        listing.args(["list", "-deps", kept::FIELDS, "."]);
+        self.with(&mut listing, &["list", "-deps", kept::FIELDS], modules);
+        listing.arg(".");
         let mut inputs = Inputs::new(&self.go, target)?;
         inputs.take_packages(&step::run(&mut listing, &doing)?.answer)?;
         let inputs = inputs.finish();
@@ -92,10 +142,10 @@ impl Builder for Module {
             });
         }
         kept::forget(&library)?;
-        let overlay = self.overlay(target, room)?;
+        let overlay = self.overlay(target, modules, room)?;
         let mut command = self.go.for_target(target);
+        self.with(&mut command, &["build"], modules);
         command
-            .arg("build")
             .arg("-overlay")
             .arg(&overlay)
             .args(self.go.compile_arguments(&library));

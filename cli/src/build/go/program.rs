@@ -9,6 +9,7 @@ use std::process::Command;
 use gantry_domain::Platform;
 use serde::Deserialize;
 
+use super::super::sdk::Sdk;
 use super::super::toolchain::Tools;
 use super::super::{BuildError, BuildTarget, step};
 
@@ -24,6 +25,8 @@ pub(super) struct Settings {
     /// The module file of the folder or of one above it; empty or the null device without one.
     pub(super) gomod: String,
     pub(super) goflags: String,
+    /// The workspace file; empty or `off` without one.
+    pub(super) gowork: String,
     pub(super) goproxy: String,
     pub(super) gonosumdb: String,
     /// Such as `go1.26.8`.
@@ -49,6 +52,7 @@ impl Go {
                 "-json",
                 "GOMOD",
                 "GOFLAGS",
+                "GOWORK",
                 "GOPROXY",
                 "GONOSUMDB",
                 "GOVERSION",
@@ -104,6 +108,24 @@ impl Go {
             .env("GOOS", target.platform.os.as_str())
             .env("GOARCH", target.platform.arch.as_str());
         command
+    }
+
+    /// Lets Go find the SDK before anything else, and nothing else where all is in the folder.
+    pub(super) fn with_modules(&self, command: &mut Command, sdk: &Sdk, offline: bool) {
+        let settings = &self.settings;
+        let others = if offline {
+            "off"
+        } else {
+            settings.goproxy.as_str()
+        };
+        let unlisted = match settings.gonosumdb.as_str() {
+            "" => "gantry.example".to_owned(),
+            patterns => format!("gantry.example,{patterns}"),
+        };
+        command
+            .env("GOPROXY", sdk.proxies(others))
+            .env("GONOSUMDB", unlisted)
+            .env("GOWORK", "off");
     }
 
     /// What compiles a library.

@@ -5,7 +5,6 @@
 //! them, so that nothing of the author's runs.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use gantry_domain::Platform;
 
@@ -71,26 +70,6 @@ impl Plugin {
         Ok(found)
     }
 
-    /// Lets Go find the SDK before anything else, and nothing else where all is in the folder.
-    fn with_modules(&self, command: &mut Command, offline: bool) {
-        let settings = &self.go.settings;
-        let others = if offline {
-            "off"
-        } else {
-            settings.goproxy.as_str()
-        };
-        let unlisted = match settings.gonosumdb.as_str() {
-            "" => "gantry.example".to_owned(),
-            patterns => format!("gantry.example,{patterns}"),
-        };
-        command
-            .env("GOPROXY", self.sdk.proxies(others))
-            .env("GONOSUMDB", unlisted)
-            // Patterns that would have Go ask gantry.example itself.
-            .env("GONOPROXY", "none")
-            .env("GOWORK", "off");
-    }
-
     /// The note, told by a program that has the same functions and nothing in them.
     fn note(&self, target: &BuildTarget, found: &Scan, room: &Room) -> Result<PathBuf, BuildError> {
         let name = format!(
@@ -114,7 +93,7 @@ impl Plugin {
         write(&program.join("go.mod"), module.as_bytes())?;
         let gateway = target.gateway_variable();
         let mut asking = self.go.command(Platform::current(), gateway.as_ref());
-        self.with_modules(&mut asking, true);
+        self.go.with_modules(&mut asking, &self.sdk, true);
         asking
             .current_dir(&program)
             .env_remove("GOOS")
@@ -152,7 +131,8 @@ impl Plugin {
     ) -> Result<(&'static str, String), BuildError> {
         let list = |mode: &'static str| {
             let mut listing = self.go.for_target(target);
-            self.with_modules(&mut listing, modules.offline);
+            self.go
+                .with_modules(&mut listing, &self.sdk, modules.offline);
             listing
                 .args(["list", "-deps", mode, kept::FIELDS])
                 .args(arguments)
@@ -210,7 +190,8 @@ impl Builder for Plugin {
         }
         kept::forget(&library)?;
         let mut command = self.go.for_target(target);
-        self.with_modules(&mut command, modules.offline);
+        self.go
+            .with_modules(&mut command, &self.sdk, modules.offline);
         command
             .args(["build", mode])
             .args(&arguments)
