@@ -1,5 +1,6 @@
 //! The commands that pages tell people to type, run as they are: every `sh` block of one or more pages,
-//! in order, in one shell that begins in the workspace's root.
+//! in order, in one shell that begins in the workspace's root, and every file that pages tell people to
+//! write.
 
 use std::fs;
 use std::io::Read;
@@ -8,6 +9,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use gantry_tests::binaries::{outside_cargo, target_dir, tool, workspace};
 use gantry_tests::process::eventually;
+
+/// How often the usual patience is had with a script: pages build plugins.
+const PATIENCES: usize = 4;
+/// What ends a file in the script.
+const END: &str = "END OF FILE";
 
 /// Runs the commands of pages and gives what they printed on standard output.
 ///
@@ -33,6 +39,9 @@ pub(crate) fn run(pages: &[&str], ports: &[&str]) -> String {
         .args(["-euo", "pipefail", "-c", &script])
         .current_dir(workspace())
         .env("PATH", path)
+        // What other tests have compiled is not compiled again.
+        .env("GOCACHE", target_dir().join("go/cache"))
+        .env("ZIG_GLOBAL_CACHE_DIR", target_dir().join("zig"))
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -48,12 +57,36 @@ pub(crate) fn run(pages: &[&str], ports: &[&str]) -> String {
     out
 }
 
-/// Every `sh` block of a page, in order.
+/// Every `sh` block of a page, in order. A block of another language with a path behind it, such as
+/// `go greeter/main.go`, is what its reader writes into that file.
 fn commands(page: &str) -> String {
     let text = fs::read_to_string(workspace().join(page)).unwrap();
     let mut script = String::new();
-    for block in text.split("\n```sh\n").skip(1) {
-        script.push_str(block.split("\n```").next().unwrap());
+    let mut fences = text.split("\n```");
+    fences.next();
+    // Every second piece is between a fence that opens and one that closes.
+    while let (Some(block), Some(_)) = (fences.next(), fences.next()) {
+        let (language, content) = block.split_once('\n').unwrap();
+        if language == "sh" {
+            script.push_str(content);
+        } else if let Some((_, path)) = language.split_once(' ') {
+            let (folder, _) = path.rsplit_once('/').unwrap();
+            let file = [
+                "mkdir -p ",
+                folder,
+                "\ncat > ",
+                path,
+                " <<'",
+                END,
+                "'\n",
+                content,
+                "\n",
+                END,
+            ];
+            script.extend(file);
+        } else {
+            continue;
+        }
         script.push('\n');
     }
     assert!(!script.is_empty(), "{page} has blocks of commands");
@@ -70,7 +103,8 @@ fn watch(mut shell: Child) -> (Option<ExitStatus>, String, String) {
     };
     let out = read(shell.stdout.take().map(|pipe| Box::new(pipe) as _));
     let err = read(shell.stderr.take().map(|pipe| Box::new(pipe) as _));
-    let status = eventually("the script ends", || shell.try_wait().unwrap()).ok();
+    let mut ended = || eventually("the script ends", || shell.try_wait().unwrap()).ok();
+    let status = (0..PATIENCES).find_map(|_| ended());
     let _ = Command::new("kill")
         .args(["-s", "TERM", "--", &group])
         .status();

@@ -1,10 +1,10 @@
-//! The README's commands, run in order as a newcomer would, and those of the page that goes on from there.
+//! The README's commands, run in order as a newcomer would, and those of the pages that go on from there.
 
 use crate::documents;
 
 #[test]
-fn commands_of_the_readme_and_of_the_catalog_work_in_order() {
-    let pages = ["README.md", "docs/CATALOG.md"];
+fn commands_of_the_readme_and_of_the_pages_behind_it_work_in_order() {
+    let pages = ["README.md", "docs/CATALOG.md", "docs/golang-plugins.md"];
     let out = documents::run(&pages, &["7400", "7401", "8080", "8081", "9000"]);
     assert!(
         out.contains("x-gantry-plugin: example-hooks"),
@@ -18,4 +18,12 @@ fn commands_of_the_readme_and_of_the_catalog_work_in_order() {
         out.contains(r#""already_published": true"#) || out.contains(r#""already_published":true"#),
         "the zip went in by plain HTTP:\n{out}"
     );
+    for said in [
+        "hello Ada",
+        "served-by: Shop",
+        "GATEWAY_VERSION_DIFFERS",
+        "x-api: orders",
+    ] {
+        assert!(out.contains(said), "{said}: the Go plugins ran:\n{out}");
+    }
 }
