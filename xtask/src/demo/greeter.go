@@ -1,19 +1,8 @@
 package main
 
-import gantry "gantry.example/sdk/go"
+import "net/http"
 
-func init() {
-	gantry.Register(gantry.Plugin{
-		Name: "greeter", Version: "1.0.0",
-		Functions: []gantry.Function{
-			{Name: "Greet", Hooks: []gantry.Hook{gantry.Pre}, Request: greet},
-		},
-	})
+// Greet sets a header of the answer, whoever gives it.
+func Greet(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set("X-Greeting", "hello "+r.Header.Get("X-Name"))
 }
-
-func greet(call *gantry.RequestCall) error {
-	call.SetResponseHeader("X-Greeting", "hello "+call.Header("X-Name"))
-	return nil
-}
-
-func main() { gantry.Main() }

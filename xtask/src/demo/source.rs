@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use gantry_tests::Gantry;
 use gantry_tests::Request;
-use gantry_tests::binaries::{target_dir, workspace};
+use gantry_tests::binaries::target_dir;
 use serde_json::{Value, json};
 
 use super::narrator::Narrator;
@@ -116,13 +116,6 @@ fn builder(gantry: &Gantry) -> Result<Gantry> {
 
 fn write_source(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let sdk = workspace().join("sdk/go");
-    let module = format!(
-        "module greeter\n\ngo 1.21\n\nrequire gantry.example/sdk/go v0.0.0\n\n\
-         replace gantry.example/sdk/go => {}\n",
-        sdk.display()
-    );
-    fs::write(folder.join("go.mod"), module)?;
     fs::write(folder.join("main.go"), SOURCE)?;
     Ok(())
 }
