@@ -212,6 +212,10 @@ fn definition_whose_protection_would_be_lost_is_refused_with_the_field() {
         }
     }
     let outcome = import("jwt.json", &["--drop", "enable_jwt"]);
+    assert!(
+        said(&outcome, "proxy.listen_path", "replaced"),
+        "{outcome:?}"
+    );
     assert_eq!(
         (outcome.code, outcome.stdout.as_str()),
         (3, ""),

@@ -3,11 +3,22 @@
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use gantry_client::Repeat;
 use gantry_domain::{BundleName, BundleVersion, GatewayVersion, Platform};
 use gantry_proto::v1;
 use serde::Serialize;
 
 use crate::view::{Shown, given, moment, or_dash, short, size};
+
+/// Whether a change of a version may be tried again. With an etag a second try would find the version
+/// changed, by the first one.
+pub(super) const fn repeat_with(etag: &str) -> Repeat {
+    if etag.is_empty() {
+        Repeat::Safe
+    } else {
+        Repeat::Never
+    }
+}
 
 /// A version by name: `hooks@1.2.0`.
 #[derive(Debug, Clone)]

@@ -1,11 +1,10 @@
 //! `gantry unyank`: takes a yank back.
 
 use clap::Args;
-use gantry_client::Repeat;
 use gantry_proto::v1;
 use serde::Serialize;
 
-use super::release::ReleaseName;
+use super::release::{ReleaseName, repeat_with};
 use crate::context::{Context, refused};
 use crate::error::CliError;
 use crate::view::{Shown, View};
@@ -42,12 +41,7 @@ pub(super) async fn run(arguments: Unyank, context: &Context) -> Result<(), CliE
         version: version.to_string(),
         etag: arguments.etag,
     };
-    // With an etag a second try would find the version changed, by the first one.
-    let repeat = if request.etag.is_empty() {
-        Repeat::Safe
-    } else {
-        Repeat::Never
-    };
+    let repeat = repeat_with(&request.etag);
     let answer = context
         .client()?
         .call(repeat, request, |client, request| async move {

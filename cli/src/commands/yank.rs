@@ -1,11 +1,10 @@
 //! `gantry yank`: withdraws a version from new deployments.
 
 use clap::Args;
-use gantry_client::Repeat;
 use gantry_proto::v1;
 use serde::Serialize;
 
-use super::release::{ReleaseName, YankView};
+use super::release::{ReleaseName, YankView, repeat_with};
 use crate::context::{Context, refused};
 use crate::error::CliError;
 use crate::view::{Shown, View, moment_shown, or_dash};
@@ -55,12 +54,7 @@ pub(super) async fn run(arguments: Yank, context: &Context) -> Result<(), CliErr
         reason: arguments.reason,
         etag: arguments.etag,
     };
-    // With an etag a second try would find the version changed, by the first one.
-    let repeat = if request.etag.is_empty() {
-        Repeat::Safe
-    } else {
-        Repeat::Never
-    };
+    let repeat = repeat_with(&request.etag);
     let answer = context
         .client()?
         .call(repeat, request, |client, request| async move {

@@ -69,7 +69,27 @@ fn proxy(from: &mut Map<String, Value>, report: &mut Report) -> Value {
         }
     }
     report.rest("proxy", "proxy", &proxy, rules::CLASSIC);
+    note_listen_path("proxy.listen_path", &to, report);
     to
+}
+
+/// Without a slash at its end, a listen path is the beginning of longer names in Tyk.
+pub(super) fn note_listen_path(path: &str, proxy: &Value, report: &mut Report) {
+    let Some(listen_path) = proxy["listen_path"].as_str() else {
+        return;
+    };
+    if !listen_path.ends_with('/') {
+        let why = format!(
+            "whole segments: {listen_path} and {listen_path}/x, and not {listen_path}x as in Tyk, which other APIs may answer"
+        );
+        report.note(
+            path,
+            &json!(listen_path),
+            Outcome::Replaced,
+            "LISTEN_PATH_SEGMENTS",
+            why,
+        );
+    }
 }
 
 /// Functions, from the definition or from a bundle, which in Tyk takes their place.

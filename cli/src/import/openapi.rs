@@ -42,6 +42,8 @@ pub(crate) fn map(document: &Map<String, Value>, choices: &Choices, report: &mut
     if let Some(url) = take_text(&mut upstream, "url") {
         proxy["target_url"] = json!(url);
     }
+    let at = join(EXTENSION, "server.listenPath.value");
+    classic::note_listen_path(&at, &proxy, report);
     to["proxy"] = proxy;
     rest("server.listenPath", &listen, report);
     rest("upstream", &upstream, report);
