@@ -190,9 +190,6 @@ func (i *invocation) handle() (verdict int32) {
 	} else {
 		i.function.Request(&i.writer, i.request)
 	}
-	if left := i.request.Context(); left != context.Context(&i.ctx) {
-		call.Leave(&i.state, left)
-	}
 	returned = true
 	return abi.Continue
 }
