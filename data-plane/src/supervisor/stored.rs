@@ -317,3 +317,100 @@ async fn at(moment: Option<Instant>) {
         None => pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::source::KeyIndex;
+
+    fn session(view: &StoredView, hmac: u8) -> Option<&str> {
+        view.get(&[hmac; 32]).map(|(_, session)| &**session)
+    }
+
+    fn task() -> (watch::Receiver<Desired>, StoredSessions, StoredTask) {
+        let (_, source) = watch::channel(SourceState::default());
+        let (desired, told) = watch::channel(Desired::default());
+        let (stored, task) = StoredSessions::new(source, desired);
+        (told, stored, task)
+    }
+
+    #[tokio::test]
+    async fn sessions_are_told_the_later_one_counts_and_they_stay_without_a_control_plane() {
+        let (mut told, stored, task) = task();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(task.run(stop.clone()));
+        stored.offer([1; 32], "{}".into());
+        stored.offer([1; 32], r#"{"a":1}"#.into());
+        stored.offer([2; 32], "{}".into());
+        let all = |desired: &Desired| {
+            let view = &desired.stored;
+            session(view, 1) == Some(r#"{"a":1}"#) && session(view, 2) == Some("{}")
+        };
+        let waited = timeout(Duration::from_secs(10), told.wait_for(all)).await;
+        assert!(waited.unwrap().is_ok());
+        stop.cancel();
+        running.await.unwrap();
+        assert!(all(&told.borrow()));
+        assert_eq!(stored.counts().dropped.load(Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn session_is_forgotten_when_the_index_of_its_epoch_is_here() {
+        let (told, _stored, mut task) = task();
+        task.take(&mut vec![([1; 32], "{}".into()), ([2; 32], "{}".into())]);
+        let (sent, _) = task.batch();
+        // The second key's session is another one by the time of the answer.
+        task.take(&mut vec![([2; 32], r#"{"a":1}"#.into())]);
+        let answer = v1::StoreSessionsResponse {
+            keys_epoch: 5,
+            refused: Vec::new(),
+        };
+        task.sent(Ok((sent, Ok(answer))));
+        let at_epoch = |epoch| {
+            let path = PathBuf::new();
+            let keys = Some(KeyIndex { path, epoch });
+            move |desired: &mut Desired| desired.keys = keys
+        };
+        task.desired.send_modify(at_epoch(4));
+        task.forget();
+        assert_eq!(session(&told.borrow().stored, 1), Some("{}"));
+        task.desired.send_modify(at_epoch(5));
+        task.forget();
+        assert_eq!(session(&told.borrow().stored, 1), None);
+        assert_eq!(session(&told.borrow().stored, 2), Some(r#"{"a":1}"#));
+        assert_eq!(task.waiting(), 1);
+    }
+
+    #[tokio::test]
+    async fn refused_sessions_go_and_those_that_find_no_room_are_dropped() {
+        let (told, stored, mut task) = task();
+        task.take(&mut vec![([1; 32], "{}".into())]);
+        let (sent, _) = task.batch();
+        let answer = v1::StoreSessionsResponse {
+            keys_epoch: 5,
+            refused: vec![v1::RefusedSession {
+                index: 0,
+                code: "KEYS_TOO_MANY".into(),
+                message: String::new(),
+            }],
+        };
+        task.sent(Ok((sent, Ok(answer))));
+        assert!(told.borrow().stored.is_empty());
+        let hmac = |n: usize| {
+            let mut hmac = [0; 32];
+            hmac[..8].copy_from_slice(&n.to_le_bytes());
+            hmac
+        };
+        let mut many = (0..=STORED_MAX)
+            .map(|n| (hmac(n), "{}".to_owned()))
+            .collect();
+        task.take(&mut many);
+        assert_eq!(told.borrow().stored.len(), STORED_MAX);
+        assert_eq!(stored.counts().dropped.load(Relaxed), 2);
+        // A key that is here already still gets its session.
+        task.take(&mut vec![(hmac(0), r#"{"a":1}"#.into())]);
+        assert_eq!(stored.counts().dropped.load(Relaxed), 2);
+    }
+}

@@ -287,12 +287,21 @@ impl SyncService for Service {
             let document = v1::Document {
                 digest,
                 body: body.into(),
+                more: false,
             };
             sender
                 .try_send(Ok(document))
                 .map_err(|_| Status::internal("full"))?;
         }
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    /// As a control plane of an earlier version, which gateways have to get along with.
+    async fn store_sessions(
+        &self,
+        _request: Request<v1::StoreSessionsRequest>,
+    ) -> Result<Response<v1::StoreSessionsResponse>, Status> {
+        Err(Status::unimplemented("store_sessions"))
     }
 
     async fn locate_artifact(
