@@ -140,7 +140,9 @@ fn allowed_at(at: u32, op: u32) -> bool {
         | op::ANSWER_STATUS
         | op::ANSWER_BODY => in_request || at == hook::RESPONSE,
         op::SET_STATUS | op::SET_RESPONSE_BODY => at == hook::RESPONSE,
-        op::SET_SESSION | op::STORE_SESSION => matches!(at, hook::AUTH | hook::POST_AUTH | hook::POST),
+        op::SET_SESSION | op::STORE_SESSION => {
+            matches!(at, hook::AUTH | hook::POST_AUTH | hook::POST)
+        }
         _ => in_request,
     }
 }

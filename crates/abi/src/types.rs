@@ -166,9 +166,8 @@ pub struct Function {
     /// Tells something about a call of the instance that pends or is about to: one of
     /// [`crate::event`]. `detail` is good during this call. From any thread; it must not wait. Null
     /// unless the function declares [`crate::flag::MAY_PEND`].
-    pub event: Option<
-        unsafe extern "C" fn(instance: *mut c_void, call: Call, event: u32, detail: Str),
-    >,
+    pub event:
+        Option<unsafe extern "C" fn(instance: *mut c_void, call: Call, event: u32, detail: Str)>,
 }
 
 /// `gantry_plugin`: a library's table. Static in the plugin.
