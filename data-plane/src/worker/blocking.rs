@@ -96,17 +96,18 @@ impl BlockingPool {
             self.memory.add(Counter::PluginPoolFull, 1);
             return Err(Refusal::PluginBusy);
         }
-        match timeout(deadline, answered).await {
-            Ok(outcome) => outcome.map_err(|_| Refusal::PluginFailed),
-            Err(_) => {
-                if progress.swap(GIVEN_UP, Relaxed) == RUNNING {
-                    self.memory.add(Counter::PluginThreadsStuck, 1);
-                    threads.shared.replace_one();
-                }
-                self.memory.add(Counter::PluginTimeouts, 1);
-                Err(Refusal::PluginTimeout)
-            }
+        if let Ok(outcome) = timeout(deadline, answered).await {
+            return outcome.map_err(|_| Refusal::PluginFailed);
         }
+        // Before its thread can see that it was given up, and count it down.
+        self.memory.add(Counter::PluginThreadsStuck, 1);
+        if progress.swap(GIVEN_UP, Relaxed) == RUNNING {
+            threads.shared.replace_one();
+        } else {
+            self.memory.subtract(Counter::PluginThreadsStuck, 1);
+        }
+        self.memory.add(Counter::PluginTimeouts, 1);
+        Err(Refusal::PluginTimeout)
     }
 }
 
