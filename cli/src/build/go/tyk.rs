@@ -11,7 +11,7 @@ use gantry_domain::Platform;
 use super::super::room::{Room, write};
 use super::super::sdk::Sdk;
 use super::super::target::gateway_folder;
-use super::super::{BuildError, BuildTarget, Builder, Compiled, Remarks, Request, step};
+use super::super::{BuildError, BuildTarget, Builder, Compiled, Finding, Remarks, Request, step};
 use super::kept::{self, Inputs};
 use super::modules::{Author, Modules};
 use super::overlay::Overlay;
@@ -216,6 +216,10 @@ fn missing_module(error: BuildError) -> BuildError {
     else {
         return error;
     };
+    let refused: Vec<_> = said.lines().filter_map(not_of_tyk).collect();
+    if !refused.is_empty() {
+        return BuildError::SourceRefused(refused);
+    }
     match module_named(&said) {
         Some(module) => BuildError::ModuleMissing { module, said },
         None => BuildError::Failed {
@@ -224,6 +228,41 @@ fn missing_module(error: BuildError) -> BuildError {
             said,
         },
     }
+}
+
+/// A package of Tyk's that a module of others imports and that plugins do not have: the generator looks
+/// through the plugin's own source only.
+fn not_of_tyk(line: &str) -> Option<Finding> {
+    let (before, package) = line.split_once("but does not contain package ")?;
+    let below = package
+        .trim()
+        .strip_prefix("github.com/TykTechnologies/tyk/")?;
+    let (place, _) = before.split_once(": ")?;
+    let mut parts = place.rsplitn(3, ':');
+    let column = parts.next()?.parse().ok()?;
+    let line = parts.next()?.parse().ok()?;
+    let (code, advice) = match below.split('/').next()? {
+        "storage" => ("TYK_STORAGE", "the gateway has no Redis"),
+        "config" => (
+            "TYK_CONFIG",
+            "the gateway's configuration is not for plugins",
+        ),
+        _ => (
+            "TYK_INTERNAL",
+            "plugins have what the request, its context and the session offer",
+        ),
+    };
+    Some(Finding {
+        file: parts.next()?.to_owned(),
+        line,
+        column,
+        code: code.to_owned(),
+        message: format!(
+            "import of \"{}\", which gateways do not have",
+            package.trim()
+        ),
+        advice: advice.to_owned(),
+    })
 }
 
 /// What Go says of modules that it does not get.
@@ -301,5 +340,16 @@ mod tests {
         for (said, expected) in cases {
             assert_eq!(module_named(said).as_deref(), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn packages_of_tyk_that_modules_of_others_import_are_refused_at_their_place() {
+        let said = "../go/mod/example.com/x@v1.0.0/x.go:6:2: module github.com/TykTechnologies/tyk@latest \
+                    found (v0.0.0, replaced by gantry.example/stand-in/tyk@v0.0.0), but does not contain \
+                    package github.com/TykTechnologies/tyk/storage";
+        let found = not_of_tyk(said).unwrap();
+        assert_eq!(found.place(), "../go/mod/example.com/x@v1.0.0/x.go:6:2");
+        assert_eq!(found.code, "TYK_STORAGE");
+        assert_eq!(not_of_tyk("x.go:6:2: undefined: x"), None);
     }
 }
