@@ -113,6 +113,47 @@ fn asynchronous_functions_answer_late_and_neighbours_and_clients_that_leave_do_n
 }
 
 #[test]
+fn asynchronous_panic_is_500_and_a_response_is_changed_after_its_body_came() {
+    let lab = Lab::start();
+    lab.deploy_faulty();
+    let gateway = lab.gateway();
+    let at = |hook: &str, function: &str| {
+        let entries = [(function, "faulty.so")];
+        json!({"use_keyless": true, "custom_middleware": middleware(&[(hook, &entries)])})
+    };
+    lab.put(&gateway, &at("pre", "PanicLater"));
+    let workers = gateway.worker_pids().unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            refusal(&get(&gateway, "/api/x")),
+            (500, json!("PLUGIN_FAILED"))
+        );
+    }
+    assert_eq!(gateway.worker_pids().unwrap(), workers, "no worker ended");
+    eventually("the panic is logged with its message", || {
+        gateway
+            .log()
+            .contains("on purpose, after /api/x")
+            .then_some(())
+    })
+    .unwrap();
+    assert_eq!(lab.upstream.requests(), 0);
+
+    lab.put(&gateway, &at("response", "ResponseBodyLater"));
+    let answer = get(&gateway, "/api/x");
+    assert_eq!(answer.status, 203);
+    assert!(
+        answer.body.starts_with("<{") && answer.body.ends_with("}>"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(
+        answer.header("content-length"),
+        answer.body.len().to_string()
+    );
+}
+
+#[test]
 fn asynchronous_function_beyond_its_deadline_is_504_and_ends() {
     let (lab, gateway) = stage("plugin_deadline_ms = 200\n");
     let late = get(&gateway, "/news/today");
