@@ -286,6 +286,7 @@ impl Tasks {
                 view,
                 directory,
                 drain: telemetry.counts.clone(),
+                stored,
                 convergence: convergence.clone(),
             };
             last.spawn(admin::run(admin, metrics, last_stop.clone()));

@@ -28,6 +28,7 @@ use crate::supervisor::progress::Progress;
 use crate::supervisor::replacement::Reason;
 use crate::supervisor::report::View;
 use crate::supervisor::store::Store;
+use crate::supervisor::stored::StoredSessions;
 use crate::sys::counters::{APIS_MAX, ApiOutcome, Counter, HookError, Timing};
 
 /// Stands for an API where none answers; no identifier looks like it.
@@ -44,6 +45,8 @@ pub struct Metrics {
     pub directory: Arc<Directory>,
     /// What went wrong with records.
     pub drain: Arc<DrainCounts>,
+    /// Sessions that functions stored.
+    pub stored: StoredSessions,
     /// How far workers are behind.
     pub convergence: Convergence,
 }
@@ -213,6 +216,14 @@ impl Scrape {
             "Access lines that could not be written",
         );
         counter(to, name, help, one(drain.lines_lost.load(Relaxed)))?;
+        let stored = self.metrics.stored.counts();
+        let (name, help) = ("sessions_stored", "Sessions that functions stored");
+        counter(to, name, help, one(stored.taken.load(Relaxed)))?;
+        let (name, help) = (
+            "sessions_dropped",
+            "Sessions that functions stored and that found no room or were refused",
+        );
+        counter(to, name, help, one(stored.dropped.load(Relaxed)))?;
         for (name, help, which) in [
             (
                 "plugin_pending_calls",
