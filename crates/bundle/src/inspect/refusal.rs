@@ -139,9 +139,9 @@ impl Refusal {
     /// What the author can do, where there is one thing to do.
     pub const fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::GoPluginBuildMode => {
-                Some("build its source folder with `gantry build FOLDER`, which takes the same source")
-            }
+            Self::GoPluginBuildMode => Some(
+                "build its source folder with `gantry build FOLDER`, which takes the same source",
+            ),
             Self::NoteMissing | Self::NoteInvalid(_) | Self::NoteRepeated(_) => Some(
                 "declare the plugin once with its SDK's macro (C: GANTRY_NOTE, Rust: \
                  gantry_plugin's), which writes note and table from the same facts",
