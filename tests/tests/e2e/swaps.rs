@@ -89,7 +89,7 @@ fn met(answer: &Answer) -> Option<[&str; BUNDLES.len()]> {
 }
 
 /// The folder of each version of a bundle, as an author pushes it.
-fn folders(lab: &Lab, bundle: &str) -> [PathBuf; 2] {
+fn folders(lab: &Lab, bench: &Workbench, bundle: &str) -> [PathBuf; 2] {
     VERSIONS.map(|version| {
         let (library, hooks): (PathBuf, &[(&str, &str)]) = match bundle {
             "stamp" => {
@@ -103,7 +103,7 @@ fn folders(lab: &Lab, bundle: &str) -> [PathBuf; 2] {
                 &[("pre", "AddTraceHeader"), ("response", "StampResponse")],
             ),
             "handlers" => (
-                handlers(lab, version),
+                handlers(lab, bench, version),
                 &[("pre", "StampRequest"), ("response", "StampResponse")],
             ),
             "go-stamp" => (
@@ -124,10 +124,9 @@ fn go(source: &str, version: &str) -> PathBuf {
 }
 
 /// Builds the handlers as an author does who brings them from Tyk.
-fn handlers(lab: &Lab, version: &str) -> PathBuf {
-    let bench = Workbench::new();
+fn handlers(lab: &Lab, bench: &Workbench, version: &str) -> PathBuf {
     let source = bench.room().join("handlers");
-    fs::create_dir(&source).unwrap();
+    fs::create_dir_all(&source).unwrap();
     let text = HANDLERS.replace("VERSION", version);
     fs::write(source.join("main.go"), text).unwrap();
     bench.build(&source, &[]);
@@ -161,7 +160,8 @@ fn deliver(lab: &Lab, folder: &Path) {
 fn swaps_of_go_rust_and_c_under_load_fail_no_request_and_mix_no_generations() {
     let lab = Lab::start();
     let gateway = lab.gateway();
-    let folders = BUNDLES.map(|bundle| folders(&lab, bundle));
+    let bench = Workbench::new();
+    let folders = BUNDLES.map(|bundle| folders(&lab, &bench, bundle));
     // The two of one plugin begin in different versions, and are at no time in the same one for long.
     let mut chain: Chain = ["1.0.0", "1.0.0", "1.0.0", "1.1.0", "1.0.0"];
     for (versions, version) in folders.iter().zip(chain) {
