@@ -433,6 +433,7 @@ async fn keep(state: &State, tenancy: &Arc<Tenancy>, snapshot: Arc<Snapshot>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pool::Retiring;
     use super::*;
 
     fn slot(pid: Option<u32>, serial: u64, deaths: u64) -> SlotStatus {
@@ -458,6 +459,16 @@ mod tests {
             in_effect(&[slot(Some(1), 2, 0), slot(None, 0, 1)], 2),
             Some(1)
         );
+    }
+
+    #[test]
+    fn worker_that_is_being_replaced_is_waited_for() {
+        let retiring = |serial| SlotStatus {
+            retiring: Some(Retiring { pid: 2, serial }),
+            ..slot(Some(1), 2, 0)
+        };
+        assert_eq!(in_effect(&[retiring(1)], 2), None);
+        assert_eq!(in_effect(&[retiring(2)], 2), Some(1));
     }
 
     #[test]

@@ -88,7 +88,9 @@ fn environment_of_a_worker_is_empty_but_for_what_is_configured() {
 fn worker_env_is_the_whole_environment_that_plugins_see() {
     let lab = Lab::start();
     let config = lab.stage.folder().join("gateway.toml");
-    std::fs::write(&config, "[worker.env]\nPLUGIN_MODE = \"careful\"\n").unwrap();
+    let document = "[worker]\ngo_max_procs = 2\ngo_memory_limit_bytes = 134217728\n\
+                    [worker.env]\nPLUGIN_MODE = \"careful\"\n";
+    std::fs::write(&config, document).unwrap();
     let options = GatewayOptions {
         id: "gateway-1".into(),
         config: Some(config),
@@ -98,7 +100,19 @@ fn worker_env_is_the_whole_environment_that_plugins_see() {
     gateway.wait_ready().unwrap();
     for pid in gateway.worker_pids().unwrap() {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
-        assert!(String::from_utf8_lossy(&environment).contains("PLUGIN_MODE=careful"));
+        let environment = String::from_utf8_lossy(&environment);
+        let mut pairs: Vec<_> = environment.split_terminator('\0').collect();
+        pairs.sort_unstable();
+        assert_eq!(
+            pairs,
+            [
+                "GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096",
+                "GOMAXPROCS=2",
+                "GOMEMLIMIT=134217728",
+                "PLUGIN_MODE=careful",
+                "RUST_BACKTRACE=0",
+            ]
+        );
     }
 }
 
