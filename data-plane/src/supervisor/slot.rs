@@ -1,6 +1,6 @@
 //! One worker slot: its listening socket, its shared memory, and the worker of the moment. The slot
 //! tells its worker what to run, learns how far it is, starts another when it dies or has piled up too
-//! much (see [`super::succession`]), and says who killed it.
+//! much (see `succession`), and says who killed it.
 //!
 //! Invariant: a slot's socket and memory live as long as the supervisor; connections that wait in the
 //! socket's backlog survive the worker.

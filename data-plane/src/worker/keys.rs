@@ -5,7 +5,7 @@
 //! workers as soon as the supervisor has told them; it is forgotten when the index holds it.
 //!
 //! Invariant: what was stored and did not get to the supervisor is not believed for longer than
-//! [`UNHEARD_MAX_NANOS`].
+//! five seconds (`UNHEARD_MAX_NANOS`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
