@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub(crate) const NAME: &str = "hook-call";
 pub(crate) const NATIVE: &str = "native header map";
 const RUST: &str = "Rust";
 const C: &str = "C";
+/// What functions are told that they may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 const GO: &str = "Go";
 /// A function as users of Tyk write it.
 const GO_TYK: &str = "Go, Tyk's source, within the call";
@@ -262,7 +264,7 @@ fn call(instance: &Arc<Instance>, exchange: &mut Exchange) -> Verdict {
     if !instance.may_pend() {
         return instance.call(Hook::Pre, exchange);
     }
-    match Instance::begin(instance, Hook::Pre, exchange) {
+    match Instance::begin(instance, Hook::Pre, exchange, PATIENCE) {
         Called::Ended(verdict) => verdict,
         Called::Pending(mut pending) => {
             let waker = Waker::from(Arc::new(Unpark(thread::current())));

@@ -94,7 +94,7 @@ func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
 	call.Frame = layer.Frame{
 		Host: &call.native, Call: uint64(frame.call), Snapshot: borrow(frame.snapshot),
 		Out:   unsafe.Slice((*byte)(frame.out), int(frame.out_cap)),
-		Carry: uint64(frame.carry), Definition: uint64(frame.definition),
+		Carry: uint64(frame.carry), Definition: uint64(frame.definition), DeadlineMS: uint32(frame.deadline_ms),
 	}
 	verdict := made.Call(&call.Frame)
 	frame.out_len = C.size_t(call.Written)

@@ -48,7 +48,7 @@ layouts! {
         size: 0, hook: 4, api_id: 8, function: 24, config: 40, error: 56, error_cap: 64, error_len: 72,
     }
     Frame as "gantry_frame", 88 {
-        size: 0, hook: 4, flags: 8, reserved: 12, call: 16, host: 24, snapshot: 32,
+        size: 0, hook: 4, flags: 8, deadline_ms: 12, call: 16, host: 24, snapshot: 32,
         out: 48, out_cap: 56, out_len: 64, carry: 72, definition: 80,
     }
     Function as "gantry_function", 72 {

@@ -112,8 +112,9 @@ pub struct Frame {
     pub hook: u32,
     /// Reserved, 0.
     pub flags: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// How long the call may pend, milliseconds from now; waiting for a body that it asked for does not
+    /// count. 0 where it may not pend.
+    pub deadline_ms: u32,
     /// The handle of this call.
     pub call: Call,
     /// The host's table, the same as at `start`.

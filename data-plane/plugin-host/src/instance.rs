@@ -7,6 +7,7 @@
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_abi::{Call, Fault, Frame, Str, verdict};
 use gantry_domain::{FunctionFlag, Hook, NotedFunction};
@@ -119,14 +120,20 @@ impl Instance {
         }
         scratch::with(|scratch| {
             let mut active = self.active(exchange, scratch, Draft::default());
-            let entered = self.enter(&mut active, None);
+            let entered = self.enter(&mut active, None, 0);
             self.settle(active, entered)
         })
     }
 
     /// Runs a function on this thread that may pend. `keeper` is kept until the plugin has ended the
-    /// call; the instance is the one that it gives.
-    pub fn begin<K>(keeper: &Arc<K>, hook: Hook, exchange: &mut Exchange) -> Called
+    /// call; the instance is the one that it gives. `patience` is what the plugin is told of how long it
+    /// may take; who waits for it keeps to that.
+    pub fn begin<K>(
+        keeper: &Arc<K>,
+        hook: Hook,
+        exchange: &mut Exchange,
+        patience: Duration,
+    ) -> Called
     where
         K: AsRef<Self> + Send + Sync + 'static,
     {
@@ -144,7 +151,7 @@ impl Instance {
         };
         scratch::with(|scratch| {
             let mut active = this.active(exchange, scratch, Draft::default());
-            let entered = this.enter(&mut active, Some(record.handle()));
+            let entered = this.enter(&mut active, Some(record.handle()), milliseconds(patience));
             this.pend_or_settle(record, active, entered)
         })
     }
@@ -249,6 +256,7 @@ impl Instance {
         &self,
         active: &mut ActiveCall<'_>,
         handle: Option<Call>,
+        patience: u32,
     ) -> Result<Returned, CallFailure> {
         let functions = self.library.functions(self.index);
         let snapshot = match functions.want_parts {
@@ -269,7 +277,7 @@ impl Instance {
             size: size_of::<Frame>() as u32,
             hook: self.hook as u32,
             flags: 0,
-            reserved: 0,
+            deadline_ms: patience,
             call: 0,
             host: &raw const HOST,
             snapshot,
@@ -350,6 +358,13 @@ impl Instance {
     fn failure(&self, code: &'static str, what: &str) -> CallFailure {
         CallFailure::new(code, format!("function {}: {what}", self.function().name))
     }
+}
+
+/// As the contract tells it: never 0, which would say that the call may not pend.
+fn milliseconds(patience: Duration) -> u32 {
+    u32::try_from(patience.as_millis())
+        .unwrap_or(u32::MAX)
+        .max(1)
 }
 
 impl Drop for Instance {

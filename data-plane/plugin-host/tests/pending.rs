@@ -14,7 +14,7 @@ use gantry_domain::Hook;
 use gantry_plugin_host::{
     Called, Dispatcher, Exchange, Instance, Library, PendingCall, Verdict, Wish,
 };
-use support::{code, collect_logs, lines_with, open, request, start, told};
+use support::{PATIENCE, code, collect_logs, lines_with, open, request, start, told};
 
 const INVALID: i32 = -6;
 const DEAD_HANDLE: i32 = -2;
@@ -57,7 +57,7 @@ fn begin(function: &str) -> (Arc<Instance>, Box<Exchange>, Called) {
     let instance = start(&library(), function, Hook::Auth, "{}").expect("the function starts");
     let instance = Arc::new(instance);
     let mut exchange = Box::new(request());
-    let called = Instance::begin(&instance, Hook::Auth, &mut exchange);
+    let called = Instance::begin(&instance, Hook::Auth, &mut exchange, PATIENCE);
     (instance, exchange, called)
 }
 
@@ -122,6 +122,7 @@ fn call_is_resumed_from_another_thread_and_bad_resumes_leave_it_alone() {
         assert_eq!(ended, Wish::End);
         assert_eq!(call.finish(&mut exchange), Verdict::Continue);
         assert!(exchange.headers.contains_key("x-late"));
+        assert_eq!(told(&exchange, "x-deadline"), [30_000]);
         until(|| said("late again").len() == 1 + usize::from(with_dispatcher));
     }
     assert_eq!(said("late bad verdict"), [INVALID; 2]);
@@ -215,7 +216,7 @@ fn function_that_may_pend_is_not_called_where_nobody_waits_and_others_have_no_pe
     assert_eq!(code(&verdict), "PENDING_UNAWAITED");
     let instance = Arc::new(start(&library, "Undeclared", Hook::Pre, "{}").unwrap());
     let mut exchange = request();
-    let called = Instance::begin(&instance, Hook::Pre, &mut exchange);
+    let called = Instance::begin(&instance, Hook::Pre, &mut exchange, PATIENCE);
     assert!(matches!(called, Called::Ended(Verdict::Continue)));
     assert_eq!(told(&exchange, "x-code"), [DEAD_HANDLE; 2]);
 }
@@ -231,6 +232,8 @@ fn library_carries_a_number_through_a_request_and_gets_it_back_once() {
         assert_eq!(instance.call(Hook::Pre, &mut exchange), Verdict::Continue);
     }
     assert_eq!(told(&exchange, "x-carry"), [0, 1, 0, 2]);
+    // These do not pend.
+    assert_eq!(told(&exchange, "x-deadline"), [0; 4]);
     assert_eq!(said("released 3").len() + said("released 1").len(), 0);
     drop(exchange);
     assert_eq!(lines_with("released 3").len(), 1);
@@ -245,13 +248,23 @@ fn example_sums_up_the_body_on_a_thread_of_its_own() {
     assert_eq!(library.descriptor().differs_from(&note), None);
     let instance = Arc::new(start(&library, "SumBody", Hook::Pre, "{}").unwrap());
     let mut exchange = request();
-    let mut call = pending(Instance::begin(&instance, Hook::Pre, &mut exchange));
+    let mut call = pending(Instance::begin(
+        &instance,
+        Hook::Pre,
+        &mut exchange,
+        PATIENCE,
+    ));
     assert_eq!(wish(&mut call), Wish::Body);
     call.give_body(&Bytes::from_static(b"abc"));
     assert_eq!(wish(&mut call), Wish::End);
     assert_eq!(call.finish(&mut exchange), Verdict::Continue);
     assert_eq!(exchange.headers["x-body-sum"], "00017862");
     // One that is given up is ended at once.
-    let given_up = pending(Instance::begin(&instance, Hook::Pre, &mut exchange));
+    let given_up = pending(Instance::begin(
+        &instance,
+        Hook::Pre,
+        &mut exchange,
+        PATIENCE,
+    ));
     assert!(!given_up.cancel(Some(&mut exchange)));
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use gantry_domain::Hook;
 use gantry_plugin_host::{Called, Exchange, Instance, PendingCall, Verdict, Wish};
@@ -58,6 +59,7 @@ pub struct InFlightCall {
     running: Arc<Running>,
     memory: &'static SlotMemory,
     place: Option<Place>,
+    deadline: Duration,
     abandoned: AtomicBool,
 }
 
@@ -78,13 +80,14 @@ impl InFlightCall {
             running,
             memory,
             place: memory.in_flight().enter(function.number),
+            deadline: worker.deadline(function),
             abandoned: AtomicBool::new(false),
         }))
     }
 
     /// Calls the function, here and now.
     pub fn call(self: &Arc<Self>, hook: Hook, exchange: &mut Exchange) -> Called {
-        Instance::begin(self, hook, exchange)
+        Instance::begin(self, hook, exchange, self.deadline)
     }
 
     fn abandon(&self) {

@@ -248,7 +248,9 @@ typedef struct gantry_frame {
   uint32_t size;
   uint32_t hook;
   uint32_t flags;    /* 0 */
-  uint32_t reserved; /* 0 */
+  /* How long the call may pend, milliseconds from now; waiting for a body that it asked for does not
+   * count. 0 where it may not pend. */
+  uint32_t deadline_ms;
   gantry_call call;
   const gantry_host *host;
   gantry_str snapshot; /* the function's want_parts; empty if it wants none */

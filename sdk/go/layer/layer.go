@@ -31,6 +31,7 @@ type Frame struct {
 	Out        []byte // takes flat mutations ...
 	Written    int    // ... of so many bytes
 	Carry      uint64 // the library's own, from one call of a request to the next; may be set until Call returns
+	DeadlineMS uint32 // how long the call may pend; 0 where nobody says
 	Definition uint64 // another number whenever definition, configuration or OpenAPI document may be others
 }
 

@@ -3,6 +3,7 @@ package layer
 import (
 	"context"
 	"sync"
+	"time"
 
 	"gantry.example/sdk/go/abi"
 )
@@ -26,10 +27,30 @@ type Pending struct {
 	body    []byte
 }
 
+// timed says when the host will give the call up. It needs no timer: the host cancels, and later than this
+// if the call waited for a body.
+type timed struct {
+	context.Context
+	deadline time.Time
+}
+
+func (t *timed) Deadline() (time.Time, bool) { return t.deadline, true }
+
+func (t *timed) Err() error {
+	err := t.Context.Err()
+	if err != nil && !time.Now().Before(t.deadline) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
 // Begin enters a call among those that pend. To be done before the frame's Call returns; then Run.
 func (p *Pending) Begin(calls *Calls, frame *Frame) {
 	p.host, p.call, p.calls = frame.Host, frame.Call, calls
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	if frame.DeadlineMS > 0 {
+		p.ctx = &timed{p.ctx, time.Now().Add(time.Duration(frame.DeadlineMS) * time.Millisecond)}
+	}
 	p.arrived = make(chan struct{})
 	calls.put(p)
 }

@@ -1,9 +1,11 @@
 package layer
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gantry.example/sdk/go/abi"
 )
@@ -104,5 +106,40 @@ func TestChangesThatTheHostDoesNotTakeFailTheCall(t *testing.T) {
 	defer h.mu.Unlock()
 	if !strings.Contains(h.log, "does not take") {
 		t.Error(h.log)
+	}
+}
+
+func TestContextsTellTheirDeadlineAndWhetherItPassed(t *testing.T) {
+	var calls Calls
+	h := &host{ended: make(chan int32, 2)}
+	long, passed := new(Pending), new(Pending)
+	begun := time.Now()
+	long.Begin(&calls, &Frame{Host: h, Call: 7, DeadlineMS: 30_000})
+	deadline, ok := long.Context().Deadline()
+	if !ok || deadline.Before(begun.Add(30*time.Second)) || deadline.After(time.Now().Add(30*time.Second)) {
+		t.Errorf("found %v, %v", deadline, ok)
+	}
+	derived, stop := context.WithCancel(long.Context())
+	defer stop()
+	calls.Event(7, abi.EventCancel, nil)
+	<-derived.Done()
+	if err := long.Context().Err(); err != context.Canceled {
+		t.Errorf("expected Canceled, since the client left, found %v", err)
+	}
+	passed.Begin(&calls, &Frame{Host: h, Call: 8, DeadlineMS: 1})
+	if err := passed.Context().Err(); err != nil {
+		t.Errorf("expected none before the host cancels, found %v", err)
+	}
+	at, _ := passed.Context().Deadline()
+	time.Sleep(time.Until(at))
+	calls.Event(8, abi.EventCancel, nil)
+	<-passed.Context().Done()
+	if err := passed.Context().Err(); err != context.DeadlineExceeded {
+		t.Errorf("expected DeadlineExceeded, found %v", err)
+	}
+	unknown := new(Pending)
+	unknown.Begin(&calls, &Frame{Host: h, Call: 9})
+	if _, ok := unknown.Context().Deadline(); ok {
+		t.Error("expected no deadline where the host names none")
 	}
 }

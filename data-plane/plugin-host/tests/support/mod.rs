@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
 
 use bytes::Bytes;
 use gantry_domain::{ApiId, FunctionName, Hook, PluginNote};
@@ -14,6 +15,9 @@ use gantry_plugin_host::{
     StartError, Trace, Verdict, set_log_sink,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+/// What functions are told that they may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -195,7 +199,7 @@ pub(crate) fn run_on(
     mut exchange: Exchange,
 ) -> (Verdict, Exchange) {
     let instance = Arc::new(start(library, function, hook, "{}").unwrap());
-    let verdict = match Instance::begin(&instance, hook, &mut exchange) {
+    let verdict = match Instance::begin(&instance, hook, &mut exchange, PATIENCE) {
         Called::Ended(verdict) => verdict,
         Called::Pending(call) => call.finish(&mut exchange),
     };
