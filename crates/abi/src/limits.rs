@@ -26,8 +26,8 @@ pub const BODY_BYTES_MAX: usize = 16 << 20;
 pub const MUTATIONS_BYTES_MAX: usize = 2 << 20;
 /// Bytes of flat mutations in one `resume`: a body of the largest size, and headers.
 pub const RESUME_BYTES_MAX: usize = 18 << 20;
-/// Bytes of a consumer key.
-pub const AUTH_TOKEN_BYTES_MAX: usize = 256;
+/// Bytes of a consumer key: as many as a header carries, since a key may be a whole token.
+pub const AUTH_TOKEN_BYTES_MAX: usize = HEADER_VALUE_BYTES_MAX;
 /// Bytes of a log message; what is beyond is cut off.
 pub const LOG_MESSAGE_BYTES_MAX: usize = 8 << 10;
 /// Functions of a library.

@@ -217,6 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn consumer_key_is_what_a_header_carries() {
+        static LONG: [u8; limits::AUTH_TOKEN_BYTES_MAX + 1] =
+            [b'x'; limits::AUTH_TOKEN_BYTES_MAX + 1];
+        let key = |key: &str| fault(hook::AUTH, op::STORE_SESSION, key, "{}");
+        let long = |key| Mutation::check(hook::AUTH, op::STORE_SESSION, key, b"{}").err();
+        for good in ["k", "Bearer k", "Schlüssel"] {
+            assert_eq!(key(good), None, "{good}");
+        }
+        assert_eq!(long(&LONG[1..]), None);
+        assert_eq!(long(&LONG), Some(Fault::TooLarge));
+        assert_eq!(key(""), Some(Fault::Invalid));
+        assert_eq!(key("a\nb"), Some(Fault::Invalid));
+        assert_eq!(fault(hook::AUTH, op::SET_SESSION, "", "{}"), None);
+    }
+
+    #[test]
     fn key_or_value_where_none_belongs_is_invalid() {
         assert_eq!(
             fault(hook::PRE, op::SET_PATH, "x", "/a"),

@@ -140,12 +140,19 @@ pub fn status(value: &[u8]) -> Result<u16, Fault> {
     Ok(digit(a) * 100 + digit(b) * 10 + digit(c))
 }
 
-/// A consumer key: 1 to 256 bytes of printable ASCII without spaces, as a header can carry it.
+/// A consumer key: what a header carries, often with its scheme (`Bearer ...`): UTF-8 without control
+/// characters.
 pub fn auth_token(key: &[u8]) -> Result<&str, Fault> {
     if key.is_empty() {
         return Err(Fault::Invalid);
     }
-    text(key, limits::AUTH_TOKEN_BYTES_MAX, |b| b.is_ascii_graphic())
+    if key.len() > limits::AUTH_TOKEN_BYTES_MAX {
+        return Err(Fault::TooLarge);
+    }
+    if key.iter().any(u8::is_ascii_control) {
+        return Err(Fault::Invalid);
+    }
+    core::str::from_utf8(key).map_err(|_| Fault::Invalid)
 }
 
 /// The outside of a session document. That it is one JSON object is for the caller to prove, who has

@@ -81,7 +81,7 @@ unsafe extern "C" fn next(
 unsafe extern "C" fn mutate(call: Call, op: u32, key: Str, value: Str) -> i32 {
     answer(|| {
         // SAFETY: the contract: what a plugin passes is valid during the callback.
-        let key = unsafe { foreign::bytes(key, limits::HEADER_NAME_BYTES_MAX) }?;
+        let key = unsafe { foreign::bytes(key, limits::AUTH_TOKEN_BYTES_MAX) }?;
         // SAFETY: the contract: what a plugin passes is valid during the callback.
         let value = unsafe { foreign::bytes(value, VALUE_BYTES_MAX) }?;
         handles::change(call, |active| active.mutate(op, key, value))
