@@ -282,9 +282,9 @@ fn a_thousand_requests_that_wait_in_a_handler_hold_up_no_neighbour() {
     releasing.join().unwrap();
 }
 
-/// The example as its author builds it. The modules of others that it imports are fetched, once.
-fn example() -> PathBuf {
-    let out = target_dir().join("stage/go-tyk-hooks");
+/// A plugin's source, given from the root of the repository, built by `gantry build` as it lies there.
+fn built(source: &str, name: &str) -> PathBuf {
+    let out = target_dir().join("stage/go-sources");
     let go = tool("go").unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tools = go.parent().map(Path::to_owned).into_iter();
@@ -292,28 +292,21 @@ fn example() -> PathBuf {
     let mut command = Command::new(binary("gantry").unwrap());
     outside_cargo(&mut command);
     let output = command
-        .current_dir(workspace().join("examples/go-tyk-hooks"))
-        .args([
-            "build",
-            ".",
-            "--name",
-            "go-tyk-hooks",
-            "--system-toolchain",
-            "--out",
-        ])
+        .current_dir(workspace().join(source))
+        .args(["build", ".", "--name", name, "--system-toolchain", "--out"])
         .arg(&out)
         .env("PATH", path)
         .env("GOCACHE", target_dir().join("go/cache"))
         .env("GOPATH", target_dir().join("go/path"))
         .env(
             "GANTRY_CACHE_DIR",
-            target_dir().join("stage/go-tyk-hooks-cache"),
+            target_dir().join("stage/go-sources-cache"),
         )
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    out.join("go-tyk-hooks.so")
+    assert!(output.status.success(), "{source}: {errors}");
+    out.join(format!("{name}.so"))
 }
 
 /// What lies beside the example, on the lab's upstream, with another service to audit orders.
@@ -329,7 +322,12 @@ fn example_definition(lab: &Lab, audit: &str) -> Value {
 fn example_written_for_tyk_is_built_unmodified_and_runs() {
     let lab = Lab::start();
     let bundle = lab.bundle("go-tyk-hooks", "1.0.0");
-    let bundle = bundle.file("go-tyk-hooks.so", &example()).unwrap();
+    let bundle = bundle
+        .file(
+            "go-tyk-hooks.so",
+            &built("examples/go-tyk-hooks", "go-tyk-hooks"),
+        )
+        .unwrap();
     lab.publish(bundle.hook("pre", "NumberRequest", "go-tyk-hooks.so"));
     lab.project.admin.deploy("go-tyk-hooks@1.0.0").unwrap();
     let gateway = lab.gateway();
@@ -375,4 +373,108 @@ fn example_written_for_tyk_is_built_unmodified_and_runs() {
         Some(line.to_owned())
     });
     assert!(line.unwrap().contains("AuditOrder"));
+}
+
+/// An API whose functions are those of one library.
+fn hooked(file: &str, hooks: &[(&str, &str)]) -> Value {
+    let mut fields = keyless(hooks);
+    let text = fields.to_string().replace(FILE, file);
+    fields = serde_json::from_str(&text).unwrap();
+    if hooks.iter().any(|(hook, _)| *hook == "auth_check") {
+        fields["use_keyless"] = json!(false);
+        fields["use_go_plugin_auth"] = json!(true);
+    }
+    fields
+}
+
+#[test]
+fn plugins_written_for_each_generation_of_tyk_run_as_they_lie_there() {
+    let lab = Lab::start();
+    let mut bundle = lab.bundle("sources", "1.0.0");
+    for name in [
+        "legacy-29",
+        "legacy-30",
+        "ctx-values",
+        "structured-log",
+        "response-hooks",
+    ] {
+        let library = built(&format!("sdk/go-tyk/testdata/plugins/{name}"), name);
+        bundle = bundle.file(&format!("{name}.so"), &library).unwrap();
+    }
+    lab.publish(bundle.hook("pre", "First", "ctx-values.so"));
+    lab.project.admin.deploy("sources@1.0.0").unwrap();
+    let gateway = lab.gateway();
+
+    let hooks = [
+        ("auth_check", "MyPluginAuthCheck"),
+        ("post", "MyPluginPost"),
+    ];
+    lab.put(&gateway, &hooked("legacy-29.so", &hooks));
+    let refused = with_token(&gateway, "another");
+    assert_eq!(refused.status, 403);
+    assert_eq!(refused.json(), json!({"error": "wrong key"}));
+    let seen = with_token(&gateway, "valid-key").json();
+    assert_eq!(seen["headers"]["x-alias"], "old-friend");
+    assert_eq!(seen["headers"]["x-key"], "valid-key");
+
+    // The key is the header as it stands, and the session with its limits is stored under it.
+    let mut fields = hooked(
+        "legacy-30.so",
+        &[("auth_check", "Limits"), ("post", "Describe")],
+    );
+    fields["config_data"] = json!({"region": "north"});
+    lab.put(&gateway, &fields);
+    assert_eq!(get(&gateway, "/api/books").status, 401);
+    let seen = with_token(&gateway, "Bearer a-key").json();
+    assert_eq!(seen["headers"]["x-region"], "north");
+    assert_eq!(seen["headers"]["x-client"], "127.0.0.1");
+
+    let hooks = [("pre", "First"), ("post", "Second"), ("response", "Last")];
+    lab.put(&gateway, &hooked("ctx-values.so", &hooks));
+    let answer = get(&gateway, "/api/books");
+    assert_eq!(answer.header("x-last-step"), "second");
+    let seen = answer.json();
+    assert_eq!(seen["headers"]["x-colour"], "green");
+    assert_eq!(seen["headers"]["x-steps"], "first,second");
+
+    let mut fields = hooked("response-hooks.so", &[("response", "Peek")]);
+    let second = json!({"name": "Headers", "path": "response-hooks.so"});
+    let entries = fields["custom_middleware"]["response"].as_array_mut();
+    entries.unwrap().push(second);
+    lab.put(&gateway, &fields);
+    let answer = get(&gateway, "/api/books");
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.header("x-writer"), "set");
+    assert!(!answer.header("x-first").is_empty(), "{answer:?}");
+    assert!(
+        answer.json()["headers"].is_object(),
+        "the whole body is there"
+    );
+
+    lab.put(
+        &gateway,
+        &hooked(
+            "structured-log.so",
+            &[("pre", "LogEverywhere"), ("post", "LogFatal")],
+        ),
+    );
+    let workers = gateway.worker_pids().unwrap();
+    let answer = get(&gateway, "/api/books");
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (500, &json!("PLUGIN_FAILED"))
+    );
+    assert_eq!(
+        gateway.worker_pids().unwrap(),
+        workers,
+        "a fatal line ends no worker"
+    );
+    let line = eventually("the fatal line", || {
+        let log = gateway.log();
+        let line = log
+            .lines()
+            .find(|line| line.contains("this call cannot go on"))?;
+        Some(line.to_owned())
+    });
+    assert!(line.unwrap().contains("LogFatal"));
 }
