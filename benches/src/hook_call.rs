@@ -25,8 +25,8 @@ use gantry_tests::binaries::{profile_dir, target_dir};
 use gantry_tests::plugins;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::build;
 use crate::record::{Record, Samples};
-use crate::tyk::build as build_tyk;
 
 /// The bench's name.
 pub(crate) const NAME: &str = "hook-call";
@@ -105,6 +105,20 @@ pub(crate) fn call_only(name: &str, library: Option<&Path>, calls: u32) -> Resul
     subject.time(calls).map(drop)
 }
 
+/// Loads a library, starts a function and calls it once: what stands before a first answer.
+///
+/// # Errors
+/// It is no plugin, or the call fails.
+pub(crate) fn first_call(name: &str, library: &Path) -> Result<Loaded> {
+    let mut subject = Subject::plugin(name.to_owned().leak(), library)?;
+    subject.time(1)?;
+    Ok(Loaded(subject))
+}
+
+/// A library in this process, with an instance of a function.
+#[expect(dead_code, reason = "kept while others look at the process")]
+pub(crate) struct Loaded(Subject);
+
 /// The libraries, and the one that counts.
 struct Libraries {
     plugins: [(&'static str, PathBuf); 5],
@@ -123,7 +137,7 @@ impl Libraries {
         );
         let c = plugins::c("benches/fixtures/hooks.c", &folder, None)?;
         let go = plugins::go("benches/fixtures/go", "1.0.0", None)?;
-        let tyk = build_tyk(&folder)?;
+        let tyk = build::tyk(&folder)?;
         let counter = plugins::c("benches/fixtures/allocations.c", &folder, None)?;
         Ok(Self {
             plugins: [

@@ -8,10 +8,14 @@ mod output;
 mod record;
 
 mod hook_call;
+mod languages;
+mod neighbours;
 mod request_path;
-mod tyk;
 
+mod build;
+mod gateway;
 mod generator;
+mod measure;
 mod relay;
 mod upstream;
 
@@ -36,8 +40,20 @@ struct Arguments {
 enum Role {
     /// What one call of a plugin costs, in Rust, C and Go, beside the native header map.
     HookCall(Options),
+    /// What a plugin takes to build, to load and to keep, in each language.
+    Languages(Options),
+    /// What other APIs notice of requests that wait inside of a function.
+    Neighbours(Options),
     /// What a request costs on its way through the gateway, beside other proxies.
     RequestPath(Options),
+    /// Loads a library and calls one function once; tells what that took, as JSON.
+    #[command(hide = true)]
+    LoadOnly {
+        /// Who is called.
+        name: String,
+        /// The library.
+        library: PathBuf,
+    },
     /// Calls one function again and again.
     #[command(hide = true)]
     CallOnly {
@@ -112,6 +128,18 @@ fn run(role: Role) -> Result<()> {
         Role::HookCall(options) => {
             let records = hook_call::run(options.quick)?;
             options.show(hook_call::NAME, "", &records, &[hook_call::NATIVE])
+        }
+        Role::Languages(options) => {
+            let (records, head) = languages::run(options.quick)?;
+            options.show(languages::NAME, &head, &records, &[])
+        }
+        Role::LoadOnly { name, library } => {
+            print(&serde_json::to_string(&languages::load(&name, &library)?)?);
+            Ok(())
+        }
+        Role::Neighbours(options) => {
+            let (records, head) = neighbours::run(options.quick)?;
+            options.show(neighbours::NAME, &head, &records, &[neighbours::ALONE])
         }
         Role::RequestPath(options) => {
             let (records, head) = request_path::run(options.quick)?;

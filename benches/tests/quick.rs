@@ -65,6 +65,40 @@ fn hook_call_tells_time_and_allocations_of_each_language_beside_the_native_map()
 }
 
 #[test]
+fn languages_tells_what_each_takes_to_build_to_load_and_to_keep() {
+    let records = records("languages");
+    for subject in ["Rust", "C", "Go, native SDK", "Go, as written for Tyk"] {
+        for metric in [
+            "first build, empty caches",
+            "second build, nothing changed",
+            "size of the library",
+            "load, start and first call",
+            "memory that a process gains",
+        ] {
+            assert!(record(&records, subject, metric)["median"].as_f64() > Some(0.0));
+        }
+        record(&records, subject, "threads that a process gains");
+    }
+}
+
+#[test]
+fn neighbours_tells_latency_of_others_without_and_beside_requests_that_wait() {
+    let records = records("neighbours");
+    for metric in [
+        "p50, Go within the call",
+        "p99, Go within the call",
+        "p50, Go on goroutines",
+        "p99, Go on goroutines",
+        "worker's threads",
+        "worker's memory",
+    ] {
+        assert!(record(&records, "alone", metric)["median"].as_f64() > Some(0.0));
+        let beside = record(&records, "beside requests that wait", metric);
+        assert!(beside["ratios"]["alone"].as_f64() > Some(0.0));
+    }
+}
+
+#[test]
 fn request_path_tells_what_each_message_costs_beside_each_peer() {
     let records = records("request-path");
     let peers = ["nginx + Lua", "HAProxy", "TCP relay (floor)"];

@@ -27,6 +27,10 @@ pub(crate) struct Options {
 enum Bench {
     /// What one call of a plugin costs.
     HookCall,
+    /// What a plugin takes to build, to load and to keep, in each language.
+    Languages,
+    /// What other APIs notice of requests that wait inside of a function.
+    Neighbours,
     /// What a request costs, beside other proxies.
     RequestPath,
 }
@@ -43,6 +47,8 @@ impl Bench {
     const fn name(self) -> &'static str {
         match self {
             Self::HookCall => "hook-call",
+            Self::Languages => "languages",
+            Self::Neighbours => "neighbours",
             Self::RequestPath => "request-path",
         }
     }
@@ -51,6 +57,9 @@ impl Bench {
     const fn packages(self) -> &'static [&'static str] {
         match self {
             Self::HookCall => &["gantry", "gantry-benches", "gantry-bench-hooks"],
+            // `gantry build` builds what is loaded.
+            Self::Languages => &["gantry", "gantry-benches"],
+            Self::Neighbours => &["gantry", "gantry-benches", "gantry-gateway"],
             Self::RequestPath => &[
                 "gantry",
                 "gantry-benches",
@@ -62,7 +71,7 @@ impl Bench {
 
     fn provide(self) -> Result<()> {
         match self {
-            Self::HookCall => tools::provide_languages(),
+            Self::HookCall | Self::Languages | Self::Neighbours => tools::provide_languages(),
             Self::RequestPath => debian::provide_peers(),
         }
     }

@@ -1,16 +1,18 @@
 //! Load: `wrk` for as much as goes, the generator for a fixed rate.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::measure::{self, OTHER_CORE, on_core};
 use super::peers;
-use super::subject::{Subject, TOKEN};
+use super::subject::Subject;
+use crate::gateway::TOKEN;
 use crate::generator::Seen;
+use crate::measure::{self, OTHER_CORE, on_core};
 
 /// Connections of every load.
 pub(super) const CONNECTIONS: usize = 64;
@@ -157,32 +159,38 @@ impl Driver {
 /// # Errors
 /// Requests fail, or the rate is beyond reach.
 pub(super) fn at_rate(subject: &Subject, rate: f64, seconds: f64) -> Result<(Seen, f64)> {
+    let before = measure::cpu_nanoseconds(&subject.pids);
+    let seen = small_gets(subject.address, subject.prefix, rate, seconds)?;
+    let after = measure::cpu_nanoseconds(&subject.pids);
+    #[expect(clippy::cast_precision_loss, reason = "seconds of nanoseconds")]
+    let cpu = (after - before) as f64 / 1e3 / seen.requests as f64;
+    Ok((seen, cpu))
+}
+
+/// Sends small requests at a fixed rate to paths below a prefix.
+///
+/// # Errors
+/// Requests fail, or the rate is beyond reach.
+pub(crate) fn small_gets(to: SocketAddr, prefix: &str, rate: f64, seconds: f64) -> Result<Seen> {
     let mut request = format!(
-        "GET {}{} HTTP/1.1\r\nHost: {}\r\n",
-        subject.prefix,
-        Message::SmallGet.path(),
-        subject.address
+        "GET {prefix}{} HTTP/1.1\r\nHost: {to}\r\n",
+        Message::SmallGet.path()
     );
     for (name, value) in headers() {
         request.extend([name, ": ", &value, "\r\n"]);
     }
     request.push_str("\r\n");
-    let before = measure::cpu_nanoseconds(&subject.pids);
     let output = on_core(OTHER_CORE, &std::env::current_exe()?)
-        .args(["generate", &subject.address.to_string(), &request])
+        .args(["generate", &to.to_string(), &request])
         .args([&rate.to_string(), &seconds.to_string()])
         .output()
         .context("start the generator")?;
-    let after = measure::cpu_nanoseconds(&subject.pids);
     ensure!(
         output.status.success(),
         "load at {rate} a second: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let seen: Seen = serde_json::from_slice(&output.stdout)?;
-    #[expect(clippy::cast_precision_loss, reason = "seconds of nanoseconds")]
-    let cpu = (after - before) as f64 / 1e3 / seen.requests as f64;
-    Ok((seen, cpu))
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// Requests and requests per second, as `wrk` tells them; anything that failed is an error.

@@ -6,9 +6,10 @@
 //! only. A proxy has one core, with one worker; the upstream and the load have the other one.
 
 mod load;
-mod measure;
 mod peers;
 mod subject;
+
+pub(crate) use load::small_gets;
 
 use anyhow::{Context, Result};
 
@@ -20,6 +21,7 @@ use subject::{
 
 use crate::record::{Record, Samples};
 use crate::say;
+use crate::{gateway, measure};
 
 /// The bench's name.
 pub(crate) const NAME: &str = "request-path";
@@ -69,7 +71,7 @@ pub(crate) fn run(quick: bool) -> Result<(Vec<Record>, String)> {
     };
     let folder = tempfile::Builder::new().prefix("gantry-bench-").tempdir()?;
     measure::pin(&[std::process::id()], measure::OTHER_CORE)?;
-    let (_upstream, address) = subject::upstream(folder.path())?;
+    let (_upstream, address) = gateway::upstream(folder.path())?;
     let stage = Stage {
         folder: folder.path().to_owned(),
         upstream: address,

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use gantry_tests::binaries::target_dir;
 use gantry_tests::process::Process;
 
-use super::measure::{PROXY_CORE, on_core};
-use super::subject::TOKEN;
+use crate::gateway::TOKEN;
+use crate::measure::{PROXY_CORE, on_core};
 
 /// A program of an unpacked package, with the libraries beside it.
 ///

@@ -1,22 +1,19 @@
 //! Who is measured: processes that take requests at an address and pass them to the upstream, started
 //! anew and each pinned to the proxies' core.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use gantry_tests::binaries::profile_dir;
 use gantry_tests::process::{Process, eventually};
-use gantry_tests::{Gateway, GatewayOptions, Request};
-use serde_json::json;
+use gantry_tests::{Gateway, Request};
 
-use super::measure::{self, OTHER_CORE, PROXY_CORE};
 use super::peers;
-use crate::tyk;
+use crate::build;
+use crate::gateway::{self, Api, request, role};
+use crate::measure::{self, PROXY_CORE};
 
-/// The key that every request brings, and that every proxy but the relay looks up.
-pub(super) const TOKEN: &str = "0f6d7c1a5e2b4938a7c6d5e4f3b2a190";
 /// The gateway with a plugin of two functions.
 pub(super) const GANTRY: &str = "Gantry";
 /// The same process, an API without functions.
@@ -98,8 +95,11 @@ impl Stage {
         let watched = self.folder.join("watched");
         if !watched.is_dir() {
             let library = profile_dir().join("libgantry_bench_hooks.so");
-            let hooks = [("hooked", Some(["Mark", "Stamp"])), ("plain", None)];
-            self.lay_out(&watched, &library, &hooks)?;
+            let apis = [
+                Api::new("hooked", Some("Mark"), Some("Stamp")),
+                Api::new("plain", None, None),
+            ];
+            gateway::lay_out(&watched, &library, self.upstream, &apis)?;
         }
         self.gateway(GANTRY, "bench", &watched, "/hooked")
     }
@@ -108,12 +108,12 @@ impl Stage {
     fn gantry_go(&self) -> Result<Subject> {
         let watched = self.folder.join("watched-go");
         if !watched.is_dir() {
-            let library = tyk::build(&self.folder)?;
-            let hooks = [
-                ("inline", Some(["MarkInline", "StampInline"])),
-                ("detached", Some(["Mark", "Stamp"])),
+            let library = build::tyk(&self.folder)?;
+            let apis = [
+                Api::new("inline", Some("MarkInline"), Some("StampInline")),
+                Api::new("detached", Some("Mark"), Some("Stamp")),
             ];
-            self.lay_out(&watched, &library, &hooks)?;
+            gateway::lay_out(&watched, &library, self.upstream, &apis)?;
         }
         self.gateway(GANTRY_GO_INLINE, "bench-go", &watched, "/inline")
     }
@@ -125,80 +125,15 @@ impl Stage {
         watched: &Path,
         prefix: &'static str,
     ) -> Result<Subject> {
-        let options = GatewayOptions {
-            id: id.into(),
-            config: Some(self.gateway_config()?),
-            ..GatewayOptions::default()
-        };
-        let mut gateway = Gateway::standalone(&self.folder, watched, &options)?;
-        gateway.wait_ready()?;
-        let server = *gateway.worker_pids()?.first().context("a worker")?;
-        let address = gateway.address();
-        // Ready by what it served last, it may still be taking up what lies in the folder.
-        eventually("the gateway knows the key", || {
-            let answer = request(&format!("{prefix}/s")).send(address).ok()?;
-            (answer.status == 200).then_some(())
-        })?;
-        let supervisor = fs::read_to_string(format!("/proc/{server}/status"))?
-            .lines()
-            .find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
-            .context("the worker has a parent")?;
-        let running = Running::Gateway(Box::new(gateway));
-        let mut subject = Self::pinned(name, address, supervisor, server, running)?;
-        subject.prefix = prefix;
-        Ok(subject)
-    }
-
-    /// APIs, each with a `pre` and a `response` function or none, and a key.
-    fn lay_out(
-        &self,
-        watched: &Path,
-        library: &Path,
-        apis: &[(&str, Option<[&str; 2]>)],
-    ) -> Result<()> {
-        for folder in ["apis", "libraries", "bundles"] {
-            fs::create_dir_all(watched.join(folder))?;
-        }
-        fs::copy(library, watched.join("libraries/hooks.so"))
-            .with_context(|| format!("{}: `cargo xtask bench` builds it", library.display()))?;
-        let api = |id: &str| {
-            json!({
-                "name": id, "api_id": id, "use_standard_auth": true,
-                "proxy": {
-                    "listen_path": format!("/{id}/"), "strip_listen_path": true,
-                    "target_url": format!("http://{}", self.upstream),
-                },
-            })
-        };
-        for (id, functions) in apis {
-            let mut definition = api(id);
-            if let Some([pre, response]) = functions {
-                definition["custom_middleware"] = json!({
-                    "driver": "goplugin",
-                    "pre": [{"name": pre, "path": "hooks.so"}],
-                    "response": [{"name": response, "path": "hooks.so"}],
-                });
-            }
-            let file = watched.join("apis").join(format!("{id}.json"));
-            fs::write(file, definition.to_string())?;
-        }
-        let keys = watched.join("keys.json");
-        fs::write(
-            &keys,
-            json!({"keys": [{"id": "bench", "secret": TOKEN}]}).to_string(),
-        )?;
-        private(&keys)
-    }
-
-    fn gateway_config(&self) -> Result<PathBuf> {
-        let config = self.folder.join("gateway.toml");
-        let log = self.folder.join("gantry-access.log");
-        let text = format!(
-            "[gateway]\nworkers = 1\n[upstream]\nidle_max = 256\n[access_log]\noutput = {:?}\n",
-            log.display().to_string()
-        );
-        fs::write(&config, text)?;
-        Ok(config)
+        let started = gateway::start(&self.folder, id, watched, &format!("{prefix}/s"))?;
+        Ok(Subject {
+            name,
+            address: started.gateway.address(),
+            prefix,
+            pids: started.pids,
+            server: started.worker,
+            _running: Running::Gateway(Box::new(started.gateway)),
+        })
     }
 
     fn relay(&self) -> Result<Subject> {
@@ -288,45 +223,4 @@ impl Subject {
         ensure!(nobody.status == 401, "without a key: {nobody:?}");
         Ok(())
     }
-}
-
-/// A request as it is measured.
-fn request(path: &str) -> Request {
-    Request::get(path).header("authorization", &format!("Bearer {TOKEN}"))
-}
-
-/// Starts a role of this program on a core; it says its address through a file.
-///
-/// # Errors
-/// It does not come up.
-pub(super) fn role(
-    arguments: &[&str],
-    core: &str,
-    address_file: &Path,
-) -> Result<(Process, SocketAddr)> {
-    let _ = fs::remove_file(address_file);
-    let mut command = measure::on_core(core, &std::env::current_exe()?);
-    command.args(arguments).arg(address_file);
-    let name = arguments.first().copied().unwrap_or_default();
-    let mut process = Process::start(name, &mut command, &address_file.with_extension("log"))?;
-    let address = process.wait_until("it listens", || {
-        fs::read_to_string(address_file).ok()?.parse().ok()
-    })?;
-    Ok((process, address))
-}
-
-/// Starts the upstream.
-///
-/// # Errors
-/// It does not come up.
-pub(super) fn upstream(folder: &Path) -> Result<(Process, SocketAddr)> {
-    role(&["upstream"], OTHER_CORE, &folder.join("upstream.address"))
-}
-
-fn private(file: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs::set_permissions(
-        file,
-        fs::Permissions::from_mode(0o600),
-    )?)
 }

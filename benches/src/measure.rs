@@ -7,12 +7,12 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, ensure};
 
 /// The core of the proxy under test.
-pub(super) const PROXY_CORE: &str = "1";
+pub(crate) const PROXY_CORE: &str = "1";
 /// The core of everything else.
-pub(super) const OTHER_CORE: &str = "0";
+pub(crate) const OTHER_CORE: &str = "0";
 
 /// A process and all its descendants.
-pub(super) fn family(pid: u32) -> Vec<u32> {
+pub(crate) fn family(pid: u32) -> Vec<u32> {
     let mut family = vec![pid];
     let mut next = 0;
     while let Some(parent) = family.get(next).copied() {
@@ -37,7 +37,7 @@ pub(super) fn family(pid: u32) -> Vec<u32> {
 
 /// Nanoseconds that processes were on a CPU, all threads together. Work that the kernel does for a
 /// socket inside of a call is the caller's here, also if the other end caused it.
-pub(super) fn cpu_nanoseconds(pids: &[u32]) -> u64 {
+pub(crate) fn cpu_nanoseconds(pids: &[u32]) -> u64 {
     pids.iter()
         .flat_map(|pid| {
             fs::read_dir(format!("/proc/{pid}/task"))
@@ -54,7 +54,7 @@ pub(super) fn cpu_nanoseconds(pids: &[u32]) -> u64 {
 ///
 /// # Errors
 /// The kernel does not say.
-pub(super) fn pss_mebibytes(pid: u32) -> Result<f64> {
+pub(crate) fn pss_mebibytes(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let rollup = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     let kibibytes = rollup
@@ -64,15 +64,43 @@ pub(super) fn pss_mebibytes(pid: u32) -> Result<f64> {
     Ok(kibibytes.trim().parse::<f64>()? / 1024.0)
 }
 
+/// Threads of a process.
+///
+/// # Errors
+/// The kernel does not say.
+pub(crate) fn threads(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/task");
+    let count = fs::read_dir(&path).with_context(|| format!("read {path}"))?;
+    Ok(f64::from(u32::try_from(count.count())?))
+}
+
+/// Lets this process, and those that it starts from now on, open this many files.
+///
+/// # Errors
+/// `prlimit` is missing, or the system allows fewer.
+pub(crate) fn allow_files(count: usize) -> Result<()> {
+    let output = Command::new("prlimit")
+        .args(["--pid", &std::process::id().to_string()])
+        .arg(format!("--nofile={count}:"))
+        .output()
+        .context("start prlimit: apt-get install util-linux")?;
+    ensure!(
+        output.status.success(),
+        "prlimit --nofile={count}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
 /// The name of a process's program, and its first argument.
-pub(super) fn command_line(pid: u32) -> String {
+pub(crate) fn command_line(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&line).replace('\0', " ")
 }
 
 /// Whether this machine has a core for the proxy and one for the rest. Asked first before anything is
 /// moved: it is this process's own cores that the system counts.
-pub(super) fn has_two_cores() -> bool {
+pub(crate) fn has_two_cores() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2))
 }
@@ -81,7 +109,7 @@ pub(super) fn has_two_cores() -> bool {
 ///
 /// # Errors
 /// `taskset` is missing or a process is gone.
-pub(super) fn pin(pids: &[u32], core: &str) -> Result<()> {
+pub(crate) fn pin(pids: &[u32], core: &str) -> Result<()> {
     if !has_two_cores() {
         return Ok(());
     }
@@ -100,7 +128,7 @@ pub(super) fn pin(pids: &[u32], core: &str) -> Result<()> {
 }
 
 /// A command that runs on one core from its beginning.
-pub(super) fn on_core(core: &str, program: &std::path::Path) -> Command {
+pub(crate) fn on_core(core: &str, program: &std::path::Path) -> Command {
     if !has_two_cores() {
         return Command::new(program);
     }
@@ -110,13 +138,13 @@ pub(super) fn on_core(core: &str, program: &std::path::Path) -> Command {
 }
 
 /// How busy the machine is: the mean number of threads that wanted a core in the last minute.
-pub(super) fn load_average() -> String {
+pub(crate) fn load_average() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// The machine in a few words.
-pub(super) fn machine() -> String {
+pub(crate) fn machine() -> String {
     let first = |path: &str, name: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
