@@ -209,7 +209,7 @@ impl<'a> ActiveCall<'a> {
         let mut buffer = std::mem::take(&mut self.scratch.snapshot);
         let encoded = snapshot::encode(self, parts, &mut buffer);
         self.scratch.snapshot = buffer;
-        encoded.map(|()| self.scratch.snapshot.as_slice())
+        encoded.map(|len| &self.scratch.snapshot[..len])
     }
 
     /// The buffer for the plugin's flat mutations.

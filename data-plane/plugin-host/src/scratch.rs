@@ -10,7 +10,7 @@ const KEPT_SNAPSHOT_BYTES_MAX: usize = 64 << 10;
 /// The buffers of one call.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    /// The latest snapshot.
+    /// The latest snapshot, and behind it whatever is left of earlier ones.
     pub(crate) snapshot: Vec<u8>,
     /// Where the plugin writes flat mutations: [`limits::OUT_BYTES`] long.
     pub(crate) out: Vec<u8>,

@@ -10,81 +10,120 @@ use crate::active::ActiveCall;
 /// Refuses bits of parts that a snapshot cannot hold.
 pub(crate) fn check_parts(parts: u64) -> Result<(), Fault> {
     let beyond = parts & !SNAPSHOT_PARTS;
+    if beyond == 0 {
+        return Ok(());
+    }
     let reserved = (0..u64::BITS)
         .filter(|&bit| is_reserved_part(bit) || is_body(bit))
         .fold(0, |set, bit| set | 1 << bit);
-    match beyond {
-        0 => Ok(()),
-        _ if beyond & !reserved == 0 => Err(Fault::Unsupported),
-        _ => Err(Fault::Unknown),
+    if beyond & !reserved == 0 {
+        Err(Fault::Unsupported)
+    } else {
+        Err(Fault::Unknown)
     }
 }
 
-/// Encodes the wanted parts into `buffer`, whose content it replaces.
-pub(crate) fn encode(call: &ActiveCall<'_>, parts: u64, buffer: &mut Vec<u8>) -> Result<(), Fault> {
+const HEADER_PARTS: u64 = 1 << part::REQUEST_HEADER | 1 << part::RESPONSE_HEADER;
+
+/// Encodes the wanted parts at the start of `buffer` and gives the length. What lies behind them is of
+/// earlier snapshots: the buffer only grows, so that it need not be cleared for each.
+pub(crate) fn encode(
+    call: &ActiveCall<'_>,
+    parts: u64,
+    buffer: &mut Vec<u8>,
+) -> Result<usize, Fault> {
     check_parts(parts)?;
-    let wanted = |part: u32| parts & 1 << part != 0;
-    let headers_of = |part| call.headers(part).filter(|_| wanted(part));
-    let (request, response) = (
+    let headers_of = |part: u32| call.headers(part).filter(|_| parts & 1 << part != 0);
+    let sides = [
         headers_of(part::REQUEST_HEADER),
         headers_of(part::RESPONSE_HEADER),
-    );
-    let (requests, responses) = (
-        request.map_or(0, HeaderMap::len),
-        response.map_or(0, HeaderMap::len),
-    );
+    ];
+    let [requests, responses] = sides.map(|side| side.map_or(0, HeaderMap::len));
 
-    buffer.clear();
-    buffer.resize(
-        SNAPSHOT_HEAD + PAIR * (SLOTS + 2 * (requests + responses)),
-        0,
-    );
+    let slots_end = SNAPSHOT_HEAD + PAIR * SLOTS;
     let mut encoder = Encoder {
+        end: slots_end + 2 * PAIR * (requests + responses),
         buffer,
-        pair: SNAPSHOT_HEAD,
     };
-    for part in (0..).take(SLOTS) {
-        let value = if wanted(part) && call.headers(part).is_none() {
-            call.value(part)?
-        } else {
-            None
-        };
-        match value {
-            Some(value) => encoder.push(value)?,
-            None => encoder.skip(),
+    encoder.make_room(encoder.end);
+    encoder.buffer[..slots_end].fill(0);
+    let mut rest = parts & !HEADER_PARTS;
+    while rest != 0 {
+        let part = rest.trailing_zeros();
+        rest &= rest - 1;
+        if let Some(value) = call.value(part)? {
+            encoder.push(SNAPSHOT_HEAD + PAIR * part as usize, value)?;
         }
     }
-    for (name, value) in [request, response].into_iter().flatten().flatten() {
-        encoder.push(name.as_str().as_bytes())?;
-        encoder.push(value.as_bytes())?;
+    let mut pair = slots_end;
+    for headers in sides.into_iter().flatten() {
+        for (name, value) in headers {
+            encoder.push(pair, name.as_str().as_bytes())?;
+            encoder.push(pair + PAIR, value.as_bytes())?;
+            pair += 2 * PAIR;
+        }
     }
-    let head = [buffer.len(), SLOTS, requests, responses];
+    let Encoder { buffer, end } = encoder;
+    let head = [end, SLOTS, requests, responses];
     for (place, number) in buffer.chunks_exact_mut(4).zip(head) {
         place.copy_from_slice(&number32(number)?.to_le_bytes());
     }
-    Ok(())
+    Ok(end)
 }
 
 struct Encoder<'a> {
     buffer: &'a mut Vec<u8>,
-    /// Where the next pair goes.
-    pair: usize,
+    /// Where the next value goes.
+    end: usize,
 }
 
 impl Encoder<'_> {
-    fn push(&mut self, value: &[u8]) -> Result<(), Fault> {
-        let offset = number32(self.buffer.len())?.to_le_bytes();
-        let length = number32(value.len())?.to_le_bytes();
-        self.buffer[self.pair..self.pair + 4].copy_from_slice(&offset);
-        self.buffer[self.pair + 4..self.pair + PAIR].copy_from_slice(&length);
-        self.buffer.extend_from_slice(value);
-        self.skip();
+    /// Puts a value behind the others, and where it lies into its pair.
+    #[inline]
+    fn push(&mut self, pair: usize, value: &[u8]) -> Result<(), Fault> {
+        let (begin, end) = (self.end, self.end + value.len());
+        let length = u64::from(number32(value.len())?);
+        let place = u64::from(number32(begin)?) | length << u32::BITS;
+        if end > self.buffer.len() {
+            self.make_room(end);
+        }
+        let place_at = self.buffer[pair..].first_chunk_mut::<PAIR>();
+        *place_at.ok_or(Fault::Internal)? = place.to_le_bytes();
+        copy(&mut self.buffer[begin..end], value);
+        self.end = end;
         Ok(())
     }
 
-    const fn skip(&mut self) {
-        self.pair += PAIR;
+    #[cold]
+    fn make_room(&mut self, end: usize) {
+        if end > self.buffer.len() {
+            self.buffer.resize(end.next_power_of_two(), 0);
+        }
     }
+}
+
+/// Copies between slices of one length. Names and values of headers are short, and as many as they are a
+/// call of the C library for each would cost more than its bytes.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    let done = match from.len() {
+        32..=64 => copy_ends::<32>(to, from),
+        16..=31 => copy_ends::<16>(to, from),
+        8..=15 => copy_ends::<8>(to, from),
+        4..=7 => copy_ends::<4>(to, from),
+        _ => None,
+    };
+    if done.is_none() {
+        to.copy_from_slice(from);
+    }
+}
+
+/// Copies `N` bytes from the start and `N` up to the end; they may overlap.
+#[inline]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
+    *to.first_chunk_mut::<N>()? = *from.first_chunk::<N>()?;
+    *to.last_chunk_mut::<N>()? = *from.last_chunk::<N>()?;
+    Some(())
 }
 
 fn number32(number: usize) -> Result<u32, Fault> {
