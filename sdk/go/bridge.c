@@ -14,13 +14,18 @@ static int32_t start(const gantry_host *host, gantry_start *start, void **instan
   return code;
 }
 
+static int32_t call(void *instance, gantry_frame *frame) {
+  return gantryGoCall((uintptr_t)instance, frame);
+}
+
 /*
- * While a thread runs a call, Go runs nothing else on it, so this says whose lines a logger writes. Not
- * __thread: that would double what each Go library takes of the little static TLS that a process has.
+ * While a thread runs a call, Go runs nothing else on it, so this says whose lines a logger of a layer
+ * writes. Not __thread: that would double what each Go library takes of the little static TLS that a
+ * process has.
  */
 static pthread_key_t current;
 
-static int32_t call(void *instance, gantry_frame *frame) {
+static int32_t call_of_layer(void *instance, gantry_frame *frame) {
   void *outer = pthread_getspecific(current);
   int32_t verdict;
   pthread_setspecific(current, (void *)(uintptr_t)frame->call);
@@ -28,6 +33,8 @@ static int32_t call(void *instance, gantry_frame *frame) {
   pthread_setspecific(current, outer);
   return verdict;
 }
+
+void gantry_go_is_of_layer(gantry_function *function) { function->call = call_of_layer; }
 
 gantry_call gantry_go_current(void) {
   return (gantry_call)(uintptr_t)pthread_getspecific(current);

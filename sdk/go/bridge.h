@@ -15,7 +15,10 @@ gantry_function *gantry_go_function(gantry_plugin *plugin, size_t index);
 void gantry_go_may_pend(gantry_function *function);
 void gantry_go_may_carry(gantry_plugin *plugin);
 
-/* The call that this thread was entered with; 0 without. */
+/* Lets gantry_go_current know the function's calls. */
+void gantry_go_is_of_layer(gantry_function *function);
+
+/* The call of a layer's function that this thread was entered with; 0 without. */
 gantry_call gantry_go_current(void);
 
 int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, gantry_str *out);

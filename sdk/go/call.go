@@ -19,17 +19,18 @@ import (
 // when it has returned.
 type Call struct {
 	backend  abi.Backend
-	hook     Hook
+	own      native       // the backend of a call that the host made and that does not pend
 	snapshot abi.Snapshot // the host's memory
 	holds    uint64       // parts that the snapshot holds
 	wants    uint64       // parts to ask for when a new one is needed
-	body     bool         // the function declares that it wants the body
-	out      []byte       // the host's memory
-	written  int
-	changed  uint64 // parts that changes not yet given to the gateway touch
+	changed  uint64       // parts that changes not yet given to the gateway touch
+	out      []byte       // the host's memory: as long as there are changes in it
 	ctx      context.Context
-	answered bool
 	err      error
+	hook     Hook
+	body     bool // the function declares that it wants the body
+	answered bool
+	over     bool // the function has returned
 }
 
 // RequestCall is a call at a request hook.
@@ -246,18 +247,19 @@ func (c *Call) change(op uint8, key, value string) {
 		return
 	}
 	size := abi.MutationLen(key, value)
-	if size > len(c.out)-c.written && !c.flush() {
+	if size > cap(c.out)-len(c.out) && !c.flush() {
 		return
 	}
 	c.changed |= abi.Touches(op)
-	if size > len(c.out) {
+	if size > cap(c.out) {
 		alone := make([]byte, size)
 		abi.PutMutation(alone, op, key, value)
 		c.apply(alone)
 		return
 	}
-	abi.PutMutation(c.out[c.written:], op, key, value)
-	c.written += size
+	written := len(c.out)
+	c.out = c.out[:written+size]
+	abi.PutMutation(c.out[written:], op, key, value)
 }
 
 // mayUseBody fails the call of a function that did not declare that it wants the body: it would take
@@ -273,7 +275,7 @@ func (c *Call) bodyOf(part uint32) []byte {
 	if !c.mayUseBody() || c.changed&(1<<part) != 0 && !c.flush() {
 		return nil
 	}
-	body, code := c.backend.Get(part)
+	body, code := c.host().Get(part)
 	if code != abi.OK {
 		if c.err == nil {
 			c.err = refusal("read the body", code)
@@ -288,7 +290,7 @@ func (c *Call) setBody(op uint8, body []byte) {
 	if !c.mayUseBody() {
 		return
 	}
-	if abi.MutationHead+len(body) <= len(c.out)-c.written {
+	if abi.MutationHead+len(body) <= cap(c.out)-len(c.out) {
 		c.change(op, "", string(body))
 		return
 	}
@@ -296,16 +298,16 @@ func (c *Call) setBody(op uint8, body []byte) {
 		return
 	}
 	c.snapshot, c.holds, c.changed = nil, 0, 0
-	if code := c.backend.Mutate(op, body); code != abi.OK {
+	if code := c.host().Mutate(op, body); code != abi.OK {
 		c.err = refusal(fmt.Sprintf("set the body to %d bytes", len(body)), code)
 	}
 }
 
 // flush gives collected changes to the host; false if the call is bound to fail.
 func (c *Call) flush() bool {
-	if c.err == nil && c.written > 0 {
-		pending := c.out[:c.written]
-		c.written = 0
+	if c.err == nil && len(c.out) > 0 {
+		pending := c.out
+		c.out = c.out[:0]
 		c.apply(pending)
 	}
 	return c.err == nil
@@ -314,7 +316,7 @@ func (c *Call) flush() bool {
 func (c *Call) apply(mutations []byte) {
 	// Whether or not the host takes them, what it gave before is dead.
 	c.snapshot, c.holds, c.changed = nil, 0, 0
-	if code := c.backend.Apply(mutations); code != abi.OK {
+	if code := c.host().Apply(mutations); code != abi.OK {
 		c.err = refusal("apply changes", code)
 	}
 }
@@ -326,7 +328,7 @@ func (c *Call) prepare(part uint32) {
 		c.flush()
 	}
 	if c.holds&bit == 0 {
-		snapshot, code := c.backend.Snapshot(c.wants | bit)
+		snapshot, code := c.host().Snapshot(c.wants | bit)
 		if code != abi.OK {
 			snapshot = nil
 		}
@@ -340,7 +342,7 @@ func (c *Call) text(part uint32) string {
 		if c.changed&bit != 0 {
 			c.flush()
 		}
-		value, code := c.backend.Get(part)
+		value, code := c.host().Get(part)
 		if code != abi.OK {
 			return ""
 		}
@@ -351,21 +353,18 @@ func (c *Call) text(part uint32) string {
 	return string(value)
 }
 
-func (c *Call) first(part uint32, name string) (value string, found bool) {
-	c.prepare(part)
-	c.snapshot.Headers(part, func(n, v []byte) bool {
-		if found = isName(n, name); found {
-			value = string(v)
-		}
-		return !found
-	})
-	return value, found
+func (c *Call) first(part uint32, name string) (string, bool) {
+	if c.changed>>part&1 != 0 || c.holds>>part&1 == 0 {
+		c.prepare(part)
+	}
+	bytes, found := c.snapshot.First(part, name)
+	return string(bytes), found
 }
 
 func (c *Call) all(part uint32, name string) (values []string) {
 	c.prepare(part)
 	c.snapshot.Headers(part, func(n, v []byte) bool {
-		if isName(n, name) {
+		if abi.IsName(n, name) {
 			values = append(values, string(v))
 		}
 		return true
@@ -390,51 +389,37 @@ func (c *Call) each(part uint32, yield func(name, value string) bool) {
 
 // end takes the host's memory away from a call that the author may have kept.
 func (c *Call) end() {
-	c.snapshot, c.holds, c.out, c.written = nil, 0, nil, 0
-	c.backend = ended{c.backend}
+	c.snapshot, c.holds, c.out, c.over = nil, 0, nil, true
 }
 
-// ended is the backend of a call that is over.
-type ended struct{ backend abi.Backend }
-
-func (ended) Get(uint32) ([]byte, int32)      { return nil, abi.EDeadHandle }
-func (ended) Snapshot(uint64) ([]byte, int32) { return nil, abi.EDeadHandle }
-func (ended) Apply([]byte) int32              { return abi.EDeadHandle }
-func (ended) Mutate(uint8, []byte) int32      { return abi.EDeadHandle }
-
-// Log still writes the line; the host leaves out what it no longer knows.
-func (e ended) Log(level uint32, message string) { e.backend.Log(level, message) }
-
-// isName says whether a name in lower case is the one that an author wrote.
-func isName(lower []byte, name string) bool {
-	if len(lower) != len(name) {
-		return false
+// host is whom the call reads from and changes.
+func (c *Call) host() abi.Backend {
+	if c.over {
+		return nobody{}
 	}
-	for i, b := range lower {
-		if b != toLower(name[i]) {
-			return false
-		}
-	}
-	return true
+	return c.backend
 }
+
+// nobody is the backend of a call that is over. Log lines do not come here: the host still writes them, and
+// leaves out what it no longer knows.
+type nobody struct{}
+
+func (nobody) Get(uint32) ([]byte, int32)      { return nil, abi.EDeadHandle }
+func (nobody) Snapshot(uint64) ([]byte, int32) { return nil, abi.EDeadHandle }
+func (nobody) Apply([]byte) int32              { return abi.EDeadHandle }
+func (nobody) Mutate(uint8, []byte) int32      { return abi.EDeadHandle }
+func (nobody) Log(uint32, string)              {}
 
 func equalFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		if toLower(a[i]) != toLower(b[i]) {
+		if abi.ToLower(a[i]) != abi.ToLower(b[i]) {
 			return false
 		}
 	}
 	return true
-}
-
-func toLower(b byte) byte {
-	if 'A' <= b && b <= 'Z' {
-		return b + 'a' - 'A'
-	}
-	return b
 }
 
 func refusal(what string, code int32) error {

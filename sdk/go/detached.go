@@ -27,10 +27,12 @@ func (i *instance) detach(frame *layer.Frame) int32 {
 	backend.Begin(&i.calls, frame)
 	backend.Run(func() (int32, []byte) {
 		out := make([]byte, outBytes)
-		verdict, written := i.run(Call{
+		call := &RequestCall{Call{
 			backend: backend, hook: i.hook, snapshot: backend.snapshot, holds: i.wants, wants: i.wants, body: true,
-			out: out, ctx: backend.Context(),
-		})
+			out: out[:0], ctx: backend.Context(),
+		}}
+		defer call.end()
+		verdict, written := i.run(call)
 		if verdict < 0 {
 			return verdict, nil
 		}

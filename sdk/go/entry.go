@@ -5,7 +5,6 @@ package gantry
 import "C"
 
 import (
-	"runtime/cgo"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -51,6 +50,9 @@ func newTable() *C.gantry_plugin {
 		if function.mayPend() {
 			C.gantry_go_may_pend(entry)
 		}
+		if function.Layer != nil {
+			C.gantry_go_is_of_layer(entry)
+		}
 	}
 	return table
 }
@@ -77,29 +79,33 @@ func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_
 		context.error_len = C.size_t(copy(reason, err.Error()))
 		return abi.Failed
 	}
-	*out = C.uintptr_t(cgo.NewHandle(made))
+	*out = C.uintptr_t(started.put(made))
 	return abi.OK
-}
-
-// entered is a call as the host made it, and the host behind it.
-type entered struct {
-	layer.Frame
-	native
 }
 
 //export gantryGoCall
 func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
-	made := cgo.Handle(handle).Value().(layer.Function)
-	call := &entered{native: native{frame.host, frame.call}}
-	call.Frame = layer.Frame{
-		Host: &call.native, Call: uint64(frame.call), Snapshot: borrow(frame.snapshot),
+	made, own := started.get(uintptr(handle)), native{frame.host, frame.call}
+	entered := layer.Frame{
+		Call: uint64(frame.call), Snapshot: borrow(frame.snapshot),
 		Out:   unsafe.Slice((*byte)(frame.out), int(frame.out_cap)),
 		Carry: uint64(frame.carry), Definition: uint64(frame.definition), DeadlineMS: uint32(frame.deadline_ms),
 	}
-	verdict := made.Call(&call.Frame)
-	frame.out_len = C.size_t(call.Written)
-	frame.carry = C.uint64_t(call.Carry)
-	return C.int32_t(verdict)
+	if made, ok := made.(*instance); ok && !made.detached {
+		verdict := made.inline(&entered, own)
+		frame.out_len = C.size_t(entered.Written)
+		return C.int32_t(verdict)
+	}
+	return C.int32_t(enter(made, own, entered, frame))
+}
+
+// enter calls what may keep the host, or the frame, as long as it likes.
+func enter(made layer.Function, own native, entered layer.Frame, frame *C.gantry_frame) int32 {
+	entered.Host = &own
+	verdict := made.Call(&entered)
+	frame.out_len = C.size_t(entered.Written)
+	frame.carry = C.uint64_t(entered.Carry)
+	return verdict
 }
 
 //export gantryGoEvent
@@ -109,7 +115,7 @@ func gantryGoEvent(handle C.uintptr_t, call C.gantry_call, event C.uint32_t, det
 			Logf(Error, "panic while a call was told an event: %s", layer.Describe(recovered))
 		}
 	}()
-	cgo.Handle(handle).Value().(layer.Function).Event(uint64(call), uint32(event), borrow(detail))
+	started.get(uintptr(handle)).Event(uint64(call), uint32(event), borrow(detail))
 }
 
 //export gantryGoRelease
@@ -123,7 +129,7 @@ func gantryGoRelease(carry C.uint64_t) {
 }
 
 //export gantryGoStop
-func gantryGoStop(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
+func gantryGoStop(handle C.uintptr_t) { started.remove(uintptr(handle)) }
 
 // native is the host behind one call. It keeps numbers only, so that it can outlive the call.
 type native struct {

@@ -61,7 +61,7 @@ func (i *instance) Call(frame *layer.Frame) int32 {
 	if i.detached {
 		return i.detach(frame)
 	}
-	return i.inline(frame)
+	return i.inline(frame, native{})
 }
 
 // Event tells a detached call.
@@ -69,33 +69,36 @@ func (i *instance) Event(call uint64, event uint32, detail []byte) {
 	i.calls.Event(call, event, detail)
 }
 
-func (i *instance) inline(frame *layer.Frame) (verdict int32) {
-	call := Call{
-		backend: frame.Host, hook: i.hook, snapshot: frame.Snapshot, wants: i.wants, body: i.body, out: frame.Out,
+// inline runs the function on the goroutine that was entered. What the call needs lies in one piece; only
+// the author may keep that, so no later call can use it again. Without a host in the frame it is own.
+func (i *instance) inline(frame *layer.Frame, own native) (verdict int32) {
+	call := &RequestCall{Call{
+		backend: frame.Host, own: own, hook: i.hook, snapshot: frame.Snapshot, wants: i.wants, body: i.body,
+		out: frame.Out[:0:len(frame.Out)],
+	}}
+	if frame.Host == nil {
+		call.backend = &call.own
 	}
 	if len(frame.Snapshot) > 0 {
 		call.holds = i.wants
 	}
 	defer func() {
 		if recovered := recover(); recovered != nil {
-			frame.Host.Log(abi.LogError, "panic: "+layer.Describe(recovered))
+			call.backend.Log(abi.LogError, "panic: "+layer.Describe(recovered))
 			verdict, frame.Written = abi.Panicked, 0
 		}
+		call.end()
 	}()
 	verdict, frame.Written = i.run(call)
 	return verdict
 }
 
-// run gives the verdict and how much of the call's output holds changes.
-func (i *instance) run(call Call) (verdict int32, written int) {
+// run gives the verdict and how much of the call's output holds changes. Whoever runs it ends the call.
+func (i *instance) run(call *RequestCall) (verdict int32, written int) {
 	if i.response != nil {
-		response := ResponseCall{call}
-		defer response.end()
-		return response.conclude(i.response(&response))
+		return call.conclude(i.response((*ResponseCall)(call)))
 	}
-	request := RequestCall{call}
-	defer request.end()
-	return request.conclude(i.request(&request))
+	return call.conclude(i.request(call))
 }
 
 func (c *Call) conclude(err error) (verdict int32, written int) {
@@ -107,9 +110,9 @@ func (c *Call) conclude(err error) (verdict int32, written int) {
 		c.backend.Log(abi.LogError, err.Error())
 		return abi.Failed, 0
 	case c.answered:
-		return abi.Respond, c.written
+		return abi.Respond, len(c.out)
 	default:
-		return abi.Continue, c.written
+		return abi.Continue, len(c.out)
 	}
 }
 

@@ -14,47 +14,98 @@ const (
 // Snapshot reads a flat snapshot in place. Bytes that are not one read as a snapshot of nothing.
 type Snapshot []byte
 
-func (s Snapshot) number(at uint64) (uint64, bool) {
-	if at+4 > uint64(len(s)) {
-		return 0, false
-	}
-	return uint64(binary.LittleEndian.Uint32(s[at:])), true
-}
-
-func (s Snapshot) pair(index uint64) ([]byte, bool) {
-	at := snapshotHead + pairBytes*index
-	offset, ok := s.number(at)
-	length, complete := s.number(at + 4)
-	if !ok || !complete || offset == 0 || offset+length > uint64(len(s)) {
-		return nil, false
-	}
-	return s[offset : offset+length], true
-}
-
 // Get gives the value of a part that has no key.
 func (s Snapshot) Get(part uint32) ([]byte, bool) {
-	if count, ok := s.number(4); !ok || uint64(part) >= count {
+	if len(s) < snapshotHead || part >= binary.LittleEndian.Uint32(s[4:]) {
 		return nil, false
 	}
-	return s.pair(uint64(part))
+	at := snapshotHead + pairBytes*uint64(part)
+	if at+pairBytes > uint64(len(s)) {
+		return nil, false
+	}
+	pair := s[at : at+pairBytes]
+	return s.value(binary.LittleEndian.Uint32(pair), binary.LittleEndian.Uint32(pair[4:]))
+}
+
+// headerBytes are two pairs: a header's name and its value.
+const headerBytes = 2 * pairBytes
+
+// headers gives the pairs of a header part.
+func (s Snapshot) headers(part uint32) []byte {
+	if len(s) < snapshotHead {
+		return nil
+	}
+	slots, count := uint64(binary.LittleEndian.Uint32(s[4:])), uint64(binary.LittleEndian.Uint32(s[8:]))
+	begin := snapshotHead + pairBytes*slots
+	if part == PartResponseHeader {
+		begin += headerBytes * count
+		count = uint64(binary.LittleEndian.Uint32(s[12:]))
+	}
+	end := begin + headerBytes*count
+	if end > uint64(len(s)) {
+		return nil
+	}
+	return s[begin:end]
+}
+
+// value gives the bytes of a pair.
+func (s Snapshot) value(offset, length uint32) ([]byte, bool) {
+	end := uint64(offset) + uint64(length)
+	if offset == 0 || end > uint64(len(s)) {
+		return nil, false
+	}
+	return s[offset:end], true
+}
+
+// First gives the first value of a header, whose name may be in any case.
+func (s Snapshot) First(part uint32, name string) ([]byte, bool) {
+	for headers := s.headers(part); len(headers) >= headerBytes; headers = headers[headerBytes:] {
+		length := binary.LittleEndian.Uint32(headers[4:])
+		if uint64(length) != uint64(len(name)) {
+			continue
+		}
+		lower, ok := s.value(binary.LittleEndian.Uint32(headers), length)
+		if !ok {
+			break
+		}
+		if IsName(lower, name) {
+			return s.value(binary.LittleEndian.Uint32(headers[8:]), binary.LittleEndian.Uint32(headers[12:]))
+		}
+	}
+	return nil, false
 }
 
 // Headers calls each with the headers of a header part in order, until it says false. Names are in
 // lower case.
 func (s Snapshot) Headers(part uint32, each func(name, value []byte) bool) {
-	first, _ := s.number(4)
-	count, _ := s.number(8)
-	if part == PartResponseHeader {
-		first += 2 * count
-		count, _ = s.number(12)
-	}
-	for i := uint64(0); i < count; i++ {
-		name, ok := s.pair(first + 2*i)
-		value, complete := s.pair(first + 2*i + 1)
+	for headers := s.headers(part); len(headers) >= headerBytes; headers = headers[headerBytes:] {
+		name, ok := s.value(binary.LittleEndian.Uint32(headers), binary.LittleEndian.Uint32(headers[4:]))
+		value, complete := s.value(binary.LittleEndian.Uint32(headers[8:]), binary.LittleEndian.Uint32(headers[12:]))
 		if !ok || !complete || !each(name, value) {
 			return
 		}
 	}
+}
+
+// IsName says whether a name in lower case is the one that an author wrote.
+func IsName(lower []byte, name string) bool {
+	if len(lower) != len(name) {
+		return false
+	}
+	for i, b := range lower {
+		if b != name[i] && b != ToLower(name[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// ToLower is for ASCII.
+func ToLower(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b + 'a' - 'A'
+	}
+	return b
 }
 
 // Field is a header.

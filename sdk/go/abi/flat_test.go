@@ -56,3 +56,41 @@ func TestMutationsReadBackAndTornOnesAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestFirstHeaderIsFoundInAnyCaseAndOnItsSideOnly(t *testing.T) {
+	snapshot := Snapshot(Encode(nil,
+		[]Field{{"x-b", "other"}, {"x-a", "1"}, {"x-a", "2"}, {"x-empty", ""}}, []Field{{"x-a", "3"}, {"server", "b"}}))
+	for _, want := range []struct {
+		part        uint32
+		name, value string
+		found       bool
+	}{
+		{PartRequestHeader, "X-A", "1", true}, {PartRequestHeader, "x-a", "1", true},
+		{PartRequestHeader, "X-Empty", "", true}, {PartRequestHeader, "x-c", "", false},
+		{PartRequestHeader, "", "", false}, {PartRequestHeader, "server", "", false},
+		{PartResponseHeader, "X-a", "3", true}, {PartResponseHeader, "SERVER", "b", true},
+		{PartResponseHeader, "x-b", "", false}, {PartRequestHeader, "x\rA", "", false},
+	} {
+		value, found := snapshot.First(want.part, want.name)
+		if string(value) != want.value || found != want.found {
+			t.Errorf("%d %q: %q %v", want.part, want.name, value, found)
+		}
+	}
+}
+
+func TestFirstHeaderOfASnapshotThatLiesIsNone(t *testing.T) {
+	encoded := Encode(nil, []Field{{"host", "a"}}, nil)
+	for at := range encoded {
+		for _, wrong := range []byte{0, 0x7f, 0xff} {
+			snapshot := append(Snapshot{}, encoded...)
+			snapshot[at] = wrong
+			snapshot.First(PartRequestHeader, "host")
+			snapshot.First(PartResponseHeader, "host")
+			snapshot.Headers(PartRequestHeader, func(_, _ []byte) bool { return true })
+			snapshot.Get(PartPath)
+		}
+		if _, found := Snapshot(encoded[:at]).First(PartRequestHeader, "host"); found {
+			t.Errorf("found in %d of %d bytes", at, len(encoded))
+		}
+	}
+}

@@ -67,8 +67,8 @@ type Start func(Place) (Function, error)
 // Open starts a registered function by its name; package gantry sets it, for tests that are the host.
 var Open func(function string, place Place) (Function, error)
 
-// Current gives the handle of the call that the calling goroutine was entered with; 0 on any other, so
-// also in goroutines that such a call started. Package gantry sets it.
+// Current gives the handle of the call that the calling goroutine was entered with, if a layer's function
+// was called; 0 on any other, so also in goroutines that such a call started. Package gantry sets it.
 var Current = func() uint64 { return 0 }
 
 // Describe gives a panic's value and, when called while it is recovered, the author's line.
