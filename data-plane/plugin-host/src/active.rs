@@ -20,6 +20,8 @@ use crate::snapshot;
 
 /// Sessions that one request may store.
 const STORED_SESSIONS_MAX: usize = 16;
+/// Of the flat mutations given at once, how many are not checked a second time before they are applied.
+const CHECKED_KEPT: usize = 4;
 
 /// One call of one function.
 pub(crate) struct ActiveCall<'a> {
@@ -227,12 +229,17 @@ impl<'a> ActiveCall<'a> {
     /// Checks all flat mutations and then applies all; a refusal leaves everything as it was.
     pub(crate) fn apply(&mut self, mutations: &[u8]) -> Result<(), Fault> {
         let hook = self.hook as u32;
+        let mut checked = [const { None }; CHECKED_KEPT];
+        let mut places = checked.iter_mut();
         let mut request = self.exchange.headers.len();
         let mut response = self.exchange.response_headers.len();
         for record in Records::new(mutations) {
             let record = record?;
             let mutation = Mutation::check(hook, record.op, record.key, record.value)?;
             self.check(&mutation)?;
+            if let Some(place) = places.next() {
+                *place = Some(mutation);
+            }
             match mutation.adds_header() {
                 Some(Side::Request) => request += 1,
                 Some(Side::Response) => response += 1,
@@ -242,7 +249,10 @@ impl<'a> ActiveCall<'a> {
                 return Err(Fault::TooLarge);
             }
         }
-        for record in Records::new(mutations) {
+        for mutation in checked.iter().flatten() {
+            self.commit(mutation)?;
+        }
+        for record in Records::new(mutations).skip(CHECKED_KEPT) {
             let record = record?;
             self.commit(&Mutation::check(hook, record.op, record.key, record.value)?)?;
         }

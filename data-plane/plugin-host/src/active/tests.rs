@@ -174,6 +174,26 @@ fn flat_mutations_apply_all_or_nothing() {
 }
 
 #[test]
+fn flat_mutations_apply_in_order_however_many() {
+    let mut exchange = exchange();
+    let mut call = call_of(&mut exchange);
+    let values: Vec<_> = (0..10).map(|i| i.to_string()).collect();
+    let mutations: Vec<_> = values
+        .iter()
+        .flat_map(|value| record(op::ADD_REQUEST_HEADER, "x-many", value))
+        .collect();
+    assert_eq!(call.apply(&mutations), Ok(()));
+    for (i, value) in (0..).zip(&values) {
+        let (_, added) = call.next(part::REQUEST_HEADER, b"x-many", i).unwrap();
+        assert_eq!(added, value.as_bytes());
+    }
+    assert_eq!(
+        call.next(part::REQUEST_HEADER, b"x-many", 10),
+        Err(Fault::Absent)
+    );
+}
+
+#[test]
 fn session_must_be_a_json_object() {
     let mut exchange = exchange();
     let mut call = ActiveCall::new(
