@@ -117,11 +117,6 @@ impl Bench {
     /// Starts the gateway anew and measures without and with requests that wait.
     fn block(&self, samples: &mut Samples) -> Result<()> {
         let started = gateway::start(&self.folder, NAME, &self.watched, "/inline/s")?;
-        // Once unseen: connections are made, and what a runtime does once is done.
-        for (_, path) in NEIGHBOURS {
-            let to = started.gateway.address();
-            small_gets(to, path, self.size.rate, self.size.seconds / 4.0)?;
-        }
         self.look(&started, ALONE, samples)?;
         let waiting = self.begin_waiting(&started)?;
         self.look(&started, BESIDE, samples)?;
@@ -140,8 +135,12 @@ impl Bench {
 
     /// Measures the neighbours, and looks at the worker.
     fn look(&self, started: &Started, subject: &str, samples: &mut Samples) -> Result<()> {
+        let to = started.gateway.address();
+        // Once unseen: connections are made, and what comes before has settled.
+        for (_, path) in NEIGHBOURS {
+            small_gets(to, path, self.size.rate, self.size.seconds / 4.0)?;
+        }
         for (name, path) in NEIGHBOURS {
-            let to = started.gateway.address();
             let seen = small_gets(to, path, self.size.rate, self.size.seconds)
                 .with_context(|| format!("{name}, {subject}"))?;
             samples.add(subject, &format!("p50, {name}"), "µs", seen.p50);
