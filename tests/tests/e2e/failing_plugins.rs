@@ -273,7 +273,7 @@ fn response_function_can_answer_in_place_of_the_upstream() {
 }
 
 #[test]
-fn verdict_pending_is_refused_for_now() {
+fn verdict_pending_of_a_function_that_does_not_declare_it_fails_the_call() {
     let lab = Lab::start();
     lab.deploy_c(
         "tests/fixtures/plugins/verdicts.c",
@@ -284,7 +284,7 @@ fn verdict_pending_is_refused_for_now() {
     lab.put(&gateway, &pre("Pending", "verdicts.so"));
     assert_eq!(get(&gateway, "/api/x").status, 500);
     eventually("the reason is in the log", || {
-        gateway.log().contains("PENDING_UNSUPPORTED").then_some(())
+        gateway.log().contains("PENDING_UNDECLARED").then_some(())
     })
     .unwrap();
     assert_eq!(lab.upstream.requests(), 0);
