@@ -78,7 +78,7 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Record>> {
                 subjects.len() - 1 - step
             };
             let subject = &mut subjects[index];
-            nanoseconds[index] = subject.time(size.calls / subject.patience())?;
+            nanoseconds[index] = subject.time(size.calls / subject.share())?;
         }
         // The first block warms caches and runtimes.
         if block > 0 {
@@ -243,8 +243,8 @@ impl Subject {
         })
     }
 
-    /// By how much fewer its calls are, where each wakes two threads.
-    fn patience(&self) -> u32 {
+    /// The part of the calls that it gets, as a divisor: some wake two threads each.
+    fn share(&self) -> u32 {
         if self.name == GO_DETACHED { 20 } else { 1 }
     }
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use gantry_tests::binaries::{binary, outside_cargo, target_dir, tool, workspace};
 use gantry_tests::process::eventually;
-use gantry_tests::{Answer, Gateway, GatewayOptions, Request, Scrape, plugins};
+use gantry_tests::{Answer, Gateway, Request, Scrape, plugins};
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, VERSION, get, middleware, revision};
+use crate::lab::{Lab, get, middleware, revision};
 
 const FILE: &str = "go-tyk.so";
 
@@ -36,18 +36,7 @@ fn deployed() -> Lab {
 
 /// One worker, which gives handlers more time than usual: a thousand clients take theirs on a busy machine.
 fn patient_gateway(lab: &Lab) -> Gateway {
-    let file = lab.stage.folder().join("gateway.toml");
-    let settings = "[gateway]\nworkers = 1\n[worker]\nplugin_deadline_ms = 300000\n";
-    fs::write(&file, settings).unwrap();
-    let options = GatewayOptions {
-        id: "gateway-1".into(),
-        version: Some(VERSION.into()),
-        config: Some(file),
-        ..GatewayOptions::default()
-    };
-    let mut gateway = lab.stage.gateway(&lab.project, &options).unwrap();
-    gateway.wait_ready().unwrap();
-    gateway
+    lab.gateway_with("[gateway]\nworkers = 1\n[worker]\nplugin_deadline_ms = 300000\n")
 }
 
 fn keyless(hooks: &[(&str, &str)]) -> Value {

@@ -1,10 +1,13 @@
 //! What the end-to-end tests share: a stage with one project, an upstream, and short ways to publish
 //! the libraries of the fixtures.
 
+use std::fs;
 use std::path::PathBuf;
 
 use gantry_tests::plugins::{self, BundleFolder};
-use gantry_tests::{Answer, Gateway, Outcome, Project, Request, Stage, StageOptions, Upstream};
+use gantry_tests::{
+    Answer, Gateway, GatewayOptions, Outcome, Project, Request, Stage, StageOptions, Upstream,
+};
 use serde_json::{Value, json};
 
 /// The gateway version that most tests use.
@@ -40,6 +43,22 @@ impl Lab {
         self.stage
             .ready_gateway(&self.project, "gateway-1", VERSION)
             .expect("start a gateway")
+    }
+
+    /// The same with a configuration, TOML.
+    pub(crate) fn gateway_with(&self, config: &str) -> Gateway {
+        let file = self.stage.folder().join("gateway.toml");
+        fs::write(&file, config).expect("write the configuration");
+        let options = GatewayOptions {
+            id: "gateway-1".into(),
+            version: Some(VERSION.into()),
+            config: Some(file),
+            ..GatewayOptions::default()
+        };
+        let gateway = self.stage.gateway(&self.project, &options);
+        let mut gateway = gateway.expect("start a gateway");
+        gateway.wait_ready().expect("the gateway is ready");
+        gateway
     }
 
     /// A definition of `/api/` to the upstream, with further fields.

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gantry_tests::plugins;
 use gantry_tests::process::eventually;
 use gantry_tests::scrape::Scrape;
-use gantry_tests::{Gateway, GatewayOptions, Load, Request, full};
+use gantry_tests::{Gateway, Load, Request, full};
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, VERSION, get, middleware, revision};
+use crate::lab::{Lab, get, middleware, revision};
 
 /// Swaps of a Go plugin, and in the long run.
 const GO_SWAPS: (usize, usize) = (20, 200);
@@ -38,20 +38,6 @@ fn deploy_copy(lab: &Lab, library: &Path, (bundle, function): (&str, &str), numb
     revision(&deployed.unwrap())
 }
 
-fn gateway(lab: &Lab, config: &str) -> Gateway {
-    let file = lab.stage.folder().join("gateway.toml");
-    fs::write(&file, config).unwrap();
-    let options = GatewayOptions {
-        id: "gateway-1".into(),
-        version: Some(VERSION.into()),
-        config: Some(file),
-        ..GatewayOptions::default()
-    };
-    let mut gateway = lab.stage.gateway(&lab.project, &options).unwrap();
-    gateway.wait_ready().unwrap();
-    gateway
-}
-
 fn c_plugin(lab: &Lab) -> PathBuf {
     plugins::c("examples/c-headers/plugin.c", lab.stage.folder(), None).unwrap()
 }
@@ -73,7 +59,7 @@ fn workers_with_many_stale_libraries_are_replaced_one_at_a_time_and_no_request_f
     let lab = Lab::start();
     let library = c_plugin(&lab);
     deploy_copy(&lab, &library, ("c-headers", "TagRequest"), 0);
-    let gateway = gateway(&lab, "[worker.replace_at]\nstale_libraries = 3\n");
+    let gateway = lab.gateway_with("[worker.replace_at]\nstale_libraries = 3\n");
     lab.put(&gateway, &bundle_api("c-headers"));
     let load = Load::start(gateway.address(), &Request::get("/api/x"), 4, |answer| {
         answer.status == 200 && answer.json()["headers"]["x-tag"] == "blue"
@@ -141,7 +127,7 @@ fn worker_whose_replacement_cannot_start_goes_on_and_is_replaced_when_it_can() {
         "[gateway]\nworkers = 1\n[worker.env]\nREFUSE_IF_THERE = {:?}\n[worker.replace_at]\nstale_libraries = 1\n",
         marker.display().to_string()
     );
-    let gateway = gateway(&lab, &config);
+    let gateway = lab.gateway_with(&config);
     lab.put(&gateway, &bundle_api("c-headers"));
     let mut other = lab.definition(&bundle_api("later"));
     other["api_id"] = json!("later");
@@ -221,7 +207,7 @@ fn many_swaps_of_a_go_plugin_under_load_leave_threads_mappings_and_memory_bounde
     let lab = Lab::start();
     let library = plugins::go("tests/fixtures/go-faulty", "1.0.0", None).unwrap();
     deploy_copy(&lab, &library, ("go-faulty", "Quiet"), 0);
-    let gateway = gateway(&lab, &config);
+    let gateway = lab.gateway_with(&config);
     lab.put(&gateway, &bundle_api("go-faulty"));
     let load = Load::start(gateway.address(), &Request::get("/api/x"), 2, |answer| {
         answer.status == 200
@@ -381,7 +367,7 @@ fn plugins_of_several_go_toolchains_run_in_one_worker_beside_rust_and_c() {
         "c-headers",
         ("pre", "TagRequest"),
     );
-    let gateway = gateway(&lab, "[gateway]\nworkers = 1\n");
+    let gateway = lab.gateway_with("[gateway]\nworkers = 1\n");
     let older = plugins::GO_TOOLCHAINS.map(|(program, _)| program);
     let programs = [older[0], older[1], "go"];
     for (number, program) in programs.iter().enumerate() {
