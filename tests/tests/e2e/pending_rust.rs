@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use std::thread;
 
 use gantry_tests::process::eventually;
-use gantry_tests::{Answer, Gateway, GatewayOptions, Request, Scrape};
+use gantry_tests::{Answer, Gateway, Request, Scrape};
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, VERSION, get, middleware};
+use crate::lab::{Lab, get, middleware};
 
 /// Requests that wait at the same time.
 const READERS: u32 = 200;
@@ -18,16 +18,7 @@ const READERS: u32 = 200;
 fn stage(worker: &str) -> (Lab, Gateway) {
     let lab = Lab::start();
     lab.deploy_hooks();
-    let file = lab.stage.folder().join("gateway.toml");
-    std::fs::write(&file, format!("[gateway]\nworkers = 1\n[worker]\n{worker}")).unwrap();
-    let options = GatewayOptions {
-        id: "gateway-1".into(),
-        version: Some(VERSION.into()),
-        config: Some(file),
-        ..GatewayOptions::default()
-    };
-    let mut gateway = lab.stage.gateway(&lab.project, &options).unwrap();
-    gateway.wait_ready().unwrap();
+    let gateway = lab.gateway_with(&format!("[gateway]\nworkers = 1\n[worker]\n{worker}"));
     let wait = middleware(&[("pre", &[("WaitForNews", "hooks.so")])]);
     lab.put(
         &gateway,

@@ -87,17 +87,9 @@ fn environment_of_a_worker_is_empty_but_for_what_is_configured() {
 #[test]
 fn worker_env_is_the_whole_environment_that_plugins_see() {
     let lab = Lab::start();
-    let config = lab.stage.folder().join("gateway.toml");
     let document = "[worker]\ngo_max_procs = 2\ngo_memory_limit_bytes = 134217728\n\
                     [worker.env]\nPLUGIN_MODE = \"careful\"\n";
-    std::fs::write(&config, document).unwrap();
-    let options = GatewayOptions {
-        id: "gateway-1".into(),
-        config: Some(config),
-        ..GatewayOptions::default()
-    };
-    let mut gateway = lab.stage.gateway(&lab.project, &options).unwrap();
-    gateway.wait_ready().unwrap();
+    let gateway = lab.gateway_with(document);
     for pid in gateway.worker_pids().unwrap() {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
         let environment = String::from_utf8_lossy(&environment);
