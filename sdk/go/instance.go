@@ -82,14 +82,17 @@ func (i *instance) inline(frame *layer.Frame, own native) (verdict int32) {
 	if len(frame.Snapshot) > 0 {
 		call.holds = i.wants
 	}
+	returned := false
 	defer func() {
-		if recovered := recover(); recovered != nil {
+		// A panic with nil is recovered as nil where GODEBUG or an old module asks for that.
+		if recovered := recover(); !returned {
 			call.backend.Log(abi.LogError, "panic: "+layer.Describe(recovered))
 			verdict, frame.Written = abi.Panicked, 0
 		}
 		call.end()
 	}()
 	verdict, frame.Written = i.run(call)
+	returned = true
 	return verdict
 }
 

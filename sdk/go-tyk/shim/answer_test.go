@@ -175,6 +175,19 @@ func TestGoexitFailsADetachedCall(t *testing.T) {
 	}
 }
 
+func TestPanicWithNilFailsTheCall(t *testing.T) {
+	t.Setenv("GODEBUG", "panicnil=1") // as modules of before Go 1.21 have it
+	for name, inline := range map[string]bool{"detached": false, "inline": true} {
+		made := newRequest(t)
+		verdict := made.run(Function{Name: "F", Inline: inline, Request: func(http.ResponseWriter, *http.Request) {
+			panic(nil)
+		}}, abi.HookPre)
+		if verdict >= 0 || !strings.Contains(made.lines(), "nil") {
+			t.Errorf("%s: %d, %q", name, verdict, made.lines())
+		}
+	}
+}
+
 // after runs a response function detached and inline.
 func after(t *testing.T, handler func(http.ResponseWriter, *http.Response, *http.Request), made func() *request, check func(*testing.T, *request, int32)) {
 	t.Helper()

@@ -166,9 +166,19 @@ func (i *invocation) buildResponse() {
 	i.response = response
 }
 
-// handle runs the handler: false if it failed, and then it has been logged. runtime.Goexit goes through.
-func (i *invocation) handle() (verdict int32) {
-	returned := false
+// handle runs the handler: negative if it failed, and then it has been logged.
+func (i *invocation) handle() int32 {
+	verdict, returned := i.try()
+	if !returned && verdict >= 0 {
+		// With runtime.Goexit nobody would be here: the module is of before Go 1.21.
+		i.say(abi.LogError, "panic: nil")
+		verdict = abi.Panicked
+	}
+	return verdict
+}
+
+// try is handle without a panic with nil, which says nothing. runtime.Goexit goes through.
+func (i *invocation) try() (verdict int32, returned bool) {
 	defer func() {
 		recovered := recover()
 		i.writer.close()
@@ -190,8 +200,7 @@ func (i *invocation) handle() (verdict int32) {
 	} else {
 		i.function.Request(&i.writer, i.request)
 	}
-	returned = true
-	return abi.Continue
+	return abi.Continue, true
 }
 
 // finish tells what the handler did: the verdict, and flat mutations appended to room.

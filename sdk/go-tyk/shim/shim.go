@@ -130,9 +130,10 @@ func (s *started) Call(frame *layer.Frame) int32 {
 func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32) {
 	running.put(frame.Call, made)
 	defer running.remove(frame.Call)
+	returned := false
 	defer func() {
 		// An author's code also runs when the handler has returned: readers that it left, sessions.
-		if recovered := recover(); recovered != nil {
+		if recovered := recover(); !returned {
 			made.say(abi.LogError, "panic: "+layer.Describe(recovered))
 			verdict, frame.Written = abi.Panicked, 0
 		}
@@ -154,5 +155,6 @@ func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32
 		made.say(abi.LogWarn, "inline function "+s.Name+" took "+took.String()+
 			" and was over "+overrun.String()+" before: it is detached from now on")
 	}
+	returned = true
 	return verdict
 }

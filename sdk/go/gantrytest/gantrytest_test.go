@@ -32,6 +32,7 @@ func init() {
 			nothing.Status = 1
 			return nil
 		}},
+		{Name: "PanicNil", Hooks: pre, Request: func(*gantry.RequestCall) error { panic(nil) }},
 		{Name: "Wrap", Hooks: pre, WantsBody: true, Request: wrap},
 		{Name: "Grow", WantsBody: true, Response: func(call *gantry.ResponseCall) error {
 			call.SetBody(make([]byte, 3<<20))
@@ -148,6 +149,14 @@ func TestErrorFailsTheCallAndIsLogged(t *testing.T) {
 func TestPanicFailsTheCallAndIsLoggedWithItsLine(t *testing.T) {
 	done := gantrytest.New(gantry.Pre).Run(t, "Panic")
 	if !done.Panicked() || len(done.Log()) != 1 || !strings.Contains(done.Log()[0], "gantrytest_test.go:") {
+		t.Error(done)
+	}
+}
+
+func TestPanicWithNilFailsTheCall(t *testing.T) {
+	t.Setenv("GODEBUG", "panicnil=1")
+	done := gantrytest.New(gantry.Pre).Run(t, "PanicNil")
+	if !done.Panicked() || len(done.Log()) != 1 {
 		t.Error(done)
 	}
 }
