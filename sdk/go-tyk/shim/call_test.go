@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"gantry.example/sdk/go-tyk/call"
 	"gantry.example/sdk/go/abi"
@@ -124,25 +123,6 @@ func TestBlockedHandlersHoldUpNothing(t *testing.T) {
 	if pending := function.calls.Len(); pending != 0 {
 		t.Errorf("%d still pend", pending)
 	}
-}
-
-func TestInlineFunctionThatWaitsTwiceIsDetached(t *testing.T) {
-	function := start(Function{Name: "Slow", Inline: true, Request: func(http.ResponseWriter, *http.Request) {
-		time.Sleep(2 * overrun)
-	}}, layer.Place{Hook: abi.HookPre})
-	made := newRequest(t)
-	for i := 0; i < overrunsMax; i++ {
-		if verdict, _ := made.call(function); verdict != abi.Continue {
-			t.Fatal(verdict)
-		}
-	}
-	if !strings.Contains(made.lines(), "detached from now on") {
-		t.Error(made.lines())
-	}
-	if verdict, _ := made.call(function); verdict != abi.Pending {
-		t.Error(verdict)
-	}
-	made.end()
 }
 
 func TestWriterOfAHandlerThatHasReturnedTakesNothing(t *testing.T) {

@@ -21,18 +21,10 @@ package shim
 import (
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	gantry "gantry.example/sdk/go"
 	"gantry.example/sdk/go/abi"
 	"gantry.example/sdk/go/layer"
-)
-
-// overrun is how long an inline function may take, and overrunsMax how often it may take longer before it
-// is detached: it holds up every other request of its thread.
-const (
-	overrun     = 5 * time.Millisecond
-	overrunsMax = 2
 )
 
 // Plugin is what a library offers.
@@ -90,7 +82,7 @@ type started struct {
 	Function
 	hook      uint32
 	inline    atomic.Bool
-	overruns  atomic.Int32
+	watch     watch
 	calls     layer.Calls
 	documents layer.Documents
 	said      said
@@ -138,7 +130,7 @@ func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32
 			verdict, frame.Written = abi.Panicked, 0
 		}
 	}()
-	began := time.Now()
+	timed := s.watch.begin()
 	made.carried = find(frame.Carry)
 	made.build(background)
 	verdict, changes := made.finish(made.handle(), frame.Out[:0])
@@ -151,9 +143,9 @@ func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32
 	} else if verdict >= 0 {
 		verdict = made.apply(changes)
 	}
-	if took := time.Since(began); took > overrun && s.overruns.Add(1) == overrunsMax && s.inline.CompareAndSwap(true, false) {
-		made.say(abi.LogWarn, "inline function "+s.Name+" took "+took.String()+
-			" and was over "+overrun.String()+" before: it is detached from now on")
+	if late := s.watch.ends(timed); late != "" && s.inline.CompareAndSwap(true, false) {
+		made.say(abi.LogWarn, "inline function "+s.Name+" "+late+", and was over "+overrun.String()+
+			" shortly before: it is detached from now on")
 	}
 	returned = true
 	return verdict
