@@ -3,6 +3,7 @@ package ctx
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -312,5 +313,46 @@ func TestOneSessionIsDecodedHoweverManyAsk(t *testing.T) {
 		if session := <-found; session == nil || session != state.LiveSession() {
 			t.Error(session)
 		}
+	}
+}
+
+func TestLargeSessionGoesToTheGatewayWithoutItsZeros(t *testing.T) {
+	r, state := within(&call.Facts{})
+	session := &user.SessionState{
+		Alias: "ada", MetaData: map[string]interface{}{"zero": 0.0, "none": nil, "empty": map[string]interface{}{}},
+		AccessRights: map[string]user.AccessDefinition{},
+	}
+	for api := 0; api < 100; api++ {
+		id := fmt.Sprintf("5e9d9544a1dcd60001d0e%03d", api)
+		right := right()
+		right.APIID, right.APIName, right.Versions, right.Limit.QuotaMax = id, "Orders", []string{"Default"}, -1
+		session.AccessRights[id] = right
+	}
+	SetSession(r, session, "key-of-ada", true)
+	text := finished(t, state).JSON
+	if len(text) > 16<<10 {
+		t.Errorf("%d bytes", len(text))
+	}
+	read := new(user.SessionState)
+	if err := json.Unmarshal(text, read); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(read.AccessRights, session.AccessRights) || !reflect.DeepEqual(read.MetaData, session.MetaData) ||
+		read.Alias != "ada" {
+		t.Errorf("read %+v", read)
+	}
+}
+
+func TestLargeSessionOfTheGatewayKeepsWhatWasEmptiedEmpty(t *testing.T) {
+	before := fmt.Sprintf(`{"alias":"ada","tags":["a"],"others":{"x":1},"meta_data":{"text":%q}}`, strings.Repeat("x", 13<<10))
+	r, state := within(&call.Facts{Session: []byte(before), Token: "key-of-ada"})
+	session := GetSession(r)
+	session.Alias, session.Tags = "", nil
+	var fields map[string]interface{}
+	if err := json.Unmarshal(finished(t, state).JSON, &fields); err != nil {
+		t.Fatal(err)
+	}
+	if fields["alias"] != nil || fields["tags"] != nil || fields["others"] == nil {
+		t.Error(fields["alias"], fields["tags"], fields["others"])
 	}
 }

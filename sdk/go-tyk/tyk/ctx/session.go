@@ -81,7 +81,13 @@ func adopt(state *call.State, session *user.SessionState) {
 }
 
 func encoder(session *user.SessionState) func() ([]byte, error) {
-	return func() ([]byte, error) { return json.Marshal(session) }
+	return func() ([]byte, error) {
+		text, err := json.Marshal(session)
+		if err != nil {
+			return nil, err
+		}
+		return withoutZeros(text), nil
+	}
 }
 
 // keeper encodes a session that came from the gateway. Fields that Tyk has no name for, as a plugin of
@@ -101,8 +107,62 @@ func keeper(session *user.SessionState, raw []byte) func() ([]byte, error) {
 			return known, nil
 		}
 		changed = true
-		return withUnknown(known, raw)
+		text, err := withUnknown(known, raw)
+		if err != nil {
+			return nil, err
+		}
+		return withoutZeros(text), nil
 	}
+}
+
+// wholeMax is up to how many bytes a session goes to the gateway with all its fields.
+const wholeMax = 12 << 10
+
+// withoutZeros leaves out of a large session what says nothing: the gateway takes 16 KiB, and most of an
+// access right's text are zeros. Metadata stay as they are.
+func withoutZeros(text []byte) []byte {
+	if len(text) <= wholeMax {
+		return text
+	}
+	smaller, err := shrunk(text, func(name string, value json.RawMessage) (json.RawMessage, error) {
+		if name != "access_rights" {
+			return value, nil
+		}
+		return shrunk(value, func(_ string, right json.RawMessage) (json.RawMessage, error) {
+			return shrunk(right, func(name string, value json.RawMessage) (json.RawMessage, error) {
+				if name != "limit" {
+					return value, nil
+				}
+				return shrunk(value, nil)
+			})
+		})
+	})
+	if err != nil {
+		return text
+	}
+	return smaller
+}
+
+// shrunk leaves zeros out of an object, after each value was made smaller.
+func shrunk(text json.RawMessage, each func(string, json.RawMessage) (json.RawMessage, error)) (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, err
+	}
+	for name, value := range fields {
+		if each != nil {
+			smaller, err := each(name, value)
+			if err != nil {
+				return nil, err
+			}
+			value, fields[name] = smaller, smaller
+		}
+		switch string(value) {
+		case "0", `""`, "null", "false", `"0001-01-01T00:00:00Z"`:
+			delete(fields, name)
+		}
+	}
+	return json.Marshal(fields)
 }
 
 func withUnknown(known, raw []byte) ([]byte, error) {
