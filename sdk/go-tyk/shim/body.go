@@ -85,3 +85,58 @@ func (b *body) load() error {
 	}
 	return b.err
 }
+
+// spent is req.Body of a response function: the gateway has sent the request's body on and keeps none. What an
+// earlier function of this library read or left is here again.
+type spent struct {
+	made  *invocation
+	known bool
+
+	mu    sync.Mutex
+	bytes []byte
+	at    int
+}
+
+// Read reads on; of a body that nobody has read, nothing.
+func (s *spent) Read(into []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.known {
+		s.made.sayOnce("a request's body is not kept until its response: req.Body is what a request function of the " +
+			"same library has read, and none has")
+		return 0, io.EOF
+	}
+	if len(into) == 0 {
+		return 0, nil
+	}
+	if s.at == len(s.bytes) {
+		s.at = 0
+		return 0, io.EOF
+	}
+	count := copy(into, s.bytes[s.at:])
+	s.at += count
+	return count, nil
+}
+
+// Close begins again.
+func (s *spent) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = 0
+	return nil
+}
+
+// read gives the request's body as it goes on, if the function has read or replaced it.
+func (i *invocation) read() (bytes []byte, known bool) {
+	switch {
+	case i.function.Response != nil:
+		return nil, false
+	case i.left != nil:
+		return i.left, true
+	case i.body == nil:
+		return nil, false
+	}
+	i.body.mu.Lock()
+	defer i.body.mu.Unlock()
+	return i.body.bytes, i.body.asked && i.body.err == nil
+}

@@ -16,6 +16,8 @@ type carried struct {
 	sync.Mutex
 	values  context.Context // values only
 	state   *call.State
+	body    []byte // the request's, if a function has read it and the library has functions for responses
+	hasBody bool
 	cancels []func() // contexts of detached calls, which last as long as the request
 	ended   bool
 }

@@ -34,7 +34,8 @@ type invocation struct {
 	response *http.Response
 	answered fields // headers of the response
 	writer   writer
-	body     *body // nil: there is none
+	body     *body  // nil: there is none
+	left     []byte // the body that the handler left in the request's place; nil: none
 
 	changes []byte // flat mutations
 	large   []byte // a body that an inline call gives to the gateway apart, before the rest
@@ -84,11 +85,26 @@ func (i *invocation) buildRequest() {
 	}
 	i.host0 = request.Host
 	request.ContentLength, request.Body = length(request.Method, i.headers), http.NoBody
-	if i.function.Response == nil && (request.ContentLength != 0 || !mayLack(i.headers)) {
+	switch {
+	case request.ContentLength == 0 && mayLack(i.headers):
+	case i.function.Response == nil:
 		i.body = &body{made: i, part: abi.PartRequestBody}
 		request.Body = i.body
+	default:
+		request.Body = i.spentBody()
 	}
 	i.request = request.WithContext(&i.ctx)
+}
+
+// spentBody makes req.Body of a response function.
+func (i *invocation) spentBody() *spent {
+	made := &spent{made: i}
+	if i.carried != nil {
+		i.carried.Lock()
+		made.bytes, made.known = i.carried.body, i.carried.hasBody
+		i.carried.Unlock()
+	}
+	return made
 }
 
 // buildAddress makes r.URL and gives r.RequestURI.
@@ -224,7 +240,11 @@ func (i *invocation) finish(verdict int32, room []byte) (int32, []byte) {
 
 // keeps says whether later functions of this request have something to take over.
 func (i *invocation) keeps() bool {
-	return i.request.Context() != context.Context(&i.ctx) || i.state.LiveSession() != nil
+	if i.request.Context() != context.Context(&i.ctx) || i.state.LiveSession() != nil {
+		return true
+	}
+	_, known := i.read()
+	return known && responds.Load()
 }
 
 // keep leaves it for them.
@@ -235,6 +255,9 @@ func (i *invocation) keep() {
 	i.carried.Lock()
 	defer i.carried.Unlock()
 	i.carried.values, i.carried.state = i.request.Context(), &i.state
+	if bytes, known := i.read(); known && responds.Load() {
+		i.carried.body, i.carried.hasBody = bytes, true
+	}
 }
 
 func (i *invocation) put(op uint8, key, value string) {

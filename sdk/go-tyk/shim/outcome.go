@@ -209,6 +209,9 @@ func (i *invocation) replaced(now io.ReadCloser, op, headerOp uint8, was fields,
 	if i.body == nil && len(bytes) == 0 || i.body != nil && i.body.isBytes(bytes) {
 		return nil
 	}
+	if op == abi.OpSetRequestBody {
+		i.left = append([]byte{}, bytes...)
+	}
 	if !i.detached && !i.function.Body {
 		return errors.New("the body is not declared: an inline function that replaces it says //gantry:inline body")
 	}

@@ -47,6 +47,9 @@ type Function struct {
 	Body bool
 }
 
+// responds says whether the library has functions for responses, which may read what earlier ones read.
+var responds atomic.Bool
+
 // Register says what the library offers. Once, from an init function.
 func Register(plugin Plugin) {
 	registered := gantry.Plugin{Name: plugin.Name, Version: plugin.Version, Release: release}
@@ -61,6 +64,7 @@ func Register(plugin Plugin) {
 		}
 		if function.Response != nil {
 			entry.Hooks, entry.Parts = []gantry.Hook{gantry.Response}, responseParts
+			responds.Store(true)
 		}
 		registered.Functions = append(registered.Functions, entry)
 	}
