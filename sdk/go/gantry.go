@@ -103,6 +103,8 @@ type Function struct {
 	Layer layer.Start
 	// Parts are what snapshots for Layer hold, as bits.
 	Parts uint64
+	// Inline says of a Layer's function, for the note, that it does not answer later as a rule.
+	Inline bool
 }
 
 // Start is what a function is started with.
@@ -198,6 +200,9 @@ func (f Function) check() error {
 	}
 	if forms != 1 {
 		return errors.New("exactly one of Request, Response, StartRequest, StartResponse must be set")
+	}
+	if f.Inline && f.Layer == nil {
+		return errors.New("Inline is for layers: leave Detached and MayBlock out instead")
 	}
 	if f.Detached && f.MayBlock {
 		return errors.New("Detached and MayBlock are two answers to one question; Detached is enough")

@@ -3,10 +3,15 @@ package gantry
 import (
 	"strings"
 	"testing"
+
+	"gantry.example/sdk/go/layer"
 )
 
 func nothing(*RequestCall) error       { return nil }
 func nothingAfter(*ResponseCall) error { return nil }
+func noLayer(layer.Place) (layer.Function, error) {
+	return nil, nil
+}
 func request(name string, hooks ...Hook) Function {
 	return Function{Name: name, Hooks: hooks, Request: nothing}
 }
@@ -16,7 +21,10 @@ func TestPluginThatBreaksARuleIsRefusedByName(t *testing.T) {
 	both.Response = nothingAfter
 	twice := request("Twice", Pre)
 	twice.Detached, twice.MayBlock = true, true
+	inline := request("Inline", Pre)
+	inline.Inline = true
 	for want, functions := range map[string][]Function{
+		"Inline is for layers":                   {inline},
 		"Detached is enough":                     {twice},
 		"0 functions":                            nil,
 		"letters, digits and underscores":        {request("a-b", Pre)},
@@ -42,6 +50,7 @@ func TestNoteNamesWhatWasRegistered(t *testing.T) {
 	blocking.MayBlock, blocking.WantsBody = true, true
 	plugin := Plugin{Name: `odd */ "name"`, Version: "1.0.0", Functions: []Function{
 		blocking, {Name: "Later", Hooks: []Hook{Pre}, Detached: true, WantsBody: true, Request: nothing}, {Name: "Stamp", Response: nothingAfter}, {Name: "Mask", WantsBody: true, Response: nothingAfter},
+		{Name: "Quick", Hooks: []Hook{Pre}, Inline: true, Layer: noLayer}, {Name: "Slow", Hooks: []Hook{Pre}, Layer: noLayer},
 	}}
 	source, err := plugin.noteSource("v5.3.0")
 	if err != nil {
@@ -53,6 +62,8 @@ func TestNoteNamesWhatWasRegistered(t *testing.T) {
 		`\"name\":\"Mask\",\"hooks\":[\"response\"],\"flags\":[\"wants_response_body\"]`,
 		`\"name\":\"Stamp\",\"hooks\":[\"response\"],\"flags\":[]`,
 		`\"name\":\"Later\",\"hooks\":[\"pre\"],\"flags\":[\"may_pend\"]`,
+		`\"name\":\"Quick\",\"hooks\":[\"pre\"],\"flags\":[\"may_pend\"],\"inline\":true}`,
+		`\"name\":\"Slow\",\"hooks\":[\"pre\"],\"flags\":[\"may_pend\"]}`,
 		`\"gateway_version\":\"5.3.0\"`, `\"language\":\"go\"`,
 	} {
 		if !strings.Contains(text, want) {

@@ -16,9 +16,10 @@ type noteABI struct {
 }
 
 type noteFunction struct {
-	Name  string   `json:"name"`
-	Hooks []string `json:"hooks"`
-	Flags []string `json:"flags"`
+	Name   string   `json:"name"`
+	Hooks  []string `json:"hooks"`
+	Flags  []string `json:"flags"`
+	Inline bool     `json:"inline,omitempty"`
 }
 
 type note struct {
@@ -49,7 +50,7 @@ func (p Plugin) noteSource(forGateway string) ([]byte, error) {
 	}
 	for _, function := range p.Functions {
 		_, flags := function.flags()
-		noted := noteFunction{Name: function.Name, Flags: flags}
+		noted := noteFunction{Name: function.Name, Flags: flags, Inline: function.Inline}
 		for _, hook := range function.hooks() {
 			noted.Hooks = append(noted.Hooks, hook.String())
 		}

@@ -59,6 +59,7 @@ func Register(plugin Plugin) {
 			Name:      function.Name,
 			Hooks:     []gantry.Hook{gantry.Pre, gantry.Auth, gantry.PostAuth, gantry.Post},
 			WantsBody: function.Inline && function.Body,
+			Inline:    function.Inline,
 			Parts:     requestParts,
 			Layer:     func(place layer.Place) (layer.Function, error) { return start(function, place), nil },
 		}

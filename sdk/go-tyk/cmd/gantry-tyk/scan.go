@@ -53,6 +53,9 @@ func scanCommand(arguments []string) (any, error) {
 	goarch := flags.String("goarch", "amd64", "the architecture to build for")
 	tags := flags.String("tags", "", "the author's build tags")
 	var modules locals
+	var wanted wishes
+	flags.StringVar(&wanted.manifest, "manifest", "manifest.json", "what the manifest is called in refusals")
+	flags.Var(&wanted, "inline", "what an entry of the manifest says, as function=true=field")
 	flags.Var(&modules, "module", "a module whose source is on this machine, as path=folder; the plugin's own first")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
@@ -63,6 +66,7 @@ func scanCommand(arguments []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	answer.Refusals = append(answer.Refusals, wanted.grant(found)...)
 	all := append(append([]string{}, authors...), answer.Tags...)
 	answer.Needs, answer.Sums, err = thirdParties(answer.Modules, answer.Imports, *goos, *goarch, all)
 	if err != nil {
