@@ -85,6 +85,7 @@ func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_
 
 //export gantryGoCall
 func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
+	turn()
 	made, own := started.get(uintptr(handle)), native{frame.host, frame.call}
 	entered := layer.Frame{
 		Call: uint64(frame.call), Snapshot: borrow(frame.snapshot),
