@@ -295,3 +295,40 @@ func TestFailingResponseHookLeavesNothing(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errTest }
+
+func TestHandlerThatReadsABodyWhichIsOnlyDescribedAsksForIt(t *testing.T) {
+	for _, look := range []bool{true, false} {
+		made := newRequest(t).upstream("200", "", "content-length: 31")
+		made.message.Parts[abi.PartMethod] = "HEAD"
+		made.run(Function{Name: "F", Response: func(_ http.ResponseWriter, res *http.Response, _ *http.Request) {
+			if res.ContentLength != 31 {
+				t.Error(res.ContentLength)
+			}
+			if look {
+				if read, err := io.ReadAll(res.Body); err != nil || len(read) != 0 {
+					t.Error(read, err)
+				}
+			}
+		}}, abi.HookResponse)
+		if asked := made.asked == 1; asked != look {
+			t.Errorf("looks %v, asked %v", look, asked)
+		}
+	}
+}
+
+func TestProxiedBodyThatBreaksOffFailsTheCall(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Length", "100")
+		_, _ = rw.Write([]byte("part"))
+	}))
+	defer upstream.Close()
+	target, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := newRequest(t)
+	verdict := made.run(Function{Name: "F", Request: httputil.NewSingleHostReverseProxy(target).ServeHTTP}, abi.HookPre)
+	if verdict != abi.Panicked {
+		t.Error(verdict, made.message, made.lines())
+	}
+}

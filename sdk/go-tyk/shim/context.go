@@ -2,11 +2,16 @@ package shim
 
 import (
 	"context"
+	"net/http"
 
 	"gantry.example/sdk/go-tyk/call"
 )
 
 var background = context.Background()
+
+// server is under http.ServerContextKey, by which code knows that a panic with http.ErrAbortHandler is
+// understood: without it httputil.ReverseProxy passes a body that broke off for a whole one.
+var server = new(http.Server)
 
 // callContext is r.Context(): it ends with the call, finds the call's state, and has the values that
 // earlier functions of the library left in the request's context, but not their cancellation.
@@ -19,6 +24,9 @@ type callContext struct {
 func (c *callContext) Value(key any) any {
 	if key == call.Key {
 		return c.state
+	}
+	if key == http.ServerContextKey {
+		return server
 	}
 	if value := c.Context.Value(key); value != nil {
 		return value

@@ -171,11 +171,16 @@ func (i *invocation) buildResponse() {
 	if _, ok := i.answered.first("Content-Length"); ok {
 		response.ContentLength = length("", i.answered)
 	}
-	bodiless := i.request.Method == http.MethodHead || !bodyAllowed(status)
-	if bodiless {
-		response.ContentLength = 0
+	hasBody := response.ContentLength != 0
+	if i.request.Method == http.MethodHead || !bodyAllowed(status) {
+		// A length speaks of a body that is not here: the gateway has to know of handlers that would look
+		// at that one, since they might have changed it.
+		hasBody = response.ContentLength > 0 && (i.detached || i.function.Body)
 	}
-	if !bodiless && response.ContentLength != 0 {
+	if !bodyAllowed(status) {
+		response.ContentLength = 0 // as a Go client has it, which keeps it for HEAD
+	}
+	if hasBody {
 		i.body = &body{made: i, part: abi.PartResponseBody}
 		response.Body = i.body
 	}
