@@ -233,6 +233,7 @@ impl<'a> ActiveCall<'a> {
         let mut places = checked.iter_mut();
         let mut request = self.exchange.headers.len();
         let mut response = self.exchange.response_headers.len();
+        let mut sessions = self.exchange.stored_sessions.len();
         for record in Records::new(mutations) {
             let record = record?;
             let mutation = Mutation::check(hook, record.op, record.key, record.value)?;
@@ -243,9 +244,10 @@ impl<'a> ActiveCall<'a> {
             match mutation.adds_header() {
                 Some(Side::Request) => request += 1,
                 Some(Side::Response) => response += 1,
+                None if matches!(mutation, Mutation::StoreSession(..)) => sessions += 1,
                 None => continue,
             }
-            if request.max(response) > limits::HEADERS_MAX {
+            if request.max(response) > limits::HEADERS_MAX || sessions > STORED_SESSIONS_MAX {
                 return Err(Fault::TooLarge);
             }
         }

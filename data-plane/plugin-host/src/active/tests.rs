@@ -174,6 +174,35 @@ fn flat_mutations_apply_all_or_nothing() {
 }
 
 #[test]
+fn flat_mutations_with_a_session_too_many_to_store_apply_nothing() {
+    let mut exchange = exchange();
+    let mut call = ActiveCall::new(
+        Hook::Auth,
+        "Test",
+        NEITHER,
+        &mut exchange,
+        scratch(),
+        Draft::default(),
+    );
+    let mut mutations = record(op::SET_PATH, "", "/new");
+    for i in 0..STORED_SESSIONS_MAX {
+        mutations.extend(record(op::STORE_SESSION, &format!("key-{i}"), "{}"));
+    }
+    let mut refused = mutations.clone();
+    refused.extend(record(op::STORE_SESSION, "one-more", "{}"));
+    assert_eq!(call.apply(&refused), Err(Fault::TooLarge));
+    assert_eq!(call.get(part::PATH, b""), Ok(&b"/users/7"[..]));
+    assert_eq!(call.get(part::SESSION, b""), Err(Fault::Absent));
+    assert_eq!(call.exchange().stored_sessions, []);
+
+    assert_eq!(call.apply(&mutations), Ok(()));
+    let one = record(op::STORE_SESSION, "one-more", "{}");
+    assert_eq!(call.apply(&one), Err(Fault::TooLarge));
+    assert_eq!(call.get(part::AUTH_TOKEN, b""), Ok(&b"key-15"[..]));
+    assert_eq!(exchange.stored_sessions.len(), STORED_SESSIONS_MAX);
+}
+
+#[test]
 fn flat_mutations_apply_in_order_however_many() {
     let mut exchange = exchange();
     let mut call = call_of(&mut exchange);
