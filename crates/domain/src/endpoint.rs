@@ -264,6 +264,7 @@ fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<Endpo
             path: library?,
             disabled,
             deadline_ms,
+            inline: None,
         },
     })
 }

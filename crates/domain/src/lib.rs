@@ -13,6 +13,7 @@ pub mod platform;
 pub mod version;
 
 pub mod hook;
+pub mod inline;
 pub mod note;
 pub mod target;
 
@@ -46,6 +47,7 @@ pub use id::{
     ApiId, BundleName, EnvironmentName, FileName, FunctionName, GatewayId, KeyId, TenantId,
     TokenId, UploadId,
 };
+pub use inline::Inline;
 pub use json::{FieldError, FieldWarning};
 pub use limits::Limits;
 pub use manifest::Manifest;

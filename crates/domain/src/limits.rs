@@ -29,6 +29,8 @@ pub struct Limits {
     pub endpoint_entries_max: usize,
     /// API definitions in an environment.
     pub apis_max: usize,
+    /// `OpenAPI` documents of a tenant.
+    pub openapi_documents_max: usize,
     /// Consumer keys in an environment.
     pub keys_max: usize,
     /// Environments of a tenant.
@@ -61,6 +63,7 @@ impl Default for Limits {
             hook_entries_max: 32,
             endpoint_entries_max: 128,
             apis_max: 10_000,
+            openapi_documents_max: 10_000,
             keys_max: 1_000_000,
             environments_max: 64,
             tokens_max: 1_000,
@@ -80,6 +83,7 @@ impl Limits {
             bundle_files_max: 8,
             bundle_bytes_max: 32 << 20,
             apis_max: 16,
+            openapi_documents_max: 4,
             keys_max: 16,
             environments_max: 4,
             tokens_max: 16,

@@ -94,7 +94,8 @@ impl DraftManifest {
         }
         fields.finish();
         let files = read_files(list, digests, limits, findings);
-        let middleware = Middleware::read("custom_middleware", hooks?, limits, findings);
+        let middleware =
+            Middleware::read_of_manifest("custom_middleware", hooks?, limits, findings);
         if middleware.is_empty() {
             findings.error(
                 "custom_middleware",
@@ -380,5 +381,39 @@ mod tests {
             (refusal.code, refusal.path.as_str()),
             ("DIGEST_MISMATCH", "sha256.hooks.so")
         );
+    }
+
+    #[test]
+    fn inline_stays_in_the_text_and_entries_that_contradict_each_other_are_refused() {
+        let said = |pre: &str, auth: &str| {
+            let text = GOOD.replace(
+                r#""path":"hooks.so"}],"#,
+                &format!(r#""path":"hooks.so"{pre}}}],"#),
+            );
+            parse(&text.replace(
+                r#""name":"Check","path":"hooks.so","require_session":false"#,
+                &format!(r#""name":"Add","path":"hooks.so"{auth}"#),
+            ))
+        };
+        let computed = BTreeMap::from([("hooks.so".parse().unwrap(), Digest::of("x"))]);
+        let draft = said(r#","inline":"body""#, "").unwrap();
+        let manifest = draft.with_digests(&computed).unwrap();
+        let text = manifest.canonical();
+        assert!(text.contains(r#""inline":"body""#), "{text}");
+        let again = Manifest::parse(text.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(again, manifest);
+
+        let refused = said(r#","inline":true"#, r#","inline":"body""#).unwrap_err();
+        let words: Vec<_> = refused.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            words,
+            [
+                "custom_middleware.auth_check.inline: expected true, as custom_middleware.pre[0] says of \
+              Add, found \"body\" (INLINE_CONFLICT)"
+            ]
+        );
+        let refused = said(r#","inline":"quick""#, "").unwrap_err();
+        assert_eq!(refused[0].path, "custom_middleware.pre[0].inline");
+        assert_eq!(refused[0].code, "FIELD_INVALID");
     }
 }

@@ -1,10 +1,12 @@
 //! `custom_middleware`: which functions of which files run at which hook. The same object stands in
 //! a bundle's manifest and in an API definition; its field names are those that gateway users know.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::json::{Fields, Findings, describe};
-use crate::{FileName, FunctionName, Hook, Limits};
+use crate::{FileName, FunctionName, Hook, Inline, Limits};
 
 /// The longest time that an entry may give to a call, milliseconds: an hour.
 pub const DEADLINE_MS_MAX: u64 = 3_600_000;
@@ -20,6 +22,15 @@ pub struct HookEntry {
     pub disabled: bool,
     /// Time for a call that pends or blocks, milliseconds; the gateway's own where absent.
     pub deadline_ms: Option<u64>,
+    /// Where its author says that it runs. Only manifests say so.
+    pub inline: Option<Inline>,
+}
+
+/// What a middleware stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Document {
+    Definition,
+    Manifest,
 }
 
 /// The functions of an API or a bundle, by hook, in the order in which they run.
@@ -54,8 +65,30 @@ impl Middleware {
         self.entries.iter().all(Vec::is_empty)
     }
 
-    /// Reads the object at `path`. What is wrong goes to `findings`.
+    /// Reads the object at `path` of an API definition. What is wrong goes to `findings`.
     pub fn read(
+        path: &str,
+        map: Map<String, Value>,
+        limits: &Limits,
+        findings: &mut Findings,
+    ) -> Self {
+        Self::read_in(Document::Definition, path, map, limits, findings)
+    }
+
+    /// Reads the object at `path` of a bundle's manifest, whose entries may say `inline`.
+    pub fn read_of_manifest(
+        path: &str,
+        map: Map<String, Value>,
+        limits: &Limits,
+        findings: &mut Findings,
+    ) -> Self {
+        let middleware = Self::read_in(Document::Manifest, path, map, limits, findings);
+        middleware.check_inline(path, findings);
+        middleware
+    }
+
+    fn read_in(
+        document: Document,
         path: &str,
         map: Map<String, Value>,
         limits: &Limits,
@@ -84,17 +117,31 @@ impl Middleware {
             }
             let field = fields.path(hook.field());
             for (i, value) in entries.into_iter().enumerate() {
-                let at = if hook == Hook::Auth {
-                    field.clone()
-                } else {
-                    format!("{field}[{i}]")
-                };
-                let entry = read_entry(&at, value, fields.findings());
+                let at = place(&field, hook, i);
+                let entry = read_entry(document, &at, value, fields.findings());
                 middleware.entries[hook as usize].extend(entry);
             }
         }
         fields.finish();
         middleware
+    }
+
+    /// A function is built once, whatever hooks name it: what entries say of it must agree.
+    fn check_inline(&self, path: &str, findings: &mut Findings) {
+        let mut said: BTreeMap<_, (Inline, String)> = BTreeMap::new();
+        for (hook, i, entry) in self.enabled() {
+            let Some(inline) = entry.inline else {
+                continue;
+            };
+            let at = place(&format!("{path}.{}", hook.field()), hook, i);
+            let first = said.entry((&entry.path, &entry.function));
+            let (known, before) = &*first.or_insert_with(|| (inline, at.clone()));
+            if *known != inline {
+                let expected = format!("{known}, as {before} says of {}", entry.function);
+                let at = format!("{at}.inline");
+                findings.error(at, "INLINE_CONFLICT", expected, inline.to_string());
+            }
+        }
     }
 
     /// The object, as `read` takes it.
@@ -128,7 +175,39 @@ impl HookEntry {
         if let Some(deadline_ms) = self.deadline_ms {
             entry["deadline_ms"] = json!(deadline_ms);
         }
+        if let Some(inline) = self.inline {
+            entry["inline"] = inline.to_json();
+        }
     }
+}
+
+/// Where an entry of a hook stands: `auth_check` has one.
+pub(crate) fn place(field: &str, hook: Hook, position: usize) -> String {
+    match hook {
+        Hook::Auth => field.to_owned(),
+        _ => format!("{field}[{position}]"),
+    }
+}
+
+/// Reads where a function runs. That is built into its library, so a definition cannot ask for it.
+fn read_inline(document: Document, fields: &mut Fields<'_>) -> Option<Inline> {
+    let value = fields.value("inline")?;
+    if document == Document::Definition {
+        let expected = "no such field: a function runs inline where its source or its bundle's manifest \
+                        says so";
+        fields.error("inline", "FIELD_UNKNOWN", expected, describe(&value));
+        return None;
+    }
+    let inline = Inline::from_json(&value);
+    if inline.is_none() {
+        fields.error(
+            "inline",
+            "FIELD_INVALID",
+            Inline::EXPECTED,
+            describe(&value),
+        );
+    }
+    inline
 }
 
 /// Reads how long a call may take.
@@ -165,7 +244,12 @@ fn check_driver(fields: &mut Fields<'_>) {
     }
 }
 
-fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<HookEntry> {
+fn read_entry(
+    document: Document,
+    path: &str,
+    value: Value,
+    findings: &mut Findings,
+) -> Option<HookEntry> {
     let Value::Object(map) = value else {
         findings.error(
             path,
@@ -180,6 +264,7 @@ fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<HookE
     let library = fields.required("path", "the library's file name");
     let disabled = fields.boolean("disabled").unwrap_or(false);
     let deadline_ms = read_deadline(&mut fields);
+    let inline = read_inline(document, &mut fields);
     for (name, why) in [
         (
             "require_session",
@@ -203,5 +288,6 @@ fn read_entry(path: &str, value: Value, findings: &mut Findings) -> Option<HookE
         path: library?,
         disabled,
         deadline_ms,
+        inline,
     })
 }

@@ -57,6 +57,9 @@ pub struct NotedFunction {
     pub hooks: HookSet,
     /// How it must be called, in order, each once.
     pub flags: Vec<FunctionFlag>,
+    /// It ends within the call although its flags let it end later. Only notes say so: a gateway calls it
+    /// as its flags say.
+    pub inline: bool,
 }
 
 /// What a library says about itself.
@@ -174,7 +177,11 @@ impl NotedFunction {
     fn to_json(&self) -> Value {
         let hooks: Vec<_> = self.hooks.iter().map(Hook::as_str).collect();
         let flags: Vec<_> = self.flags.iter().map(|flag| flag.as_str()).collect();
-        json!({"name": self.name.as_str(), "hooks": hooks, "flags": flags})
+        let mut function = json!({"name": self.name.as_str(), "hooks": hooks, "flags": flags});
+        if self.inline {
+            function["inline"] = json!(true);
+        }
+        function
     }
 }
 
@@ -219,6 +226,7 @@ fn read_function(i: usize, value: Value, findings: &mut Findings) -> Option<Note
     let name = fields.required("name", "the function's name");
     let hooks = fields.array("hooks").unwrap_or_default();
     let flags = fields.array("flags").unwrap_or_default();
+    let inline = fields.boolean("inline").unwrap_or(false);
     let hooks = hooks
         .iter()
         .map(|hook| hook.as_str().and_then(|hook| hook.parse::<Hook>().ok()))
@@ -243,7 +251,7 @@ fn read_function(i: usize, value: Value, findings: &mut Findings) -> Option<Note
         findings.error(
             format!("{path}.flags"),
             "FIELD_INVALID",
-            "any of may_block, wants_request_body, wants_response_body",
+            "any of may_block, wants_request_body, wants_response_body, may_pend",
             "other",
         );
     }
@@ -251,6 +259,7 @@ fn read_function(i: usize, value: Value, findings: &mut Findings) -> Option<Note
         name: name?,
         hooks: hooks?,
         flags: flags?.into_iter().collect(),
+        inline,
     })
 }
 
@@ -260,7 +269,7 @@ mod tests {
 
     const NOTE: &str = r#"{"abi":{"major":0,"minor":1},"language":"c","sdk":"0.1.0","name":"n","version":"1.0.0",
         "gateway_version":"5.3.0","functions":[{"name":"B","hooks":["pre","post"],"flags":[]},
-        {"name":"A","hooks":["auth"],"flags":["wants_request_body","may_block"]}],"added_later":{}}"#;
+        {"name":"A","hooks":["auth"],"flags":["wants_request_body","may_block"],"inline":true}],"added_later":{}}"#;
 
     #[test]
     fn note_reads_sorts_and_prints_back() {
@@ -268,6 +277,8 @@ mod tests {
         assert_eq!(note.functions[0].name.as_str(), "A");
         let flags = [FunctionFlag::MayBlock, FunctionFlag::WantsRequestBody];
         assert_eq!(note.functions[0].flags, flags);
+        let inline = note.functions.iter().map(|function| function.inline);
+        assert_eq!(inline.collect::<Vec<_>>(), [true, false]);
         assert_eq!(note.gateway_version, Some(GatewayVersion::new(5, 3, 0)));
         assert_eq!(
             PluginNote::parse(note.to_string().as_bytes()).unwrap(),

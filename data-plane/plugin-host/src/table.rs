@@ -174,7 +174,13 @@ unsafe fn read_function(
         event,
         want_parts: table.want_parts,
     };
-    Ok((NotedFunction { name, hooks, flags }, functions))
+    let noted = NotedFunction {
+        name,
+        hooks,
+        flags,
+        inline: false,
+    };
+    Ok((noted, functions))
 }
 
 fn read_hooks(bits: u32, function: &FunctionName) -> Result<HookSet, LoadError> {

@@ -185,6 +185,10 @@ fn unknown_and_unsupported_fields_are_refused_with_their_path() {
     let mut nested = base();
     nested["proxy"]["preserve_host_header"] = json!(true);
     check_refused(&nested, "proxy.preserve_host_header", "FIELD_UNKNOWN");
+    // Only a manifest may ask for it: it is built into the library.
+    let mut inline = hooked("pre", &json!({}));
+    inline["custom_middleware"]["pre"][0]["inline"] = json!(true);
+    check_refused(&inline, "custom_middleware.pre[0].inline", "FIELD_UNKNOWN");
     let mut both = hooked("pre", &json!({"custom_middleware_bundle": "hooks"}));
     check_refused(&both, "custom_middleware_bundle", "FIELD_CONFLICT");
     both = hooked("pre", &json!({}));
