@@ -32,15 +32,10 @@ use crate::record::{Record, Samples};
 pub(crate) const NAME: &str = "hook-call";
 /// Who is measured; the first is what the others are held against.
 pub(crate) const NATIVE: &str = "native header map";
-const RUST: &str = "Rust";
-const C: &str = "C";
 /// What functions are told that they may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-const GO: &str = "Go";
-/// A function as users of Tyk write it.
-const GO_TYK: &str = "Go, Tyk's source, within the call";
-/// The same on a goroutine, which resumes the call.
-const GO_DETACHED: &str = "Go, Tyk's source, on a goroutine";
+/// The function that reads one header and sets one, in each library.
+const MARK: &str = "Mark";
 /// What tells this program to count: the variable that names the counting library's file.
 const COUNTS: &str = "ALLOCATIONS_FILE";
 
@@ -78,7 +73,7 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Record>> {
                 subjects.len() - 1 - step
             };
             let subject = &mut subjects[index];
-            nanoseconds[index] = subject.time(size.calls / subject.share())?;
+            nanoseconds[index] = subject.time(size.calls / subject.share)?;
         }
         // The first block warms caches and runtimes.
         if block > 0 {
@@ -88,30 +83,29 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Record>> {
         }
     }
     for (name, allocations) in libraries.count()? {
-        samples.add(&name, "allocations per call", "allocations", allocations);
+        samples.add(name, "allocations per call", "allocations", allocations);
     }
     Ok(samples.records(NAME))
 }
 
-/// Calls a subject as often as the arguments say, and nothing else: the process whose allocations are
-/// counted.
+/// Calls a function as often as the arguments say, or does the native work, and nothing else: the process
+/// whose allocations are counted.
 ///
 /// # Errors
 /// A call fails.
-pub(crate) fn call_only(name: &str, library: Option<&Path>, calls: u32) -> Result<()> {
-    let mut subject = match library {
-        Some(library) => Subject::plugin(name.to_owned().leak(), library)?,
-        None => Subject::native(),
-    };
-    subject.time(calls).map(drop)
+pub(crate) fn call_only(calls: u32, plugin: Option<(&Path, &str)>) -> Result<()> {
+    let work = plugin.map_or(Ok(Work::Native), |(library, function)| {
+        Work::of(library, function)
+    })?;
+    Subject::new("it", 1, work).time(calls).map(drop)
 }
 
-/// Loads a library, starts a function and calls it once: what stands before a first answer.
+/// Loads a library, starts its function and calls it once: what stands before a first answer.
 ///
 /// # Errors
 /// It is no plugin, or the call fails.
-pub(crate) fn first_call(name: &str, library: &Path) -> Result<Loaded> {
-    let mut subject = Subject::plugin(name.to_owned().leak(), library)?;
+pub(crate) fn first_call(library: &Path) -> Result<Loaded> {
+    let mut subject = Subject::new("it", 1, Work::of(library, MARK)?);
     subject.time(1)?;
     Ok(Loaded(subject))
 }
@@ -120,9 +114,29 @@ pub(crate) fn first_call(name: &str, library: &Path) -> Result<Loaded> {
 #[expect(dead_code, reason = "kept while others look at the process")]
 pub(crate) struct Loaded(Subject);
 
-/// The libraries, and the one that counts.
+/// A function that is measured.
+struct Kind {
+    name: &'static str,
+    function: &'static str,
+    library: PathBuf,
+    /// What part of the calls it gets, as a divisor: some are slow, or wake two threads each.
+    share: u32,
+}
+
+impl Kind {
+    fn of(name: &'static str, library: PathBuf) -> Self {
+        Self {
+            name,
+            function: MARK,
+            library,
+            share: 1,
+        }
+    }
+}
+
+/// The functions, and the library that counts.
 struct Libraries {
-    plugins: [(&'static str, PathBuf); 5],
+    kinds: [Kind; 5],
     counter: PathBuf,
 }
 
@@ -141,43 +155,50 @@ impl Libraries {
         let tyk = build::tyk(&folder)?;
         let counter = plugins::c("benches/fixtures/allocations.c", &folder, None)?;
         Ok(Self {
-            plugins: [
-                (RUST, rust),
-                (C, c),
-                (GO, go),
-                (GO_TYK, tyk.clone()),
-                (GO_DETACHED, tyk),
+            kinds: [
+                Kind::of("Rust", rust),
+                Kind::of("C", c),
+                Kind::of("Go", go),
+                Kind {
+                    function: "MarkInline",
+                    share: 4,
+                    ..Kind::of("Go, Tyk's source, within the call", tyk.clone())
+                },
+                Kind {
+                    share: 20,
+                    ..Kind::of("Go, Tyk's source, on a goroutine", tyk)
+                },
             ],
             counter,
         })
     }
 
     fn subjects(&self) -> Result<Vec<Subject>> {
-        let mut subjects = vec![Subject::native()];
-        for (name, library) in &self.plugins {
-            subjects.push(Subject::plugin(name, library)?);
+        let mut subjects = vec![Subject::new(NATIVE, 1, Work::Native)];
+        for kind in &self.kinds {
+            let work = Work::of(&kind.library, kind.function)?;
+            subjects.push(Subject::new(kind.name, kind.share, work));
         }
         Ok(subjects)
     }
 
     /// Allocations per call of each subject.
-    fn count(&self) -> Result<Vec<(String, f64)>> {
-        let libraries = self
-            .plugins
+    fn count(&self) -> Result<Vec<(&'static str, f64)>> {
+        let kinds = self
+            .kinds
             .iter()
-            .map(|(name, path)| (*name, Some(path.as_path())));
-        std::iter::once((NATIVE, None))
-            .chain(libraries)
-            .map(|(name, library)| Ok((name.to_owned(), self.per_call(name, library)?)))
+            .map(|kind| Ok((kind.name, self.per_call(Some(kind))?)));
+        std::iter::once_with(|| Ok((NATIVE, self.per_call(None)?)))
+            .chain(kinds)
             .collect()
     }
 
     /// What more calls allocate more: starting up cancels out.
-    fn per_call(&self, name: &str, library: Option<&Path>) -> Result<f64> {
+    fn per_call(&self, kind: Option<&Kind>) -> Result<f64> {
         const FEW: u32 = 1_000;
         const MANY: u32 = 11_000;
-        let few = self.allocations(name, library, FEW)?;
-        let many = self.allocations(name, library, MANY)?;
+        let few = self.allocations(kind, FEW)?;
+        let many = self.allocations(kind, MANY)?;
         let more = many.saturating_sub(few);
         // Rounded: a runtime's own threads allocate now and then.
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
@@ -185,20 +206,23 @@ impl Libraries {
         Ok((per_call * 100.0).round() / 100.0)
     }
 
-    fn allocations(&self, name: &str, library: Option<&Path>, calls: u32) -> Result<u64> {
+    fn allocations(&self, kind: Option<&Kind>, calls: u32) -> Result<u64> {
         let file = tempfile::NamedTempFile::new()?;
         fs::write(file.path(), [0; 8])?;
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["call-only", name, &calls.to_string()])
-            .args(library)
+            .args(["call-only", &calls.to_string()])
             .env("LD_PRELOAD", &self.counter)
             .env(COUNTS, file.path())
             .stdin(Stdio::null());
+        if let Some(kind) = kind {
+            command.arg(&kind.library).arg(kind.function);
+        }
         let output = command.output().context("start the process that counts")?;
         ensure!(
             output.status.success(),
-            "counting allocations of {name}: {}",
+            "counting allocations of {}: {}",
+            kind.map_or(NATIVE, |kind| kind.name),
             String::from_utf8_lossy(&output.stderr)
         );
         let count = fs::read(file.path())?;
@@ -210,6 +234,7 @@ impl Libraries {
 /// Who is called, and on what.
 struct Subject {
     name: &'static str,
+    share: u32,
     work: Work,
     exchange: Exchange,
 }
@@ -219,33 +244,27 @@ enum Work {
     Plugin(Arc<Instance>),
 }
 
-impl Subject {
-    fn native() -> Self {
-        Self {
-            name: NATIVE,
-            work: Work::Native,
-            exchange: exchange(),
-        }
-    }
-
-    fn plugin(name: &'static str, library: &Path) -> Result<Self> {
+impl Work {
+    fn of(library: &Path, function: &str) -> Result<Self> {
         let library = Library::open(library)?;
         let instance = library.start(&StartContext {
-            function: &function(name).parse()?,
+            function: &function.parse()?,
             api_id: &"bench".parse()?,
             hook: Hook::Pre,
             config: "{}",
         })?;
-        Ok(Self {
-            name,
-            work: Work::Plugin(Arc::new(instance)),
-            exchange: exchange(),
-        })
+        Ok(Self::Plugin(Arc::new(instance)))
     }
+}
 
-    /// The part of the calls that it gets, as a divisor: some wake two threads each.
-    fn share(&self) -> u32 {
-        if self.name == GO_DETACHED { 20 } else { 1 }
+impl Subject {
+    fn new(name: &'static str, share: u32, work: Work) -> Self {
+        Self {
+            name,
+            share,
+            work,
+            exchange: exchange(),
+        }
     }
 
     /// Nanoseconds per call.
@@ -267,15 +286,6 @@ impl Subject {
             self.name
         );
         Ok(elapsed.as_secs_f64() * 1e9 / f64::from(calls))
-    }
-}
-
-/// The function that a subject stands for.
-fn function(subject: &str) -> &'static str {
-    if subject == GO_TYK {
-        "MarkInline"
-    } else {
-        "Mark"
     }
 }
 

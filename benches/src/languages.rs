@@ -66,12 +66,12 @@ pub(crate) struct Load {
 ///
 /// # Errors
 /// It is no plugin, or the call fails.
-pub(crate) fn load(name: &str, library: &Path) -> Result<Load> {
+pub(crate) fn load(library: &Path) -> Result<Load> {
     let pid = std::process::id();
     let memory = measure::pss_mebibytes(pid)?;
     let threads = measure::threads(pid)?;
     let begin = Instant::now();
-    let loaded = hook_call::first_call(name, library)?;
+    let loaded = hook_call::first_call(library)?;
     let milliseconds = begin.elapsed().as_secs_f64() * 1e3;
     let load = Load {
         milliseconds,
@@ -108,7 +108,7 @@ pub(crate) fn run(quick: bool) -> Result<(Vec<Record>, String)> {
     }
     for _ in 0..loads {
         for (name, library) in &libraries {
-            let load = load_elsewhere(name, library).with_context(|| format!("load {name}"))?;
+            let load = load_elsewhere(library).with_context(|| format!("load {name}"))?;
             for (metric, unit, sample) in [
                 ("load, start and first call", "ms", load.milliseconds),
                 ("memory that a process gains", "MiB PSS", load.mebibytes),
@@ -177,9 +177,9 @@ impl Room {
     }
 }
 
-fn load_elsewhere(name: &str, library: &Path) -> Result<Load> {
+fn load_elsewhere(library: &Path) -> Result<Load> {
     let output = Command::new(std::env::current_exe()?)
-        .args(["load-only", name])
+        .arg("load-only")
         .arg(library)
         .output()
         .context("start the process that loads")?;

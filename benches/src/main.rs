@@ -49,20 +49,19 @@ enum Role {
     /// Loads a library and calls one function once; tells what that took, as JSON.
     #[command(hide = true)]
     LoadOnly {
-        /// Who is called.
-        name: String,
         /// The library.
         library: PathBuf,
     },
     /// Calls one function again and again.
     #[command(hide = true)]
     CallOnly {
-        /// Who is called.
-        name: String,
         /// How often.
         calls: u32,
         /// The library; the native header map without one.
+        #[arg(requires = "function")]
         library: Option<PathBuf>,
+        /// Its function.
+        function: Option<String>,
     },
     /// Answers requests, and writes its address to a file.
     #[command(hide = true)]
@@ -133,8 +132,8 @@ fn run(role: Role) -> Result<()> {
             let (records, head) = languages::run(options.quick)?;
             options.show(languages::NAME, &head, &records, &[])
         }
-        Role::LoadOnly { name, library } => {
-            print(&serde_json::to_string(&languages::load(&name, &library)?)?);
+        Role::LoadOnly { library } => {
+            print(&serde_json::to_string(&languages::load(&library)?)?);
             Ok(())
         }
         Role::Neighbours(options) => {
@@ -166,10 +165,10 @@ fn run(role: Role) -> Result<()> {
             Ok(())
         }
         Role::CallOnly {
-            name,
             calls,
             library,
-        } => hook_call::call_only(&name, library.as_deref(), calls),
+            function,
+        } => hook_call::call_only(calls, library.as_deref().zip(function.as_deref())),
     }
 }
 
