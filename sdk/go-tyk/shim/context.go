@@ -10,8 +10,9 @@ import (
 var background = context.Background()
 
 // server is under http.ServerContextKey, by which code knows that a panic with http.ErrAbortHandler is
-// understood: without it httputil.ReverseProxy passes a body that broke off for a whole one.
-var server = new(http.Server)
+// understood: without it httputil.ReverseProxy passes a body that broke off for a whole one. A whole
+// http.Server, which nobody could use, would make each library a third larger.
+type server struct{}
 
 // callContext is r.Context(): it ends with the call, finds the call's state, and has the values that
 // earlier functions of the library left in the request's context, but not their cancellation.
@@ -26,7 +27,7 @@ func (c *callContext) Value(key any) any {
 		return c.state
 	}
 	if key == http.ServerContextKey {
-		return server
+		return server{}
 	}
 	if value := c.Context.Value(key); value != nil {
 		return value
