@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use http::{Method, Request, Response, StatusCode, Version};
 
 use super::api::{Api, Function};
+use super::connection::Client;
 use super::context::{RecordSettings, Worker};
 use super::records;
 use super::respond::Refusal;
-use super::server::Client;
 use super::trace::{Context, fresh_span_id};
 use crate::record::{
     AnsweredBy, CallOutcome, CallRecord, PATH_BYTES_MAX, Record, RequestRecord, Span, SpanId,
@@ -71,7 +71,7 @@ pub struct Account {
 
 impl Account {
     /// Opens the account of a request whose head has just arrived.
-    pub fn open<B>(worker: &'static Worker, client: &Client, request: &Request<B>) -> Self {
+    pub fn open<B>(worker: &'static Worker, client: &Client<'_>, request: &Request<B>) -> Self {
         let mut path = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         path.clear();
         let RecordSettings {

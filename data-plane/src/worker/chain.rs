@@ -14,8 +14,7 @@
 use std::sync::Arc;
 
 use gantry_domain::Hook;
-use gantry_plugin_host::{CallFailure, Carries, Exchange, Verdict};
-use http::header::CONTENT_LENGTH;
+use gantry_plugin_host::{Carries, Exchange};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Response, response};
@@ -24,49 +23,19 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::account::Account;
-use super::api::{Api, Authentication, Function, Service, Serving};
+use super::api::{Api, Authentication, Service, Serving};
 use super::body::{AnswerBody, RequestBody};
+use super::connection::Client;
 use super::context::Worker;
 use super::headers;
 use super::inbound::Inbound;
 use super::keys::Authenticated;
 use super::path::strip;
-use super::pending;
 use super::respond::Refusal;
-use super::server::Client;
+use super::run::{End, Run};
 use super::sessions;
-use super::whole::{self, Direction, Held};
-use crate::record::CallOutcome;
-use crate::sys::clock::monotonic_nanos;
-use crate::sys::slot::{Counter, HookError};
-
-/// How a chain ended before the upstream was asked.
-#[derive(Debug)]
-enum End {
-    /// A function answered, whose number this is.
-    Answered(Box<Exchange>, u32),
-    /// The gateway answers, with the headers that functions put on the response so far.
-    Refused(Refusal, HeaderMap),
-}
-
-impl End {
-    fn refused(refusal: Refusal, exchange: Box<Exchange>) -> Self {
-        Self::Refused(refusal, exchange.response_headers)
-    }
-
-    fn response(self, account: &mut Account) -> Response<AnswerBody> {
-        match self {
-            Self::Answered(exchange, function) => {
-                account.function_answers(function);
-                function_answer(*exchange)
-            }
-            Self::Refused(refusal, early) => {
-                account.refused(refusal);
-                refusal.response_with(early)
-            }
-        }
-    }
-}
+use super::whole::{self, Held};
+use crate::sys::slot::Counter;
 
 /// Answers a request.
 ///
@@ -74,7 +43,7 @@ impl End {
 /// The gateway answers itself, as the refusal says.
 pub async fn answer(
     worker: &'static Worker,
-    client: Client,
+    client: &Client<'_>,
     request: Request<Incoming>,
     account: &mut Account,
 ) -> Result<Response<AnswerBody>, Refusal> {
@@ -87,18 +56,18 @@ pub async fn answer(
     };
     if serving.functions.is_empty() {
         let path = direct_path(&api, serving, &inbound, &head)?;
-        return pass(worker, serving, &client, path, head, body, account).await;
+        return pass(worker, serving, client, path, head, body, account).await;
     }
     let (host, path) = (inbound.host.into_owned(), inbound.path.normal().to_owned());
-    let exchange = exchange_of(serving, &client, host, path, head, account);
-    hooked(worker, &api, serving, &client, exchange, body, account).await
+    let exchange = exchange_of(serving, client, host, path, head, account);
+    hooked(worker, &api, serving, client, exchange, body, account).await
 }
 
 /// A request to an API without functions.
 async fn pass(
     worker: &'static Worker,
     serving: &Serving,
-    client: &Client,
+    client: &Client<'_>,
     path: PathAndQuery,
     mut head: Parts,
     body: Incoming,
@@ -141,7 +110,7 @@ async fn hooked(
     worker: &'static Worker,
     api: &Api,
     serving: &Serving,
-    client: &Client,
+    client: &Client<'_>,
     exchange: Box<Exchange>,
     body: Incoming,
     account: &mut Account,
@@ -149,9 +118,14 @@ async fn hooked(
     let asked = exchange.method.clone();
     let (body, through) = RequestBody::of(body, account);
     let mut body = Held::new(body);
-    let mut exchange = match request_hooks(worker, serving, exchange, &mut body, account).await {
+    let mut run = Run {
+        worker,
+        client,
+        account,
+    };
+    let mut exchange = match request_hooks(&mut run, serving, exchange, &mut body).await {
         Ok(exchange) => exchange,
-        Err(end) => return Ok(end.response(account)),
+        Err(end) => return Ok(end.response(run.account)),
     };
     let (body, through) = outgoing_body(&mut exchange, body, through);
     if serving.strip_listen_path {
@@ -162,7 +136,7 @@ async fn hooked(
         .target
         .path_and_query(&exchange.path, exchange.query.as_deref())
     else {
-        return Ok(End::Refused(Refusal::PluginFailed, early).response(account));
+        return Ok(End::Refused(Refusal::PluginFailed, early).response(run.account));
     };
     let watched = !serving.functions.at(Hook::Response).is_empty();
     let headers = if watched {
@@ -177,9 +151,9 @@ async fn hooked(
         body,
         through,
     };
-    let (mut head, body) = match forward(serving, client, outgoing, account).await {
+    let (mut head, body) = match forward(serving, client, outgoing, run.account).await {
         Ok(answer) => answer,
-        Err(refusal) => return Ok(End::Refused(refusal, early).response(account)),
+        Err(refusal) => return Ok(End::Refused(refusal, early).response(run.account)),
     };
     if !watched {
         headers::merge_early(&mut head.headers, early);
@@ -189,25 +163,19 @@ async fn hooked(
     exchange.status = Some(head.status);
     exchange.response_headers = std::mem::take(&mut head.headers);
     let mut body = Held::new(body);
-    let ended = run(
-        worker,
-        serving.functions.at(Hook::Response),
-        exchange,
-        &mut body,
-        account,
-    )
-    .await;
+    let functions = serving.functions.at(Hook::Response);
+    let ended = run.all(functions, exchange, &mut body).await;
     Ok(match ended {
         Ok(exchange) => finish_watched(&asked, head, *exchange, body),
         // By now the exchange holds headers of the upstream's, which must not get out.
-        Err(End::Refused(refusal, _)) => End::Refused(refusal, early).response(account),
-        Err(answered) => answered.response(account),
+        Err(End::Refused(refusal, _)) => End::Refused(refusal, early).response(run.account),
+        Err(answered) => answered.response(run.account),
     })
 }
 
 fn exchange_of(
     serving: &Serving,
-    client: &Client,
+    client: &Client<'_>,
     host: String,
     path: String,
     mut head: Parts,
@@ -235,20 +203,19 @@ fn exchange_of(
 }
 
 async fn request_hooks(
-    worker: &'static Worker,
+    run: &mut Run<'_>,
     serving: &Serving,
     exchange: Box<Exchange>,
     body: &mut Held<RequestBody>,
-    account: &mut Account,
 ) -> Result<Box<Exchange>, End> {
-    let functions = &serving.functions;
-    let mut exchange = run(worker, functions.at(Hook::Pre), exchange, body, account).await?;
+    let (worker, functions) = (run.worker, &serving.functions);
+    let mut exchange = run.all(functions.at(Hook::Pre), exchange, body).await?;
     if let Authentication::Required {
         plugin,
         token_header,
     } = &serving.authentication
     {
-        exchange = run(worker, functions.at(Hook::Auth), exchange, body, account).await?;
+        exchange = run.all(functions.at(Hook::Auth), exchange, body).await?;
         if *plugin && exchange.session.is_none() {
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
@@ -267,14 +234,9 @@ async fn request_hooks(
             let refusal = refuse_access(worker, Refusal::SessionMissing);
             return Err(End::refused(refusal, exchange));
         }
-        exchange = run(
-            worker,
-            functions.at(Hook::PostAuth),
-            exchange,
-            body,
-            account,
-        )
-        .await?;
+        exchange = run
+            .all(functions.at(Hook::PostAuth), exchange, body)
+            .await?;
         let (api, session) = (&exchange.api.api_id, exchange.session.as_ref());
         if let Err(refusal) = sessions::check(worker, api, key.as_ref(), session, *plugin) {
             return Err(End::refused(refuse_access(worker, refusal), exchange));
@@ -282,11 +244,11 @@ async fn request_hooks(
     }
     if !functions.endpoints.is_empty() {
         exchange = match functions.endpoints.of(&exchange.method, &exchange.path) {
-            Ok(met) => run(worker, &met, exchange, body, account).await?,
+            Ok(met) => run.all(&met, exchange, body).await?,
             Err(refusal) => return Err(End::refused(refusal, exchange)),
         };
     }
-    run(worker, functions.at(Hook::Post), exchange, body, account).await
+    run.all(functions.at(Hook::Post), exchange, body).await
 }
 
 /// The consumer key and its session, where one is asked for.
@@ -306,97 +268,6 @@ fn refuse_access(worker: &Worker, refusal: Refusal) -> Refusal {
     refusal
 }
 
-/// Runs functions until one of them ends the chain. The first that wants the body waits for it; those
-/// before it do not.
-async fn run<B: Direction>(
-    worker: &'static Worker,
-    functions: &[Arc<Function>],
-    mut exchange: Box<Exchange>,
-    body: &mut Held<B>,
-    account: &mut Account,
-) -> Result<Box<Exchange>, End> {
-    for function in functions {
-        if function.wants_body()
-            && let Err(refusal) = body.bring(worker.bodies, &mut exchange.body).await
-        {
-            return Err(End::refused(refusal, exchange));
-        }
-        let session = exchange.session.clone();
-        let begun = monotonic_nanos();
-        let called = pending::call(worker, function, exchange, body).await;
-        account.called(function, begun, outcome(&called));
-        let verdict;
-        (exchange, verdict) = match called {
-            Ok(called) => called,
-            Err((refusal, early)) => {
-                count_unended(worker, function, refusal);
-                return Err(End::Refused(refusal, early));
-            }
-        };
-        if exchange.body.is_some() {
-            // A function that has not waited for the body may have replaced it.
-            body.give_up();
-        }
-        match verdict {
-            Verdict::Continue => {
-                if let Err(refusal) = sessions::after_call(worker, session, &mut exchange) {
-                    return Err(End::refused(refusal, exchange));
-                }
-            }
-            Verdict::Respond => {
-                sessions::store(worker, &mut exchange);
-                return Err(End::Answered(exchange, function.number));
-            }
-            Verdict::Failed(failure) => {
-                report_failure(worker, function, &exchange, &failure);
-                return Err(End::refused(Refusal::PluginFailed, exchange));
-            }
-        }
-    }
-    Ok(exchange)
-}
-
-const fn outcome(called: &pending::Settled) -> CallOutcome {
-    match called {
-        Ok((_, Verdict::Continue)) => CallOutcome::Continued,
-        Ok((_, Verdict::Respond)) => CallOutcome::Answered,
-        Err((Refusal::PluginBusy, _)) => CallOutcome::Busy,
-        Err((Refusal::PluginTimeout, _)) => CallOutcome::TimedOut,
-        Ok((_, Verdict::Failed(_))) | Err(_) => CallOutcome::Failed,
-    }
-}
-
-/// A call that was not made, or that did not end.
-fn count_unended(worker: &Worker, function: &Function, refusal: Refusal) {
-    let kind = match refusal {
-        Refusal::PluginBusy => HookError::Busy,
-        Refusal::PluginTimeout => HookError::Timeout,
-        _ => return,
-    };
-    let tables = worker.memory.tables();
-    tables.count_hook_error(function.hook(), kind);
-}
-
-fn report_failure(
-    worker: &Worker,
-    function: &Function,
-    exchange: &Exchange,
-    failure: &CallFailure,
-) {
-    worker.memory.add(Counter::PluginFailures, 1);
-    let kind = HookError::of(failure.code);
-    let tables = worker.memory.tables();
-    tables.count_hook_error(function.hook(), kind);
-    let cause = format!("{}: {}", failure.code, failure.message);
-    let (api, trace) = (
-        exchange.api.api_id.as_str(),
-        exchange.trace.trace_id.as_str(),
-    );
-    worker
-        .reporter
-        .call_failed(api, function.name(), function.hook(), trace, &cause);
-}
-
 /// A request as it goes upstream.
 struct Outgoing {
     method: Method,
@@ -410,7 +281,7 @@ struct Outgoing {
 /// Asks the upstream. The head of its answer is without what belongs to its connection.
 async fn forward(
     serving: &Serving,
-    client: &Client,
+    client: &Client<'_>,
     outgoing: Outgoing,
     account: &mut Account,
 ) -> Result<(response::Parts, AnswerBody), Refusal> {
@@ -463,18 +334,6 @@ fn finish(asked: &Method, mut head: response::Parts, body: AnswerBody) -> Respon
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    response
-}
-
-fn function_answer(exchange: Exchange) -> Response<AnswerBody> {
-    let Some(answer) = exchange.answer else {
-        return Refusal::PluginFailed.response();
-    };
-    let mut response = Response::new(AnswerBody::whole(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = exchange.response_headers;
-    // In a response hook this would be the length of the upstream's body.
-    response.headers_mut().remove(CONTENT_LENGTH);
     response
 }
 

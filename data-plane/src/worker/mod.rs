@@ -9,7 +9,9 @@ pub mod control;
 
 pub mod account;
 pub mod chain;
+pub mod connection;
 pub mod records;
+pub mod run;
 pub mod server;
 
 pub mod headers;

@@ -16,6 +16,7 @@ use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
 use super::api::{Function, Running};
+use super::connection::Client;
 use super::context::Worker;
 use super::respond::Refusal;
 use super::whole::{Direction, Held};
@@ -40,13 +41,16 @@ pub type Settled = Result<(Box<Exchange>, Verdict), (Refusal, HeaderMap)>;
 /// Too many calls wait, the call did not end in time, or the body that it asked for does not come.
 pub async fn call<B: Direction>(
     worker: &'static Worker,
+    client: &Client<'_>,
     function: &Arc<Function>,
     exchange: Box<Exchange>,
     body: &mut Held<B>,
 ) -> Settled {
     let refusal = match worker.call(function, exchange).await {
         Ok(Outcome::Ended(exchange, verdict)) => return Ok((exchange, verdict)),
-        Ok(Outcome::Pending(waiting)) => return waiting.settle(worker, function, body).await,
+        Ok(Outcome::Pending(waiting)) => {
+            return waiting.settle(worker, client, function, body).await;
+        }
         Err(refusal) => refusal,
     };
     // The exchange went with the call that was not made, or that does not end.
@@ -150,6 +154,7 @@ impl Waiting {
     pub async fn settle<B: Direction>(
         self,
         worker: &'static Worker,
+        client: &Client<'_>,
         function: &Function,
         body: &mut Held<B>,
     ) -> Settled {
@@ -158,7 +163,14 @@ impl Waiting {
             mut exchange,
         } = self;
         call.lane = worker.lane().map(|lane| (lane, function.number));
-        let waited = call.wait(worker, function, &mut exchange, body).await;
+        let waited = {
+            let waited = call.wait(worker, function, &mut exchange, body);
+            tokio::select! {
+                biased;
+                waited = waited => waited,
+                never = client.leaves() => match never {},
+            }
+        };
         let refusal = match (waited, call.call.take()) {
             (Ok(()), Some(call)) => {
                 let verdict = call.finish(&mut exchange);

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::account::Account;
 use super::body::AccountedBody;
 use super::chain;
+use super::connection::{Client, Wire};
 use super::context::Worker;
 use crate::sys::slot::Counter;
 
@@ -32,15 +33,6 @@ use crate::sys::slot::Counter;
 const HEAD_BYTES_MAX: usize = 128 << 10;
 /// How long accepting rests when the system has no descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// Its address.
-    pub address: SocketAddr,
-    /// Its IP address as a header's value.
-    pub ip: HeaderValue,
-}
 
 /// Bounds of the clients' side.
 #[derive(Debug, Clone, Copy)]
@@ -105,29 +97,32 @@ async fn rest(worker: &Worker, error: &io::Error) {
 async fn serve(
     worker: &'static Worker,
     http: &http1::Builder,
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
 ) {
     worker.memory.add(Counter::ConnectionsAccepted, 1);
     let _open = worker.gauge(Counter::ConnectionsOpen);
-    let ip = HeaderValue::from_str(&address.ip().to_canonical().to_string());
-    let Ok(ip) = ip else { return };
-    let client = Client { address, ip };
     // Without it small answers wait for acknowledgements; a socket that refuses still works.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(worker, client.clone(), request));
+    let (read, write) = stream.split();
+    let stream = write.as_ref();
+    let Some(client) = Client::new(address, stream) else {
+        return;
+    };
+    let service = service_fn(|request| answer(worker, &client, request));
+    let wire = TokioIo::new(Wire::new(read, stream));
     // What ends a connection early (a client that leaves, malformed bytes) was answered where it can be.
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    client.serve(http.serve_connection(wire, service)).await;
 }
 
 async fn answer(
     worker: &'static Worker,
-    client: Client,
+    client: &Client<'_>,
     request: Request<Incoming>,
 ) -> Result<Response<AccountedBody>, Infallible> {
     worker.memory.add(Counter::Requests, 1);
     let _active = worker.gauge(Counter::RequestsActive);
-    let mut account = Account::open(worker, &client, &request);
+    let mut account = Account::open(worker, client, &request);
     let answered = chain::answer(worker, client, request, &mut account).await;
     let mut response = answered.unwrap_or_else(|refusal| {
         account.refused(refusal);

@@ -171,6 +171,34 @@ async fn call_is_told_when_its_client_leaves() {
     assert_eq!(upstream.requests(), 0);
 }
 
+/// What a client leaves behind: a body that came whole and nobody reads, one that is on its way, one that a
+/// function asks for, another request.
+#[tokio::test]
+async fn call_is_told_when_its_client_leaves_whatever_of_the_request_is_unread() {
+    let upstream = Upstream::start().await;
+    let apis = [("a", "Hold"), ("b", "Double")];
+    let apis = apis.map(|(id, function)| api(id, &upstream.url(), &[("pre", function)]));
+    let mut worker = TestWorker::serving(everything(1, apis)).await;
+    for request in [
+        "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc",
+        "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 300\r\n\r\nabc",
+        "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "POST /a HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n",
+        "POST /b HTTP/1.1\r\nhost: a\r\ncontent-length: 300\r\n\r\nabc",
+        "GET /a HTTP/1.1\r\nhost: a\r\n\r\nGET /a HTTP/1.1\r\nhost: a\r\n\r\n",
+    ] {
+        let mut client = TcpStream::connect(worker.address).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        until(|| worker.memory.read(Counter::PluginPending) == 1).await;
+        drop(client);
+        printed(&mut worker, "cancelled").await;
+        until(|| worker.memory.read(Counter::ConnectionsOpen) == 0).await;
+        assert_eq!(worker.memory.read(Counter::PluginPending), 0, "{request}");
+    }
+    assert_eq!(worker.memory.read(Counter::PluginTimeouts), 0);
+    assert_eq!(upstream.requests(), 0);
+}
+
 #[tokio::test]
 async fn call_is_told_when_its_worker_drains_hard() {
     let upstream = Upstream::start().await;

@@ -1,0 +1,169 @@
+//! The functions of one request, run one after the other until one of them ends the chain.
+
+use std::sync::Arc;
+
+use gantry_plugin_host::{CallFailure, Exchange, Verdict};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Response};
+
+use super::account::Account;
+use super::api::Function;
+use super::body::AnswerBody;
+use super::connection::Client;
+use super::context::Worker;
+use super::pending;
+use super::respond::Refusal;
+use super::sessions;
+use super::whole::{Direction, Held};
+use crate::record::CallOutcome;
+use crate::sys::clock::monotonic_nanos;
+use crate::sys::slot::{Counter, HookError};
+
+/// How a chain ended before the upstream was asked.
+#[derive(Debug)]
+pub enum End {
+    /// A function answered, whose number this is.
+    Answered(Box<Exchange>, u32),
+    /// The gateway answers, with the headers that functions put on the response so far.
+    Refused(Refusal, HeaderMap),
+}
+
+impl End {
+    /// The gateway answers, with what functions put on the response.
+    pub fn refused(refusal: Refusal, exchange: Box<Exchange>) -> Self {
+        Self::Refused(refusal, exchange.response_headers)
+    }
+
+    /// The answer, noted in the request's account.
+    pub fn response(self, account: &mut Account) -> Response<AnswerBody> {
+        match self {
+            Self::Answered(exchange, function) => {
+                account.function_answers(function);
+                function_answer(*exchange)
+            }
+            Self::Refused(refusal, early) => {
+                account.refused(refusal);
+                refusal.response_with(early)
+            }
+        }
+    }
+}
+
+/// A request that functions run for.
+#[derive(Debug)]
+pub struct Run<'r> {
+    /// Where.
+    pub worker: &'static Worker,
+    /// For whom.
+    pub client: &'r Client<'r>,
+    /// What is noted of it.
+    pub account: &'r mut Account,
+}
+
+impl Run<'_> {
+    /// Runs functions until one of them ends the chain. The first that wants the body waits for it; those
+    /// before it do not.
+    ///
+    /// # Errors
+    /// One of them did.
+    pub async fn all<B: Direction>(
+        &mut self,
+        functions: &[Arc<Function>],
+        mut exchange: Box<Exchange>,
+        body: &mut Held<B>,
+    ) -> Result<Box<Exchange>, End> {
+        let worker = self.worker;
+        for function in functions {
+            if function.wants_body()
+                && let Err(refusal) = body.bring(worker.bodies, &mut exchange.body).await
+            {
+                return Err(End::refused(refusal, exchange));
+            }
+            let session = exchange.session.clone();
+            let begun = monotonic_nanos();
+            let called = pending::call(worker, self.client, function, exchange, body).await;
+            self.account.called(function, begun, outcome(&called));
+            let verdict;
+            (exchange, verdict) = match called {
+                Ok(called) => called,
+                Err((refusal, early)) => {
+                    count_unended(worker, function, refusal);
+                    return Err(End::Refused(refusal, early));
+                }
+            };
+            if exchange.body.is_some() {
+                // A function that has not waited for the body may have replaced it.
+                body.give_up();
+            }
+            match verdict {
+                Verdict::Continue => {
+                    if let Err(refusal) = sessions::after_call(worker, session, &mut exchange) {
+                        return Err(End::refused(refusal, exchange));
+                    }
+                }
+                Verdict::Respond => {
+                    sessions::store(worker, &mut exchange);
+                    return Err(End::Answered(exchange, function.number));
+                }
+                Verdict::Failed(failure) => {
+                    report_failure(worker, function, &exchange, &failure);
+                    return Err(End::refused(Refusal::PluginFailed, exchange));
+                }
+            }
+        }
+        Ok(exchange)
+    }
+}
+
+const fn outcome(called: &pending::Settled) -> CallOutcome {
+    match called {
+        Ok((_, Verdict::Continue)) => CallOutcome::Continued,
+        Ok((_, Verdict::Respond)) => CallOutcome::Answered,
+        Err((Refusal::PluginBusy, _)) => CallOutcome::Busy,
+        Err((Refusal::PluginTimeout, _)) => CallOutcome::TimedOut,
+        Ok((_, Verdict::Failed(_))) | Err(_) => CallOutcome::Failed,
+    }
+}
+
+/// A call that was not made, or that did not end.
+fn count_unended(worker: &Worker, function: &Function, refusal: Refusal) {
+    let kind = match refusal {
+        Refusal::PluginBusy => HookError::Busy,
+        Refusal::PluginTimeout => HookError::Timeout,
+        _ => return,
+    };
+    let tables = worker.memory.tables();
+    tables.count_hook_error(function.hook(), kind);
+}
+
+fn report_failure(
+    worker: &Worker,
+    function: &Function,
+    exchange: &Exchange,
+    failure: &CallFailure,
+) {
+    worker.memory.add(Counter::PluginFailures, 1);
+    let kind = HookError::of(failure.code);
+    let tables = worker.memory.tables();
+    tables.count_hook_error(function.hook(), kind);
+    let cause = format!("{}: {}", failure.code, failure.message);
+    let (api, trace) = (
+        exchange.api.api_id.as_str(),
+        exchange.trace.trace_id.as_str(),
+    );
+    worker
+        .reporter
+        .call_failed(api, function.name(), function.hook(), trace, &cause);
+}
+
+fn function_answer(exchange: Exchange) -> Response<AnswerBody> {
+    let Some(answer) = exchange.answer else {
+        return Refusal::PluginFailed.response();
+    };
+    let mut response = Response::new(AnswerBody::whole(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = exchange.response_headers;
+    // In a response hook this would be the length of the upstream's body.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
+}
