@@ -258,7 +258,8 @@ impl Tasks {
             counters: pool.counters(),
         };
         let (workers_stop, last_stop) = (CancellationToken::new(), CancellationToken::new());
-        let (stored, stored_task) = StoredSessions::new(source_reader.clone(), desired.clone());
+        let (stored, stored_task) =
+            StoredSessions::new(source_reader.clone(), desired.clone(), link.is_some());
         let slot_telemetry = SlotTelemetry {
             directory: directory.clone(),
             sampler,

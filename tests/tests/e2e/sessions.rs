@@ -232,6 +232,39 @@ fn session_that_is_stored_while_the_control_plane_is_away_gets_there_later() {
 }
 
 #[test]
+fn session_that_is_stored_while_the_control_plane_is_away_survives_the_death_of_its_gateway() {
+    let mut lab = storing();
+    let mut gateway = lab.gateway();
+    lab.put(&gateway, &json!({"use_keyless": false}));
+    lab.stage.control_plane.kill().unwrap();
+    let erin = json!({"alias": "erin"});
+    store(&gateway, &erin);
+    eventually("the session is on disk", || {
+        let file = gateway
+            .folder()
+            .join("state/t/acme/production/stored-sessions");
+        let bytes = std::fs::read(file).ok()?;
+        let text = erin.to_string();
+        bytes
+            .windows(text.len())
+            .any(|at| at == text.as_bytes())
+            .then_some(())
+    })
+    .unwrap();
+    gateway.kill_and_restart().unwrap();
+    gateway.wait_ready().unwrap();
+    until(&gateway, KEY, (200, Value::Null));
+    assert_nowhere(&lab, KEY);
+    lab.stage.control_plane.restart().unwrap();
+    eventually("the control plane has the key", || {
+        let keys = lab.project.admin.json(&["key", "list"]).ok()?;
+        (keys.as_array()?.first()?["session"] == erin).then_some(())
+    })
+    .unwrap();
+    until(&gateway, KEY, (200, Value::Null));
+}
+
+#[test]
 fn openapi_document_reaches_functions_and_its_definition_names_it() {
     let lab = lab();
     let gateway = lab.gateway();
