@@ -8,8 +8,13 @@
 use gantry_abi::note::is_plain;
 use gantry_abi::{ABI_MAJOR, ABI_MINOR, Function, Plugin, Str, flag, rules};
 
-use crate::{AsyncRequestFunction, AsyncResponseFunction, RequestFunction, ResponseFunction};
-use crate::{asynchronous, entry};
+use crate::asynchronous::{self, Later};
+use crate::entry::{self, AtOnce, Entry};
+use crate::function::{AsyncFunctionOn, FunctionOn};
+use crate::{
+    AsyncRequestFunction, AsyncResponseFunction, RequestFunction, ResponseFunction, ToClient,
+    ToUpstream,
+};
 
 /// The note up to the plugin's name.
 pub const NOTE_HEAD: &str = concat!(
@@ -40,12 +45,7 @@ impl StaticFunction {
             flags & flag::WANTS_RESPONSE_BODY == 0,
             "wants_response_body is for functions at the response hook"
         );
-        Self(Function {
-            start: Some(entry::start_request::<F>),
-            call: Some(entry::call_request::<F>),
-            stop: Some(entry::stop::<F>),
-            ..base(name, hooks, flags)
-        })
+        Self::at_once::<ToUpstream, F>(name, hooks, flags)
     }
 
     /// The table of a response function.
@@ -57,12 +57,7 @@ impl StaticFunction {
             flags & flag::WANTS_REQUEST_BODY == 0,
             "wants_request_body is for functions at request hooks"
         );
-        Self(Function {
-            start: Some(entry::start_response::<F>),
-            call: Some(entry::call_response::<F>),
-            stop: Some(entry::stop::<F>),
-            ..base(name, hooks, flags)
-        })
+        Self::at_once::<ToClient, F>(name, hooks, flags)
     }
 
     /// The table of an asynchronous request function.
@@ -74,14 +69,7 @@ impl StaticFunction {
         hooks: u32,
         flags: u32,
     ) -> Self {
-        assert!(flags == 0, "{}", NO_FLAGS);
-        Self(Function {
-            start: Some(asynchronous::start_request::<F>),
-            call: Some(asynchronous::call_request::<F>),
-            stop: Some(asynchronous::stop::<F>),
-            event: Some(asynchronous::event::<F>),
-            ..base(name, hooks, flag::MAY_PEND)
-        })
+        Self::later::<ToUpstream, F>(name, hooks, flags)
     }
 
     /// The table of an asynchronous response function.
@@ -93,21 +81,30 @@ impl StaticFunction {
         hooks: u32,
         flags: u32,
     ) -> Self {
-        assert!(flags == 0, "{}", NO_FLAGS);
+        Self::later::<ToClient, F>(name, hooks, flags)
+    }
+
+    const fn at_once<W, F: FunctionOn<W>>(name: &'static str, hooks: u32, flags: u32) -> Self {
+        Self(table::<AtOnce<W, F>>(name, hooks, flags))
+    }
+
+    const fn later<W: 'static, F: AsyncFunctionOn<W>>(
+        name: &'static str,
+        hooks: u32,
+        flags: u32,
+    ) -> Self {
+        assert!(
+            flags == 0,
+            "an asynchronous function has no flags: it awaits the body, and never blocks"
+        );
         Self(Function {
-            start: Some(asynchronous::start_response::<F>),
-            call: Some(asynchronous::call_response::<F>),
-            stop: Some(asynchronous::stop::<F>),
             event: Some(asynchronous::event::<F>),
-            ..base(name, hooks, flag::MAY_PEND)
+            ..table::<Later<W, F>>(name, hooks, flag::MAY_PEND)
         })
     }
 }
 
-const NO_FLAGS: &str =
-    "an asynchronous function has no flags: it awaits the body, and never blocks";
-
-const fn base(name: &'static str, hooks: u32, flags: u32) -> Function {
+const fn table<E: Entry>(name: &'static str, hooks: u32, flags: u32) -> Function {
     assert!(
         rules::is_function_name(name),
         "a function's name is an ASCII identifier"
@@ -119,9 +116,9 @@ const fn base(name: &'static str, hooks: u32, flags: u32) -> Function {
         reserved: 0,
         want_parts: 0,
         name: Str::new(name.as_bytes()),
-        start: None,
-        call: None,
-        stop: None,
+        start: Some(entry::start::<E>),
+        call: Some(entry::call::<E>),
+        stop: Some(entry::stop::<E>),
         event: None,
     }
 }
@@ -280,79 +277,54 @@ macro_rules! plugin {
         };
     };
 
-    (@function response, fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
+    (@function response, $($rest:tt)*) => {
+        $crate::plugin!(@kind [
+            ResponseFunction, ResponseCall, response, AsyncResponseFunction, AsyncResponseCall, async_response
+        ] $($rest)*)
+    };
+    (@function $hook:ident, $($rest:tt)*) => {
+        $crate::plugin!(@kind [
+            RequestFunction, RequestCall, request, AsyncRequestFunction, AsyncRequestCall, async_request
+        ] $($rest)*)
+    };
+
+    (@kind [$trait:ident, $call:ident, $table:ident, $($async:ident),*] fn, $what:path, $($rest:tt)*) => {{
         struct __GantryPlain;
-        impl $crate::ResponseFunction for __GantryPlain {
+        impl $crate::$trait for __GantryPlain {
             fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
                 ::core::result::Result::Ok(Self)
             }
             fn call(
                 &self,
-                call: &mut $crate::ResponseCall<'_>,
+                call: &mut $crate::$call<'_>,
             ) -> ::core::result::Result<$crate::Outcome, $crate::Failure> {
                 $crate::IntoOutcome::into_outcome($what(call))
             }
         }
-        $crate::__private::StaticFunction::response::<__GantryPlain>($name, $hooks, $flags)
+        $crate::__private::StaticFunction::$table::<__GantryPlain>($($rest)*)
     }};
-    (@function response, type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
-        $crate::__private::StaticFunction::response::<$what>($name, $hooks, $flags)
+    (@kind [$trait:ident, $call:ident, $table:ident, $($async:ident),*] type, $what:path, $($rest:tt)*) => {
+        $crate::__private::StaticFunction::$table::<$what>($($rest)*)
     };
-    (@function response, async_fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
+    (@kind [$_t:ident, $_c:ident, $_f:ident, $trait:ident, $call:ident, $table:ident] async_fn, $what:path, $($rest:tt)*) => {{
         struct __GantryPlain;
-        impl $crate::AsyncResponseFunction for __GantryPlain {
+        impl $crate::$trait for __GantryPlain {
             fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
                 ::core::result::Result::Ok(Self)
             }
             async fn call(
                 &self,
-                call: &mut $crate::AsyncResponseCall,
+                call: &mut $crate::$call,
             ) -> ::core::result::Result<$crate::Outcome, $crate::Failure> {
                 $crate::IntoOutcome::into_outcome($what(call).await)
             }
         }
-        $crate::__private::StaticFunction::async_response::<__GantryPlain>($name, $hooks, $flags)
+        $crate::__private::StaticFunction::$table::<__GantryPlain>($($rest)*)
     }};
-    (@function response, async_type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
-        $crate::__private::StaticFunction::async_response::<$what>($name, $hooks, $flags)
+    (@kind [$_t:ident, $_c:ident, $_f:ident, $trait:ident, $call:ident, $table:ident] async_type, $what:path, $($rest:tt)*) => {
+        $crate::__private::StaticFunction::$table::<$what>($($rest)*)
     };
-    (@function $hook:ident, fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
-        struct __GantryPlain;
-        impl $crate::RequestFunction for __GantryPlain {
-            fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
-                ::core::result::Result::Ok(Self)
-            }
-            fn call(
-                &self,
-                call: &mut $crate::RequestCall<'_>,
-            ) -> ::core::result::Result<$crate::Outcome, $crate::Failure> {
-                $crate::IntoOutcome::into_outcome($what(call))
-            }
-        }
-        $crate::__private::StaticFunction::request::<__GantryPlain>($name, $hooks, $flags)
-    }};
-    (@function $hook:ident, type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
-        $crate::__private::StaticFunction::request::<$what>($name, $hooks, $flags)
-    };
-    (@function $hook:ident, async_fn, $what:path, $name:expr, $hooks:expr, $flags:expr) => {{
-        struct __GantryPlain;
-        impl $crate::AsyncRequestFunction for __GantryPlain {
-            fn start(_: &str) -> ::core::result::Result<Self, ::std::string::String> {
-                ::core::result::Result::Ok(Self)
-            }
-            async fn call(
-                &self,
-                call: &mut $crate::AsyncRequestCall,
-            ) -> ::core::result::Result<$crate::Outcome, $crate::Failure> {
-                $crate::IntoOutcome::into_outcome($what(call).await)
-            }
-        }
-        $crate::__private::StaticFunction::async_request::<__GantryPlain>($name, $hooks, $flags)
-    }};
-    (@function $hook:ident, async_type, $what:path, $name:expr, $hooks:expr, $flags:expr) => {
-        $crate::__private::StaticFunction::async_request::<$what>($name, $hooks, $flags)
-    };
-    (@function $hook:ident, $kind:ident, $($rest:tt)*) => {
+    (@kind $names:tt $($other:tt)*) => {
         ::core::compile_error!(
             "write `=> fn path` or `=> async_fn path` for a function, `=> type Type` or `=> async_type Type` for a type"
         )

@@ -1,6 +1,9 @@
 //! The kinds of function that a library offers to hooks: for requests or responses, at once or later.
 
-use crate::{AsyncRequestCall, AsyncResponseCall, Failure, Outcome, RequestCall, ResponseCall};
+use crate::{
+    AsyncCall, AsyncRequestCall, AsyncResponseCall, Call, Failure, Outcome, Passing, RequestCall,
+    ResponseCall, ToClient, ToUpstream,
+};
 
 /// A function for the hooks `pre`, `auth`, `post_auth` and `post`.
 ///
@@ -76,4 +79,67 @@ pub trait AsyncResponseFunction: Sized + Send + Sync + 'static {
         &self,
         call: &mut AsyncResponseCall,
     ) -> impl Future<Output = Result<Outcome, Failure>> + Send;
+}
+
+/// [`RequestFunction`] and [`ResponseFunction`] as one: a function on the way `W`.
+pub(crate) trait FunctionOn<W>: Sized + Send + Sync + 'static {
+    fn start(config: &str) -> Result<Self, String>;
+    fn call(&self, call: &mut Passing<W, Call<'_>>) -> Result<Outcome, Failure>;
+}
+
+impl<F: RequestFunction> FunctionOn<ToUpstream> for F {
+    fn start(config: &str) -> Result<Self, String> {
+        <F as RequestFunction>::start(config)
+    }
+
+    #[inline]
+    fn call(&self, call: &mut RequestCall<'_>) -> Result<Outcome, Failure> {
+        <F as RequestFunction>::call(self, call)
+    }
+}
+
+impl<F: ResponseFunction> FunctionOn<ToClient> for F {
+    fn start(config: &str) -> Result<Self, String> {
+        <F as ResponseFunction>::start(config)
+    }
+
+    #[inline]
+    fn call(&self, call: &mut ResponseCall<'_>) -> Result<Outcome, Failure> {
+        <F as ResponseFunction>::call(self, call)
+    }
+}
+
+/// [`AsyncRequestFunction`] and [`AsyncResponseFunction`] as one: a function on the way `W`.
+pub(crate) trait AsyncFunctionOn<W>: Sized + Send + Sync + 'static {
+    fn start(config: &str) -> Result<Self, String>;
+    fn call(
+        &self,
+        call: &mut Passing<W, AsyncCall>,
+    ) -> impl Future<Output = Result<Outcome, Failure>> + Send;
+}
+
+impl<F: AsyncRequestFunction> AsyncFunctionOn<ToUpstream> for F {
+    fn start(config: &str) -> Result<Self, String> {
+        <F as AsyncRequestFunction>::start(config)
+    }
+
+    fn call(
+        &self,
+        call: &mut AsyncRequestCall,
+    ) -> impl Future<Output = Result<Outcome, Failure>> + Send {
+        <F as AsyncRequestFunction>::call(self, call)
+    }
+}
+
+impl<F: AsyncResponseFunction> AsyncFunctionOn<ToClient> for F {
+    fn start(config: &str) -> Result<Self, String> {
+        <F as AsyncResponseFunction>::start(config)
+    }
+
+    fn call(
+        &self,
+        call: &mut AsyncResponseCall,
+    ) -> impl Future<Output = Result<Outcome, Failure>> + Send {
+        <F as AsyncResponseFunction>::call(self, call)
+    }
 }

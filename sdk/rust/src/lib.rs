@@ -97,9 +97,13 @@ compile_error!(
     "a plugin must unwind: remove panic = \"abort\" from the profile, or a panic ends the gateway"
 );
 
-mod call;
 mod function;
+
+mod call;
+mod names;
 mod outcome;
+mod passing;
+mod refusal;
 
 mod asynchronous;
 
@@ -111,14 +115,18 @@ mod raw;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use asynchronous::{
-    AsyncCall, AsyncRequestCall, AsyncResponseCall, Cancellation, Sleep, sleep, timeout,
-};
-pub use call::{Call, Headers, Hook, Level, Refusal, RequestCall, ResponseCall};
+pub use asynchronous::{AsyncCall, Cancellation, Sleep, sleep, timeout};
+pub use call::{Call, Headers};
 pub use function::{
     AsyncRequestFunction, AsyncResponseFunction, RequestFunction, ResponseFunction,
 };
+pub use names::{Hook, Level};
 pub use outcome::{Answer, Failure, IntoOutcome, Outcome};
+pub use passing::{
+    AsyncRequestCall, AsyncResponseCall, Changes, Passing, RequestCall, ResponseCall, ToClient,
+    ToUpstream,
+};
+pub use refusal::Refusal;
 
 pub use gantry_abi::Fault;
 

@@ -6,6 +6,7 @@ use std::fmt;
 use gantry_abi::op;
 
 use crate::Refusal;
+use crate::passing::sealed::Change;
 
 /// What the gateway does after a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,23 +59,14 @@ impl Answer {
     }
 
     /// Hands the answer to the gateway, the status first: headers are the answer's only after it.
-    pub(crate) fn send(&self, call: &mut impl Answering) -> Result<(), Refusal> {
+    pub(crate) fn send(&self, call: &mut impl Change) -> Result<(), Refusal> {
         let status = self.status.to_string();
-        let action = format!("answer with status {status}");
-        call.answer(op::ANSWER_STATUS, "", status.as_bytes(), action)?;
+        call.change(op::ANSWER_STATUS, "", status.as_bytes())?;
         for (name, value) in &self.headers {
-            let action = format!("set header {name:?}");
-            call.answer(op::SET_RESPONSE_HEADER, name, value, action)?;
+            call.change(op::SET_RESPONSE_HEADER, name, value)?;
         }
-        let action = format!("answer with {} bytes", self.body.len());
-        call.answer(op::ANSWER_BODY, "", &self.body, action)
+        call.change(op::ANSWER_BODY, "", &self.body)
     }
-}
-
-/// What an answer is written to.
-pub(crate) trait Answering {
-    /// Makes one change of an answer.
-    fn answer(&mut self, op: u32, key: &str, value: &[u8], action: String) -> Result<(), Refusal>;
 }
 
 /// Why a function failed. Everything that is an error turns into it with `?`.

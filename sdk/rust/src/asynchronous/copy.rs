@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gantry_abi::{Fault, Mutation, Side, limits, rules};
 
-use crate::{Call, Hook, Refusal};
+use crate::{Call, Hook};
 
 /// Name in lower case, and value.
 pub(crate) type Header = (String, Vec<u8>);
@@ -84,18 +84,7 @@ impl Copy {
     }
 
     /// Makes one change, here and for the gateway.
-    pub(crate) fn mutate(
-        &mut self,
-        op: u32,
-        key: &str,
-        value: &[u8],
-        action: impl FnOnce() -> String,
-    ) -> Result<(), Refusal> {
-        self.try_mutate(op, key.as_bytes(), value)
-            .map_err(|fault| Refusal::new(action(), fault))
-    }
-
-    fn try_mutate(&mut self, op: u32, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn mutate(&mut self, op: u32, key: &[u8], value: &[u8]) -> Result<(), Fault> {
         let mutation = Mutation::check(self.hook as u32, op, key, value)?;
         let op = u8::try_from(op).map_err(|_| Fault::Unknown)?;
         let key_len = u16::try_from(key.len()).map_err(|_| Fault::TooLarge)?;

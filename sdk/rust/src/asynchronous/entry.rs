@@ -6,19 +6,20 @@
 #![expect(unsafe_code, reason = "the host calls through C function pointers")]
 
 use std::ffi::c_void;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gantry_abi::{Frame, Host, Start, Str, verdict};
+use gantry_abi::{Str, verdict};
 
-use super::call::{AsyncCall, AsyncRequestCall, AsyncResponseCall};
 use super::copy::{Copy, Documents};
 use super::executor;
 use super::pending::{Calls, Running, Shared, Work};
-use crate::entry::{self, call_with, start_with};
-use crate::{AsyncRequestFunction, AsyncResponseFunction, Call, Level, panics, raw};
+use crate::entry::Entry;
+use crate::function::AsyncFunctionOn;
+use crate::{AsyncCall, Call, Level, Passing, panics, raw};
 
 /// What the host holds for an asynchronous function.
-struct Instance<F> {
+pub(crate) struct Instance<F> {
     function: Arc<F>,
     calls: Arc<Calls>,
     /// The documents under the last number.
@@ -50,7 +51,12 @@ impl<F> Instance<F> {
     }
 
     /// Begins a call: from here on it pends.
-    fn begin(&self, number: u64, call: &Call<'_>, work: fn(Arc<F>, AsyncCall) -> Work) -> i32 {
+    fn begin(
+        &self,
+        number: u64,
+        call: &Call<'_>,
+        work: impl FnOnce(Arc<F>, AsyncCall) -> Work,
+    ) -> i32 {
         let (host, handle) = call.origin();
         let shared = Arc::new(Shared::new(host, handle));
         let copy = Copy::of(call, self.documents(number, call));
@@ -72,74 +78,23 @@ impl<F> Instance<F> {
     }
 }
 
-/// A request function's work.
-pub(crate) fn run_request<F: AsyncRequestFunction>(function: Arc<F>, call: AsyncCall) -> Work {
-    Box::pin(async move {
-        let mut call = AsyncRequestCall(call);
-        let result = function.call(&mut call).await;
-        call.0.conclude(result)
-    })
-}
+/// A function on the way `W` that answers later.
+pub(crate) struct Later<W, F>(PhantomData<(W, F)>);
 
-/// A response function's work.
-pub(crate) fn run_response<F: AsyncResponseFunction>(function: Arc<F>, call: AsyncCall) -> Work {
-    Box::pin(async move {
-        let mut call = AsyncResponseCall(call);
-        let result = function.call(&mut call).await;
-        call.0.conclude(result)
-    })
-}
+impl<W: 'static, F: AsyncFunctionOn<W>> Entry for Later<W, F> {
+    type Instance = Instance<F>;
 
-/// `gantry_function.start` of a request function.
-pub(crate) unsafe extern "C" fn start_request<F: AsyncRequestFunction>(
-    host: *const Host,
-    start: *mut Start,
-    instance: *mut *mut c_void,
-) -> i32 {
-    // SAFETY: the host passes what the contract says.
-    unsafe {
-        start_with(host, start, instance, |config| {
-            F::start(config).map(Instance::new)
-        })
+    fn start(config: &str) -> Result<Instance<F>, String> {
+        F::start(config).map(Instance::new)
     }
-}
 
-/// `gantry_function.start` of a response function.
-pub(crate) unsafe extern "C" fn start_response<F: AsyncResponseFunction>(
-    host: *const Host,
-    start: *mut Start,
-    instance: *mut *mut c_void,
-) -> i32 {
-    // SAFETY: the host passes what the contract says.
-    unsafe {
-        start_with(host, start, instance, |config| {
-            F::start(config).map(Instance::new)
-        })
-    }
-}
-
-/// `gantry_function.call` of a request function.
-pub(crate) unsafe extern "C" fn call_request<F: AsyncRequestFunction>(
-    instance: *mut c_void,
-    frame: *mut Frame,
-) -> i32 {
-    // SAFETY: the host passes an instance that `start_request::<F>` made, and a frame.
-    unsafe {
-        call_with::<Instance<F>>(instance, frame, |instance, call, number| {
-            instance.begin(number, &call, run_request::<F>)
-        })
-    }
-}
-
-/// `gantry_function.call` of a response function.
-pub(crate) unsafe extern "C" fn call_response<F: AsyncResponseFunction>(
-    instance: *mut c_void,
-    frame: *mut Frame,
-) -> i32 {
-    // SAFETY: the host passes an instance that `start_response::<F>` made, and a frame.
-    unsafe {
-        call_with::<Instance<F>>(instance, frame, |instance, call, number| {
-            instance.begin(number, &call, run_response::<F>)
+    fn call(instance: &Instance<F>, call: Call<'_>, number: u64) -> i32 {
+        instance.begin(number, &call, |function, call| {
+            Box::pin(async move {
+                let mut call = Passing::new(call);
+                let result = function.call(&mut call).await;
+                call.into_inner().conclude(result)
+            })
         })
     }
 }
@@ -157,10 +112,4 @@ pub(crate) unsafe extern "C" fn event<F: Send + Sync + 'static>(
     // SAFETY: valid during this call.
     let detail = unsafe { raw::slice(detail) };
     panics::barrier(call, || instance.calls.event(call, event, detail));
-}
-
-/// `gantry_function.stop`.
-pub(crate) unsafe extern "C" fn stop<F>(instance: *mut c_void) {
-    // SAFETY: the host gives back, once, what `start` gave it.
-    unsafe { entry::stop::<Instance<F>>(instance) };
 }

@@ -16,10 +16,10 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub use call::{AsyncCall, AsyncRequestCall, AsyncResponseCall, Cancellation};
+pub use call::{AsyncCall, Cancellation};
 pub use timer::{Sleep, sleep, timeout};
 
-pub(crate) use entry::{call_request, call_response, event, start_request, start_response, stop};
+pub(crate) use entry::{Later, event};
 
 /// For the host in memory.
 #[cfg(feature = "testing")]

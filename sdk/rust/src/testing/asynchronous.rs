@@ -46,9 +46,9 @@ impl TestCall {
             "a request function runs at a request hook"
         );
         self.drive(async |call| {
-            let mut call = AsyncRequestCall(call);
+            let mut call = AsyncRequestCall::new(call);
             let result = function(&mut call).await.into_outcome();
-            call.0.conclude(result)
+            call.into_inner().conclude(result)
         })
     }
 
@@ -74,9 +74,9 @@ impl TestCall {
             "a response function runs at the response hook"
         );
         self.drive(async |call| {
-            let mut call = AsyncResponseCall(call);
+            let mut call = AsyncResponseCall::new(call);
             let result = function(&mut call).await.into_outcome();
-            call.0.conclude(result)
+            call.into_inner().conclude(result)
         })
     }
 
