@@ -259,6 +259,8 @@ pub enum Report {
         hook: Option<String>,
         /// The request's trace, 32 hexadecimal characters.
         trace_id: Option<String>,
+        /// An address in the code of whoever logged it, where the line belongs to no call.
+        logged_at: Option<u64>,
     },
     /// Something in the worker's own work that an operator should see.
     Note {

@@ -14,6 +14,8 @@ pub struct PluginLog<'a> {
     pub message: &'a str,
     /// The call it belongs to; `None` for lines outside of calls.
     pub origin: Option<LogOrigin<'a>>,
+    /// An address in the code of whoever logged it, where it belongs to no call: it is in a library.
+    pub logged_at: Option<u64>,
 }
 
 /// The call that a line belongs to.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gantry_domain::{Artifact, Digest};
+use gantry_domain::{Artifact, Digest, TenantId};
 use tokio::task::JoinSet;
 
 use super::fetch::fetch;
@@ -91,6 +91,7 @@ impl Needs {
 
 /// Admits what revisions need.
 pub struct Admitter {
+    tenant: TenantId,
     settings: Arc<Settings>,
     libraries: Libraries,
     verdicts: Verdicts,
@@ -102,6 +103,7 @@ impl Admitter {
     /// For the store of a tenant's environment.
     pub fn new(settings: Arc<Settings>, tenancy: &Tenancy, build: &str) -> Self {
         Self {
+            tenant: tenancy.identity.tenant.clone(),
             settings,
             libraries: Libraries::of(&tenancy.store),
             verdicts: Verdicts::open(&tenancy.store, build),
@@ -221,7 +223,8 @@ impl Admitter {
         if request.libraries.is_empty() {
             return;
         }
-        for ((library, each), verdict) in probe::probe(&self.settings, request).await {
+        let verdicts = probe::probe(&self.tenant, &self.settings, request).await;
+        for ((library, each), verdict) in verdicts {
             let (digest, uses) = &trials[library];
             let trial = match each {
                 None => Trial::Library(*digest),

@@ -104,7 +104,8 @@ impl Meanings {
         }
     }
 
-    fn library_at(&self, instruction: u64) -> Option<&str> {
+    /// The digest of the library whose code is there.
+    pub fn library_at(&self, instruction: u64) -> Option<&str> {
         let (_, (end, digest)) = self.code.range(..=instruction).next_back()?;
         (instruction < *end).then_some(digest)
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use gantry_domain::TenantId;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::task::JoinSet;
@@ -21,14 +22,19 @@ pub struct Printed {
     readers: JoinSet<()>,
 }
 
-/// Logs what a child prints from now on.
-pub fn follow(child: &mut Child, role: &'static str, slot: Option<u32>) -> Printed {
+/// Logs what a child prints from now on, which runs plugins of a tenant.
+pub fn follow(
+    child: &mut Child,
+    tenant: &TenantId,
+    role: &'static str,
+    slot: Option<u32>,
+) -> Printed {
     let mut readers = JoinSet::new();
     if let Some(stdout) = child.stdout.take() {
-        readers.spawn(read(stdout, "stdout", role, slot));
+        readers.spawn(read(stdout, "stdout", tenant.clone(), role, slot));
     }
     if let Some(stderr) = child.stderr.take() {
-        readers.spawn(read(stderr, "stderr", role, slot));
+        readers.spawn(read(stderr, "stderr", tenant.clone(), role, slot));
     }
     Printed { readers }
 }
@@ -45,6 +51,7 @@ impl Printed {
 async fn read(
     source: impl AsyncRead + Unpin,
     stream: &'static str,
+    tenant: TenantId,
     role: &'static str,
     slot: Option<u32>,
 ) {
@@ -65,6 +72,7 @@ async fn read(
         if dropped > 0 {
             tracing::warn!(
                 code = "OUTPUT_DROPPED",
+                tenant.id = %tenant,
                 worker.slot = slot,
                 role,
                 stream,
@@ -75,6 +83,7 @@ async fn read(
             let text = printable(&line);
             tracing::info!(
                 code = "PLUGIN_OUTPUT",
+                tenant.id = %tenant,
                 worker.slot = slot,
                 role,
                 stream,

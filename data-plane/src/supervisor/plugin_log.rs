@@ -1,5 +1,7 @@
-//! Lines that workers report become log lines with the tenant's name on them.
+//! Lines that workers report become log lines with the tenant's name on them, and the library's where no
+//! call says whose they are.
 
+use super::culprit::Meanings;
 use super::state::Identity;
 use crate::protocol::Report;
 
@@ -16,7 +18,7 @@ macro_rules! at_level {
 }
 
 /// Logs what a report says, if it is one of those that say something to people.
-pub fn log(slot: u32, identity: &Identity, report: &Report) {
+pub fn log(slot: u32, identity: &Identity, meanings: &Meanings, report: &Report) {
     let tenant = &identity.tenant;
     match report {
         Report::PluginLog {
@@ -26,10 +28,13 @@ pub fn log(slot: u32, identity: &Identity, report: &Report) {
             function,
             hook,
             trace_id,
+            logged_at,
         } => {
+            let library = logged_at.and_then(|address| meanings.library_at(address));
             at_level!(
                 level.as_str(), code = "PLUGIN_LOG", tenant.id = %tenant, worker.slot = slot, api.id = api_id.as_deref(),
-                function = function.as_deref(), hook = hook.as_deref(), trace_id = trace_id.as_deref(), "{message}"
+                function = function.as_deref(), hook = hook.as_deref(), trace_id = trace_id.as_deref(),
+                plugin.digest = library, "{message}"
             );
         }
         Report::Note {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use gantry_domain::TenantId;
 use std::os::unix::process::ExitStatusExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
@@ -44,8 +45,8 @@ enum End {
     NotStarted(String),
 }
 
-/// Tries everything in a request.
-pub async fn probe(settings: &Settings, request: ProbeRequest) -> Verdicts {
+/// Tries everything in a request, for a tenant.
+pub async fn probe(tenant: &TenantId, settings: &Settings, request: ProbeRequest) -> Verdicts {
     let mut verdicts = Verdicts::new();
     for library in 0..request.libraries.len() {
         tracing::debug!(plugin.digest = %request.libraries[library].digest, "probe a library");
@@ -55,7 +56,7 @@ pub async fn probe(settings: &Settings, request: ProbeRequest) -> Verdicts {
         if part.libraries.is_empty() {
             return verdicts;
         }
-        let (said, end) = run(settings, &part).await;
+        let (said, end) = run(tenant, settings, &part).await;
         settle(&request, &places, said, &end, &mut verdicts);
     }
 }
@@ -169,9 +170,13 @@ fn fail(request: &ProbeRequest, place: Place, failure: &Failure, verdicts: &mut 
     }
 }
 
-async fn run(settings: &Settings, request: &ProbeRequest) -> (Vec<Verdict>, End) {
+async fn run(
+    tenant: &TenantId,
+    settings: &Settings,
+    request: &ProbeRequest,
+) -> (Vec<Verdict>, End) {
     match start(settings, request).await {
-        Ok((child, verdicts)) => watch(settings, child, verdicts).await,
+        Ok((child, verdicts)) => watch(tenant, settings, child, verdicts).await,
         Err(e) => (
             Vec::new(),
             End::NotStarted(format!("the probe cannot be started: {e}")),
@@ -200,9 +205,14 @@ async fn start(
     Ok((child, UnixStream::from_std(near)?))
 }
 
-async fn watch(settings: &Settings, mut child: Child, stream: UnixStream) -> (Vec<Verdict>, End) {
+async fn watch(
+    tenant: &TenantId,
+    settings: &Settings,
+    mut child: Child,
+    stream: UnixStream,
+) -> (Vec<Verdict>, End) {
     let step = Duration::from_millis(settings.probe.step_timeout_ms);
-    let printed = output::follow(&mut child, "probe", None);
+    let printed = output::follow(&mut child, tenant, "probe", None);
     let mut reader = FrameReader::new(stream);
     let mut said = Vec::new();
     let end = loop {

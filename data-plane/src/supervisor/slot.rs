@@ -224,7 +224,12 @@ impl Slot {
                     );
                 }
                 if admitted {
-                    plugin_log::log(self.number, &worker.tenancy.identity, &report);
+                    plugin_log::log(
+                        self.number,
+                        &worker.tenancy.identity,
+                        &worker.meanings,
+                        &report,
+                    );
                 }
                 return false;
             }
@@ -233,7 +238,12 @@ impl Slot {
                 return false;
             }
             Report::Note { .. } => {
-                plugin_log::log(self.number, &worker.tenancy.identity, &report);
+                plugin_log::log(
+                    self.number,
+                    &worker.tenancy.identity,
+                    &worker.meanings,
+                    &report,
+                );
                 return false;
             }
         }

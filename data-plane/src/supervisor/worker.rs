@@ -97,7 +97,12 @@ impl Worker {
             .descriptor(memory.descriptor().try_clone_to_owned()?, SHARED_FD)
             .spawn()
             .await?;
-        let printed = output::follow(&mut child, "worker", Some(slot.number));
+        let printed = output::follow(
+            &mut child,
+            &tenancy.identity.tenant,
+            "worker",
+            Some(slot.number),
+        );
         let (reader, writer) = UnixStream::from_std(near)?.into_split();
         let (orders, queue) = mpsc::channel(ORDERS_MAX);
         let pepper = tenancy.identity.key_pepper.expose();

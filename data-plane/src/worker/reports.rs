@@ -106,6 +106,7 @@ impl Reporter {
             function: origin.map(|origin| origin.function.to_owned()),
             hook: origin.map(|origin| origin.hook.as_str().to_owned()),
             trace_id: origin.map(|origin| origin.trace_id.to_owned()),
+            logged_at: line.logged_at,
         });
     }
 
@@ -125,6 +126,7 @@ impl Reporter {
             function: Some(function.to_owned()),
             hook: Some(hook.as_str().to_owned()),
             trace_id: Some(trace_id.to_owned()),
+            logged_at: None,
         });
     }
 }

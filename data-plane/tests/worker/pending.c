@@ -131,6 +131,22 @@ static int32_t EndProcess(void *instance, gantry_frame *frame) {
   return pthread_create(&thread, NULL, ends_process, NULL) == 0 ? GANTRY_PENDING : GANTRY_FAILED;
 }
 
+static void *mutters(void *argument) {
+  (void)argument;
+  HOST->log(0, GANTRY_LOG_INFO, gantry_text("alone"));
+  return NULL;
+}
+
+/* Logs from a thread that no call belongs to. */
+static int32_t Mutter(void *instance, gantry_frame *frame) {
+  pthread_t thread;
+  (void)instance;
+  (void)frame;
+  if (pthread_create(&thread, NULL, mutters, NULL) != 0) return GANTRY_FAILED;
+  pthread_detach(thread);
+  return GANTRY_CONTINUE;
+}
+
 /* Puts another body in place of one that it never asks for. */
 static int32_t Replace(void *instance, gantry_frame *frame) {
   uint8_t bytes[64];
@@ -167,13 +183,14 @@ FUNCTION(EndProcess, REQUEST, GANTRY_FLAG_MAY_PEND, EndProcess, event)
 FUNCTION(EndHeld, REQUEST, 0, EndHeld, NULL)
 FUNCTION(Double, REQUEST, GANTRY_FLAG_MAY_PEND, Double, event)
 FUNCTION(DoubleResponse, RESPONSE, GANTRY_FLAG_MAY_PEND, Double, response_event)
+FUNCTION(Mutter, REQUEST, 0, Mutter, NULL)
 FUNCTION(Replace, REQUEST, GANTRY_FLAG_MAY_PEND, Replace, event)
 FUNCTION(Carry, REQUEST | RESPONSE, 0, Carry, NULL)
 
 static const gantry_function *const FUNCTIONS[] = {
     &Wait_FUNCTION,   &WaitFromPool_FUNCTION,   &Hold_FUNCTION,    &EndHeld_FUNCTION,
     &Double_FUNCTION, &DoubleResponse_FUNCTION, &Replace_FUNCTION, &Carry_FUNCTION,
-    &EndProcess_FUNCTION};
+    &EndProcess_FUNCTION, &Mutter_FUNCTION};
 
 const gantry_plugin *gantry_plugin_v0(void) {
   static const gantry_plugin plugin = {
@@ -190,5 +207,6 @@ GANTRY_NOTE("pending", "1.0.0",
             NOTED(Double, NOTE_REQUEST, "\"may_pend\"") ","
             NOTED(DoubleResponse, "\"response\"", "\"may_pend\"") ","
             NOTED(EndProcess, NOTE_REQUEST, "\"may_pend\"") ","
+            NOTED(Mutter, NOTE_REQUEST, "") ","
             NOTED(Replace, NOTE_REQUEST, "\"may_pend\"") ","
             NOTED(Carry, NOTE_REQUEST ",\"response\"", ""))

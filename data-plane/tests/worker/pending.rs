@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gantry_gateway::protocol::Order;
+use gantry_gateway::protocol::{Order, Report};
 use gantry_gateway::sys::slot::Counter;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -310,6 +310,41 @@ async fn library_carries_through_a_request_and_gets_it_back_at_its_end() {
     let answer = get(worker.address, "/a").await;
     assert_eq!(answer.header("x-carry"), "0,7,14");
     assert_eq!(worker.printed().await, "released 21");
+}
+
+#[tokio::test]
+async fn log_line_of_a_thread_without_a_call_says_which_library_it_comes_from() {
+    let upstream = Upstream::start().await;
+    let apis = [
+        api("a", &upstream.url(), &[("pre", "Mutter")]),
+        TestApi::new("b", "/b", &upstream.url()).function("pre", "Mark"),
+    ];
+    let mut worker = TestWorker::serving(everything(1, apis)).await;
+    let mut code = Vec::new();
+    while code.len() < 2 {
+        let loaded = worker.report(|report| match report {
+            Report::LibraryLoaded { digest, code, .. } => Some((digest.clone(), code.clone())),
+            _ => None,
+        });
+        code.push(loaded.await);
+    }
+    assert_eq!(get(worker.address, "/a").await.status, 200);
+    let logged = worker.report(|report| match report {
+        Report::PluginLog {
+            message,
+            api_id,
+            logged_at,
+            ..
+        } => Some((message.clone(), api_id.clone(), *logged_at)),
+        _ => None,
+    });
+    let (message, api_id, logged_at) = logged.await;
+    assert_eq!((message.as_str(), api_id), ("alone", None));
+    let logged_at = logged_at.unwrap();
+    let holds = |ranges: &[(u64, u64)]| ranges.iter().any(|(a, b)| (*a..*b).contains(&logged_at));
+    let libraries = code.iter().filter(|(_, ranges)| holds(ranges));
+    let libraries: Vec<_> = libraries.map(|(digest, _)| digest.clone()).collect();
+    assert_eq!(libraries, [pending().digest]);
 }
 
 #[tokio::test]
