@@ -109,6 +109,50 @@ fn workers_with_many_stale_libraries_are_replaced_one_at_a_time_and_no_request_f
 }
 
 #[test]
+fn worker_of_a_plugin_that_leaks_is_replaced_before_it_ends_and_no_request_fails() {
+    let lab = Lab::start();
+    lab.deploy_c("tests/fixtures/plugins/leaks.c", "leaks", ("pre", "Leaks"));
+    let budget = 96 << 20;
+    let gateway = lab.gateway_with(&format!(
+        "[gateway]\nworkers = 1\n[worker.replace_at]\nmemory_bytes = {budget}\n"
+    ));
+    let hooks = middleware(&[("pre", &[("Leaks", "leaks.so")])]);
+    lab.put(
+        &gateway,
+        &json!({"use_keyless": true, "custom_middleware": hooks}),
+    );
+    let first = gateway.worker_pids().unwrap();
+    let load = Load::start(gateway.address(), &Request::get("/api/x"), 2, |answer| {
+        answer.status == 200
+    })
+    .unwrap();
+    // None for a moment would be a request that waits, and two are the new one beside the old one.
+    let (mut least, mut most, mut held) = (usize::MAX, 0, 0);
+    let status = gateway
+        .wait_status("the worker was replaced", |status| {
+            let pids = gateway.worker_pids().unwrap_or_default();
+            (least, most) = (least.min(pids.len()), most.max(pids.len()));
+            held = held.max(holdings(first[0].into()).2);
+            let worker = &workers(status)[0];
+            replacements(worker, "memory_bytes") >= 1 && worker["retiring"].is_null()
+        })
+        .unwrap();
+    load.wait_for(50).unwrap();
+    let report = load.stop();
+    assert_eq!((report.failed, &report.failures[..]), (0, &[][..]));
+    assert_eq!((least, most), (1, 2), "the new worker first");
+    assert!(held > budget, "{held} bytes");
+    assert!(!gateway.worker_pids().unwrap().contains(&first[0]));
+    assert_eq!(status["report"]["worker_deaths_total"], 0);
+    let log = gateway.log();
+    let reason = log
+        .lines()
+        .find(|line| line.contains("WORKER_REPLACING"))
+        .unwrap_or_else(|| panic!("{log}"));
+    assert!(reason.contains("memory_bytes"), "{reason}");
+}
+
+#[test]
 fn worker_whose_replacement_cannot_start_goes_on_and_is_replaced_when_it_can() {
     let lab = Lab::start();
     let marker = lab.stage.folder().join("refuse");
