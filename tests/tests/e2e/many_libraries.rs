@@ -126,13 +126,15 @@ fn worker_of_a_plugin_that_leaks_is_replaced_before_it_ends_and_no_request_fails
         answer.status == 200
     })
     .unwrap();
-    // None for a moment would be a request that waits, and two are the new one beside the old one.
-    let (mut least, mut most, mut held) = (usize::MAX, 0, 0);
+    // None for a moment would be requests that wait; two are the new one beside the old one.
+    let least = AtomicUsize::new(usize::MAX);
+    let (most, held) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let status = gateway
         .wait_status("the worker was replaced", |status| {
-            let pids = gateway.worker_pids().unwrap_or_default();
-            (least, most) = (least.min(pids.len()), most.max(pids.len()));
-            held = held.max(holdings(first[0].into()).2);
+            let workers_live = gateway.worker_pids().unwrap_or_default().len();
+            least.fetch_min(workers_live, Ordering::Relaxed);
+            most.fetch_max(workers_live, Ordering::Relaxed);
+            held.fetch_max(holdings(first[0].into()).2, Ordering::Relaxed);
             let worker = &workers(status)[0];
             replacements(worker, "memory_bytes") >= 1 && worker["retiring"].is_null()
         })
@@ -140,7 +142,9 @@ fn worker_of_a_plugin_that_leaks_is_replaced_before_it_ends_and_no_request_fails
     load.wait_for(50).unwrap();
     let report = load.stop();
     assert_eq!((report.failed, &report.failures[..]), (0, &[][..]));
-    assert_eq!((least, most), (1, 2), "the new worker first");
+    let counted = (least.into_inner(), most.into_inner());
+    assert_eq!(counted, (1, 2), "the new worker first");
+    let held = held.into_inner();
     assert!(held > budget, "{held} bytes");
     assert!(!gateway.worker_pids().unwrap().contains(&first[0]));
     assert_eq!(status["report"]["worker_deaths_total"], 0);
