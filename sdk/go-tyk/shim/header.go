@@ -3,7 +3,7 @@ package shim
 import (
 	"net/http"
 	"net/textproto"
-	"sync"
+	"strings"
 	"sync/atomic"
 )
 
@@ -172,44 +172,41 @@ func oneLine(value string) string {
 	return textproto.TrimString(value)
 }
 
-// namesMax bounds how many canonical names are remembered, and nameLongest of how many bytes.
-const (
-	namesMax    = 512
-	nameLongest = 64
-)
+// known is a name and how net/http writes it.
+type known struct{ name, canonical string }
 
-var (
-	names   atomic.Pointer[map[string]string]
-	namesMu sync.Mutex
-)
+// names remembers names, each in one of the two places that are its own. Those that are longer than
+// nameLongest are not kept.
+var names [1024][2]atomic.Pointer[known]
+
+const nameLongest = 64
 
 // canonical is http.CanonicalHeaderKey, which copies each name that it does not know.
 func canonical(name string) string {
-	known := names.Load()
-	if known != nil {
-		if found, ok := (*known)[name]; ok {
-			return found
-		}
+	if name == "" || len(name) > nameLongest {
+		return http.CanonicalHeaderKey(name)
 	}
-	made := http.CanonicalHeaderKey(name)
-	if len(name) > nameLongest {
-		return made
+	places := &names[place(name)]
+	first := places[0].Load()
+	if first != nil && first.name == name {
+		return first.canonical
 	}
-	namesMu.Lock()
-	defer namesMu.Unlock()
-	var larger map[string]string
-	if known = names.Load(); known == nil {
-		larger = make(map[string]string)
-	} else if len(*known) >= namesMax {
-		return made
-	} else {
-		larger = make(map[string]string, len(*known)+1)
-		for each, value := range *known {
-			larger[each] = value
-		}
+	if second := places[1].Load(); second != nil && second.name == name {
+		return second.canonical
 	}
-	made = string(append([]byte{}, made...)) // not a piece of a request
-	larger[string(append([]byte{}, name...))] = made
-	names.Store(&larger)
-	return made
+	made := known{name: strings.Clone(name)} // not a piece of a request
+	made.canonical = http.CanonicalHeaderKey(made.name)
+	places[1].Store(first)
+	places[0].Store(&made)
+	return made.canonical
+}
+
+// place tells common names apart by four of their bytes and their length.
+func place(name string) int {
+	last := len(name) - 1
+	sum := len(name)
+	for _, at := range [...]int{0, last / 3, 2 * last / 3, last} {
+		sum = 37*sum + int(name[at])
+	}
+	return sum % len(names)
 }
