@@ -139,12 +139,19 @@ fn go_function_that_panics_or_fails_answers_500_and_the_worker_lives() {
         &go_faulty(&[("pre", &[("PanicAside", "go-faulty.so")])]),
     );
     assert_eq!(get(&gateway, "/api/x").status, 200);
-    eventually("the log tells of the goroutine", || {
+    let line = eventually("the log tells of the goroutine", || {
         let log = gateway.log();
-        log.contains("panic in a goroutine: a panic aside")
-            .then_some(())
+        log.lines()
+            .find(|line| line.contains("panic in a goroutine: a panic aside"))
+            .map(ToOwned::to_owned)
     })
     .unwrap();
+    // No call belongs to it, so it names the tenant and the library.
+    let status = gateway.status().unwrap();
+    let digest = status["report"]["artifacts"][0]["sha256"].as_str().unwrap();
+    for word in ["acme", digest] {
+        assert!(line.contains(word), "{word} in {line}");
+    }
     assert_eq!(gateway.worker_pids().unwrap(), workers, "the same workers");
 }
 
