@@ -100,7 +100,7 @@ fi
 
 status=0
 step "$work/built.json" "${build[@]}" --output json || status=$?
-[ "$status" != 0 ] || step /dev/null bundle || status=64
+[ "$status" != 0 ] || bundle || status=64
 [ "$status" != 0 ] || step "$work/pushed.json" "${push[@]}" --output json || status=$?
 if [ -n "${SUMMARY:-}" ]; then
   exec >> "$SUMMARY"
