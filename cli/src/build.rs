@@ -14,6 +14,7 @@ mod c;
 mod error;
 mod go;
 mod language;
+mod manifest;
 mod output;
 mod remarks;
 mod room;
@@ -29,6 +30,7 @@ use gantry_domain::{GatewayVersion, Platform};
 
 pub(crate) use error::BuildError;
 pub(crate) use language::Language;
+pub(crate) use manifest::Manifest;
 pub(crate) use output::Built;
 pub(crate) use remarks::{Finding, Remarks, Skipped};
 pub(crate) use target::{BuildTarget, GLIBC_FLOOR};
@@ -54,6 +56,8 @@ pub(crate) struct Request {
     pub(crate) out: PathBuf,
     /// The plugin's name in file names; its own without it.
     pub(crate) name: Option<String>,
+    /// What the bundle's manifest says of the plugin's functions.
+    pub(crate) manifest: Manifest,
     /// The version of a plugin that does not say its own.
     pub(crate) plugin_version: String,
     /// The machine's compiler instead of zig.
@@ -129,8 +133,7 @@ pub(crate) fn build(
         if !compiled.said.is_empty() {
             watch(Event::Said(&compiled.said));
         }
-        let name = request.name.as_deref();
-        admitted.push(output::admit(compiled, target, name)?);
+        admitted.push(output::admit(compiled, target, request)?);
     }
     output::place(admitted, &request.out)
 }
@@ -205,6 +208,7 @@ mod tests {
             platforms: platforms.iter().map(|p| p.parse().unwrap()).collect(),
             out: PathBuf::new(),
             name: None,
+            manifest: Manifest::default(),
             plugin_version: String::new(),
             system_toolchain: false,
             cache: PathBuf::new(),

@@ -12,7 +12,7 @@ use gantry_bundle::hash::{Hashed, hash_reader};
 use gantry_bundle::{Inspection, inspect_reader};
 use gantry_domain::{FileName, GatewayVersion, Limits};
 
-use super::{BuildError, BuildTarget, Compiled, Remarks};
+use super::{BuildError, BuildTarget, Compiled, Remarks, Request};
 
 /// A library in its place.
 #[derive(Debug)]
@@ -34,18 +34,21 @@ pub(super) struct Admitted {
     remarks: Remarks,
 }
 
-/// Inspects a library under the name that it will have. Nothing of it runs.
+/// Inspects a library under the name that it will have, and holds it against the manifest. Nothing of it
+/// runs.
 pub(super) fn admit(
     compiled: Compiled,
     target: &BuildTarget,
-    name: Option<&str>,
+    request: &Request,
 ) -> Result<Admitted, BuildError> {
     let Compiled {
-        library, remarks, ..
+        library,
+        mut remarks,
+        ..
     } = compiled;
     let open = || File::open(&library).map_err(|e| BuildError::file(&library, e));
     let inspect = |file: &FileName| inspect_reader(open()?, file).map_err(BuildError::Refused);
-    let file = match name {
+    let file = match &request.name {
         Some(name) => target.file_name(name)?,
         // The plugin says itself what it is called, and that is read without a name.
         None => target.file_name(&inspect(&target.file_name("plugin")?)?.note.name)?,
@@ -64,6 +67,9 @@ pub(super) fn admit(
             found: format!("of {} {}", found.platform, words(noted)),
         });
     }
+    remarks
+        .warnings
+        .extend(request.manifest.check(&file, &inspection.note)?);
     let hashed = hash_reader(open()?, Limits::default().file_bytes_max)
         .map_err(|e| BuildError::file(&library, e))?;
     Ok(Admitted {

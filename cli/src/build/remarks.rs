@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Finding {
     /// The file, below the plugin's folder where it lies there.
     pub(crate) file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 where the message names a field instead.
     pub(crate) line: u32,
     /// The column in bytes, from 1.
     pub(crate) column: u32,
@@ -25,7 +25,10 @@ pub(crate) struct Finding {
 impl Finding {
     /// The place, as compilers write it.
     pub(crate) fn place(&self) -> String {
-        format!("{}:{}:{}", self.file, self.line, self.column)
+        match self.line {
+            0 => self.file.clone(),
+            line => format!("{}:{line}:{}", self.file, self.column),
+        }
     }
 }
 

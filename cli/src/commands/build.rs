@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::bundle::FunctionView;
 use crate::build::{
-    BuildError, Built, Event, Finding, GLIBC_FLOOR, Language, Request, Skipped, build,
+    BuildError, Built, Event, Finding, GLIBC_FLOOR, Language, Manifest, Request, Skipped, build,
 };
 use crate::context::Context;
 use crate::error::CliError;
@@ -48,6 +48,10 @@ pub(crate) struct Build {
     /// The plugin's name in file names; the one that it gives itself without this.
     #[arg(long)]
     name: Option<String>,
+    /// The bundle's manifest, whose hooks may say which functions run inline; manifest.json in the folder
+    /// without this, if there is one.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     /// The version of a plugin written for Tyk, which does not say its own.
     #[arg(long, value_name = "VERSION", default_value = "0.0.0", value_parser = plugin_version)]
     plugin_version: String,
@@ -170,7 +174,9 @@ impl View for BuildView {
 pub(super) fn run(arguments: Build, context: &Context) -> Result<(), CliError> {
     let printer = context.printer();
     let folder = arguments.folder.display().to_string();
-    let request = request(arguments)?;
+    let manifest = Manifest::read(arguments.manifest.as_deref(), &arguments.folder);
+    let manifest = manifest.map_err(|error| refused(error, printer))?;
+    let request = request(arguments, manifest)?;
     let watcher = Watcher {
         printer,
         bar: printer.spinner(),
@@ -179,21 +185,7 @@ pub(super) fn run(arguments: Build, context: &Context) -> Result<(), CliError> {
     };
     let built = build(&request, &|event| watcher.watch(&event));
     watcher.bar.finish_and_clear();
-    let built = built.map_err(|error| {
-        match &error {
-            BuildError::Failed { said, .. } | BuildError::ModuleMissing { said, .. } => {
-                printer.quoted(said);
-            }
-            // The first of them is the error itself.
-            BuildError::SourceRefused(findings) => {
-                for finding in findings.iter().skip(1) {
-                    printer.quoted(&finding.to_string());
-                }
-            }
-            _ => {}
-        }
-        CliError::Build(error)
-    })?;
+    let built = built.map_err(|error| refused(error, printer))?;
     let view = BuildView(built.into_iter().map(BuiltView::from).collect());
     printer.data(&view)?;
     // Every target of one source has the same to say.
@@ -223,7 +215,24 @@ pub(super) fn run(arguments: Build, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-fn request(arguments: Build) -> Result<Request, CliError> {
+/// Prints what an error has to say beside itself.
+fn refused(error: BuildError, printer: &Printer) -> CliError {
+    match &error {
+        BuildError::Failed { said, .. } | BuildError::ModuleMissing { said, .. } => {
+            printer.quoted(said);
+        }
+        // The first of them is the error itself.
+        BuildError::SourceRefused(findings) => {
+            for finding in findings.iter().skip(1) {
+                printer.quoted(&finding.to_string());
+            }
+        }
+        _ => {}
+    }
+    CliError::Build(error)
+}
+
+fn request(arguments: Build, manifest: Manifest) -> Result<Request, CliError> {
     let mut platforms = arguments.targets;
     if platforms.is_empty() {
         platforms.push(Platform::current());
@@ -236,6 +245,7 @@ fn request(arguments: Build) -> Result<Request, CliError> {
         platforms,
         out: arguments.out,
         name: arguments.name,
+        manifest,
         plugin_version: arguments.plugin_version,
         system_toolchain: arguments.system_toolchain,
         cache: cache.ok_or(CliError::Usage {

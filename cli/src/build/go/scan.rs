@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use gantry_domain::Platform;
 use serde::Deserialize;
 
+use super::super::manifest::Wish;
 use super::super::sdk::Sdk;
 use super::super::{BuildError, Finding, Skipped, step};
 use super::program::Go;
@@ -49,6 +50,8 @@ pub(super) struct Question {
     tags: String,
     /// Name and version of the plugin.
     pub(super) plugin: Option<(String, String)>,
+    /// What the manifest says of its functions, under this name.
+    pub(super) manifest: Option<(PathBuf, Vec<Wish>)>,
     /// Modules whose source is on this machine, with their folders.
     pub(super) modules: Vec<(String, PathBuf)>,
 }
@@ -60,6 +63,7 @@ impl Question {
             platform,
             tags: go.tags(),
             plugin: None,
+            manifest: None,
             modules: Vec::new(),
         }
     }
@@ -79,6 +83,18 @@ pub(super) fn run(sdk: &Sdk, question: &Question) -> Result<Scan, BuildError> {
         .args(["-tags", &question.tags]);
     if let Some((name, version)) = &question.plugin {
         asking.args(["-name", name, "-version", version]);
+    }
+    if let Some((path, wishes)) = &question.manifest {
+        asking.arg("-manifest").arg(path);
+        for wish in wishes {
+            let Wish {
+                function,
+                inline,
+                field,
+                ..
+            } = wish;
+            asking.args(["-inline", &format!("{function}={inline}={field}")]);
+        }
     }
     for (path, folder) in &question.modules {
         asking

@@ -11,7 +11,9 @@ use gantry_domain::Platform;
 use super::super::room::{Room, write};
 use super::super::sdk::Sdk;
 use super::super::target::gateway_folder;
-use super::super::{BuildError, BuildTarget, Builder, Compiled, Finding, Remarks, Request, step};
+use super::super::{
+    BuildError, BuildTarget, Builder, Compiled, Finding, Manifest, Remarks, Request, step,
+};
 use super::kept::{self, Inputs};
 use super::modules::{Author, Modules};
 use super::overlay::Overlay;
@@ -30,6 +32,7 @@ pub(super) struct Plugin {
     author: Author,
     name: String,
     version: String,
+    manifest: Manifest,
 }
 
 impl Plugin {
@@ -45,12 +48,16 @@ impl Plugin {
             author,
             name,
             version: request.plugin_version.clone(),
+            manifest: request.manifest.clone(),
         })
     }
 
-    /// What the source offers to a platform; refused if any of it cannot work.
-    fn scan(&self, platform: Platform) -> Result<Scan, BuildError> {
-        let mut question = Question::of(&self.go, platform);
+    /// What the source offers to a target; refused if any of it cannot work.
+    fn scan(&self, target: &BuildTarget) -> Result<Scan, BuildError> {
+        let mut question = Question::of(&self.go, target.platform);
+        let file = target.file_name(&self.name)?;
+        let wishes = self.manifest.of(&file).cloned().collect();
+        question.manifest = Some((self.manifest.path().to_owned(), wishes));
         question.plugin = Some((self.name.clone(), self.version.clone()));
         question.modules = self.author.local();
         let found = scan::run(&self.sdk, &question)?;
@@ -151,7 +158,7 @@ impl Plugin {
 
 impl Builder for Plugin {
     fn build(&mut self, target: &BuildTarget, room: &Room) -> Result<Compiled, BuildError> {
-        let found = self.scan(target.platform)?;
+        let found = self.scan(target)?;
         let folder = room.of(target)?;
         let mut overlay = Overlay::default();
         let glue = folder.join(GLUE_FILE);
