@@ -189,6 +189,22 @@ impl Report {
     }
 }
 
+/// The paths of a document's fields, at every depth of its objects.
+pub(crate) fn paths(document: &Map<String, Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo = vec![(String::new(), document)];
+    while let Some((path, map)) = todo.pop() {
+        for (name, value) in map {
+            let path = join(&path, name);
+            if let Value::Object(map) = value {
+                todo.push((path.clone(), map));
+            }
+            found.push(path);
+        }
+    }
+    found
+}
+
 /// A path one level deeper.
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
@@ -259,6 +275,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn paths_reach_every_depth_of_objects() {
+        let Value::Object(map) = json!({"a": {"b.c": {"d": 1}, "e": [{"f": 2}]}, "g": null}) else {
+            return;
+        };
+        let mut found = paths(&map);
+        found.sort();
+        assert_eq!(found, ["a", "a.b.c", "a.b.c.d", "a.e", "g"]);
+    }
 
     #[test]
     fn value_that_asks_for_nothing_is_off() {

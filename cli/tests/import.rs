@@ -249,6 +249,28 @@ fn protection_that_is_given_up_by_name_shows_in_the_exit_code() {
 }
 
 #[test]
+fn path_to_drop_that_names_no_field_is_refused_with_the_nearest_one() {
+    let slip = ["--drop", "enable_ip_whitelistng"];
+    let outcome = import("guarded.json", &slip);
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str()),
+        (64, ""),
+        "{outcome:?}"
+    );
+    for part in [
+        "enable_ip_whitelistng",
+        "the nearest is enable_ip_whitelisting",
+        "DROP_UNKNOWN",
+    ] {
+        assert!(outcome.stderr.contains(part), "no {part}: {outcome:?}");
+    }
+    // One that names a field which nothing refuses is no slip, but gives nothing up.
+    let outcome = import("keyless.json", &["--drop", "proxy.listen_path"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stderr.contains("DROP_IDLE"), "{outcome:?}");
+}
+
+#[test]
 fn several_files_go_into_a_folder_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let (keyless, bundled, jwt) = (

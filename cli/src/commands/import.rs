@@ -1,5 +1,6 @@
 //! `gantry import`: definitions of other gateways become ours. Needs no control plane.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::import::classic::Choices;
 use crate::import::endpoints::Reach;
-use crate::import::{Finding, Outcome, Report, classic, openapi};
+use crate::import::{Finding, Outcome, Report, classic, openapi, paths};
 use crate::printer::Printer;
 use crate::settings::read_text;
 use crate::view::{Shown, View};
@@ -46,7 +47,8 @@ pub(crate) struct Tyk {
     /// A folder for `API_ID.json` of each definition; standard output takes one.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// A field, by its path, without whose protection the API is to be imported.
+    /// A field, by its path, without whose protection the API is to be imported; one that no definition
+    /// has is refused.
     #[arg(long, value_name = "PATH")]
     drop: Vec<String>,
     /// Which requests an endpoint's path means.
@@ -98,13 +100,15 @@ pub(super) fn run(command: Import, context: &Context) -> Result<(), CliError> {
         bundle: arguments.bundle.clone(),
         api_id: arguments.api_id.clone(),
     };
-    let mut imported = Vec::new();
+    let mut all = Vec::new();
     for file in &arguments.files {
-        for (source, document) in documents(file)? {
-            imported.push(import(source, document, &choices, &arguments.drop));
-        }
+        all.extend(documents(file)?);
     }
+    check_drops(&arguments.drop, &all)?;
+    let import = |(source, document)| import(source, document, &choices, &arguments.drop);
+    let imported: Vec<_> = all.into_iter().map(import).collect();
     let printer = context.printer();
+    tell_idle_drops(&arguments.drop, &imported, printer);
     tell(&imported, printer);
     if let Some(path) = &arguments.report {
         write_report(path, &imported)?;
@@ -185,6 +189,46 @@ fn documents(path: &Path) -> Result<Vec<Document>, CliError> {
         found.push((source, map));
     }
     Ok(found)
+}
+
+/// A path that names no field of any definition is a slip, and would be taken for consent.
+fn check_drops(drops: &[String], documents: &[Document]) -> Result<(), CliError> {
+    if drops.is_empty() {
+        return Ok(());
+    }
+    let fields: BTreeSet<_> = documents
+        .iter()
+        .flat_map(|(_, document)| paths(document))
+        .collect();
+    let Some(slip) = drops.iter().find(|path| !fields.contains(*path)) else {
+        return Ok(());
+    };
+    let nearest = fields
+        .iter()
+        .min_by_key(|path| strsim::levenshtein(path, slip));
+    let nearest = nearest.map_or(String::new(), |path| format!("; the nearest is {path}"));
+    Err(CliError::Usage {
+        message: format!(
+            "--drop {slip}: expected a field of a definition, found none of this path{nearest} \
+             (DROP_UNKNOWN)"
+        ),
+        hint: "name the field as the list of what became of each does",
+    })
+}
+
+/// Says which paths gave nothing up.
+fn tell_idle_drops(drops: &[String], imported: &[Imported], printer: &Printer) {
+    let dropped: BTreeSet<_> = imported
+        .iter()
+        .flat_map(|each| each.report.findings())
+        .filter(|finding| finding.outcome == Outcome::Dropped)
+        .map(|finding| finding.path.as_str())
+        .collect();
+    for path in drops.iter().filter(|path| !dropped.contains(path.as_str())) {
+        printer.warn(format!(
+            "--drop {path}: gives nothing up: the field is off, is imported, or cannot be given up (DROP_IDLE)"
+        ));
+    }
 }
 
 fn import(

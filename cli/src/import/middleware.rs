@@ -70,7 +70,7 @@ fn map_entry(path: &str, entry: Value, report: &mut Report) -> Option<Value> {
     };
     for (field, value) in from
         .iter()
-        .filter(|(field, value)| *field != "disabled" && !is_off(value))
+        .filter(|(field, value)| !matches!(field.as_str(), "disabled" | "inline") && !is_off(value))
     {
         let why = "is for other drivers; native functions see session and body as they are";
         report.note(
@@ -85,6 +85,10 @@ fn map_entry(path: &str, entry: Value, report: &mut Report) -> Option<Value> {
     let mut to = json!({"name": name, "path": library});
     if from.get("disabled") == Some(&Value::Bool(true)) {
         to["disabled"] = json!(true);
+    }
+    // No field of Tyk's: a manifest for both gateways may have it. A definition with it is refused as ours.
+    if let Some(inline) = from.get("inline") {
+        to["inline"] = inline.clone();
     }
     Some(to)
 }
@@ -105,4 +109,32 @@ pub(super) fn file_name(path: &str, library: String, report: &mut Report) -> Str
         why,
     );
     bare
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inline_is_kept_and_not_taken_for_a_setting_of_another_driver() {
+        let entry =
+            json!({"name": "Stamp", "path": "mw/x.so", "inline": "body", "raw_body_only": true});
+        let Value::Object(from) = json!({"driver": "goplugin", "pre": [entry]}) else {
+            return;
+        };
+        let mut report = Report::default();
+        let to = map("custom_middleware", from, &mut report).unwrap();
+        assert_eq!(
+            to["pre"],
+            json!([{"name": "Stamp", "path": "x.so", "inline": "body"}])
+        );
+        let told = report.findings().iter().map(|each| each.path.as_str());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                "custom_middleware.pre[0].raw_body_only",
+                "custom_middleware.pre[0].path"
+            ]
+        );
+    }
 }
