@@ -159,6 +159,7 @@ impl Admin {
             lookup,
             head: 0,
             keys_epoch: 1,
+            keys_pruned: 0,
             key_pepper: random::bytes(),
             created_at: self.clock.now(),
         };

@@ -25,6 +25,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, HttpConfig, MetricsConfig, ServerConfig, StorageBackend, TlsConfig};
 use crate::deploy::Deployments;
 use crate::grpc::{Authority, Observer, Services, routes};
+use crate::housekeeping::{Housekeeping, Kept};
 use crate::http::TlsError;
 use crate::incoming::incoming;
 use crate::keys::Keys;
@@ -100,6 +101,7 @@ pub struct App {
     metadata: Metadata,
     blobs: Arc<dyn BlobStore>,
     publisher: Publisher,
+    housekeeping: Housekeeping,
     sweep_interval: Duration,
     bundles: Bundles,
     _lock: File,
@@ -152,7 +154,13 @@ impl App {
         publisher.repair().await?;
         let bundles = Bundles::new(metadata.clone(), blobs.clone(), clock.clone());
         bundles.repair().await?;
+        let kept = Kept {
+            idle_max: config.storage.upload_idle_max,
+            revisions: config.metadata.revisions_kept,
+            revoked_keys: config.metadata.revoked_keys_kept,
+        };
         Ok(Self {
+            housekeeping: Housekeeping::new(metadata.clone(), clock.clone(), kept),
             config: config.server.clone(),
             http: config.http.clone(),
             scraping: config.metrics.clone(),
@@ -194,7 +202,7 @@ impl App {
             self.config.call_timeout,
         );
         tasks.spawn(sweep(
-            self.publisher.clone(),
+            (self.publisher.clone(), self.housekeeping.clone()),
             self.sweep_interval,
             shutdown.clone(),
         ));
@@ -297,7 +305,11 @@ fn identity(tls: &TlsConfig) -> Result<Identity, AppError> {
     Ok(Identity::from_pem(certificate, key.expose()))
 }
 
-async fn sweep(publisher: Publisher, interval: Duration, shutdown: CancellationToken) {
+async fn sweep(
+    (publisher, housekeeping): (Publisher, Housekeeping),
+    interval: Duration,
+    shutdown: CancellationToken,
+) {
     let mut rounds = tokio::time::interval(interval);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -307,6 +319,9 @@ async fn sweep(publisher: Publisher, interval: Duration, shutdown: CancellationT
         }
         if let Err(error) = publisher.sweep().await {
             tracing::warn!(error = %chain(&error), "could not sweep idle uploads");
+        }
+        if let Err(error) = housekeeping.sweep().await {
+            tracing::warn!(error = %chain(&error), "could not sweep rows");
         }
     }
 }

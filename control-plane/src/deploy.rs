@@ -20,7 +20,7 @@ use gantry_domain::{
 
 use crate::catalog::{Catalog, Snapshot};
 use crate::links::Links;
-use crate::metadata::{HeadMoved, Metadata, ReleaseRow};
+use crate::metadata::{Metadata, NotCommitted, ReleaseRow};
 use crate::metrics::Metrics;
 use crate::principal::Principal;
 use crate::refusal::Violation;
@@ -213,9 +213,13 @@ impl Deployments {
                 .metadata
                 .commit_revision(environment, &next, definition, &deed)
                 .await?;
-            if written == Err(HeadMoved) {
-                tracing::debug!(revision = next.number, "the head has moved");
-                continue;
+            match written {
+                Ok(()) => {}
+                Err(NotCommitted::HeadMoved) => {
+                    tracing::debug!(revision = next.number, "the head has moved");
+                    continue;
+                }
+                Err(NotCommitted::OpenApiGone(digest)) => return Err(openapi::unknown(&digest)),
             }
             self.wakes.wake(&who.tenant, environment);
             tracing::info!(

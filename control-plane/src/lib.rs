@@ -16,6 +16,7 @@ mod http;
 pub mod admin;
 pub mod bundles;
 pub mod deploy;
+pub mod housekeeping;
 pub mod keys;
 pub mod publish;
 pub mod sync;

@@ -7,6 +7,7 @@
 
 mod audit;
 mod catalog;
+mod documents;
 mod dump;
 mod environments;
 mod gateways;
@@ -37,15 +38,16 @@ pub use catalog::{BundleRow, ReleaseFilter, VersionPlace, VersionRow};
 pub use environments::{EnvironmentCreated, EnvironmentRow, TenantRow};
 pub use gateways::GatewayRow;
 pub use keys::{KeyChange, KeyCreated, KeyRow, SessionStored};
+pub use openapi::OpenApiKept;
 pub use releases::{ArtifactRow, ReleaseRow};
-pub use revisions::HeadMoved;
+pub use revisions::NotCommitted;
 pub use tokens::TokenRow;
 pub use uploads::{UploadFileRow, UploadRow};
 
 use writing::{Timed, Writing};
 
 /// The migrations, oldest first. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (
         1,
         "first",
@@ -66,6 +68,7 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
         "openapi",
         include_str!("metadata/migrations/0004_openapi.sql"),
     ),
+    (5, "kept", include_str!("metadata/migrations/0005_kept.sql")),
 ];
 
 /// How long a writer waits for another one.

@@ -13,6 +13,10 @@ pub(super) fn read(source: &mut Source) -> Limits {
         bundle_bytes_max: source.setting("limits.bundle_bytes_max", default.bundle_bytes_max),
         hook_entries_max: source.setting("limits.hook_entries_max", default.hook_entries_max),
         apis_max: source.setting("limits.apis_max", default.apis_max),
+        openapi_documents_max: source.setting(
+            "limits.openapi_documents_max",
+            default.openapi_documents_max,
+        ),
         keys_max: source.setting("limits.keys_max", default.keys_max),
         environments_max: source.setting("limits.environments_max", default.environments_max),
         tokens_max: source.setting("limits.tokens_max", default.tokens_max),

@@ -83,6 +83,9 @@ pub enum DeployError {
     /// Delete APIs first.
     #[error("the environment has {0} APIs; that is as many as it may have")]
     TooManyApis(usize),
+    /// Use fewer documents, or wait until those that no API names any more are dropped.
+    #[error("the tenant has {0} OpenAPI documents; that is as many as it may have")]
+    TooManyOpenApi(usize),
     /// Use fewer bundles.
     #[error("the environment pins {0} bundles; that is as many as it may")]
     TooManyPins(usize),
@@ -125,7 +128,9 @@ impl Refuse for DeployError {
             | Self::NoGateway(_) => Kind::NotFound,
             Self::RouteTaken { .. } => Kind::Exists,
             Self::Etag { .. } | Self::Contended(_) => Kind::Conflict,
-            Self::TooManyApis(_) | Self::TooManyPins(_) => Kind::Exhausted,
+            Self::TooManyApis(_) | Self::TooManyOpenApi(_) | Self::TooManyPins(_) => {
+                Kind::Exhausted
+            }
             Self::Metadata(error) => error.kind(),
         }
     }
@@ -144,6 +149,7 @@ impl Refuse for DeployError {
             Self::RouteTaken { .. } => "ROUTE_CONFLICT",
             Self::Etag { .. } => "ETAG_MISMATCH",
             Self::TooManyApis(_) => "APIS_TOO_MANY",
+            Self::TooManyOpenApi(_) => "OPENAPI_TOO_MANY",
             Self::TooManyPins(_) => "PINS_TOO_MANY",
             Self::Contended(_) => "ENVIRONMENT_BUSY",
             Self::Metadata(error) => error.code(),

@@ -1,8 +1,9 @@
 //! `OpenAPI` documents of API definitions: kept before the definition that names them.
 
-use gantry_domain::{ApiDefinition, FieldError, OpenApi};
+use gantry_domain::{ApiDefinition, Digest, FieldError, OpenApi};
 
 use super::{DeployError, Deployments};
+use crate::metadata::OpenApiKept;
 use crate::principal::Principal;
 use crate::refusal::violations;
 
@@ -40,20 +41,18 @@ impl Deployments {
             openapi.document = None;
             return Ok(());
         }
-        if self
-            .metadata
-            .has_openapi(&who.tenant, &openapi.digest)
-            .await?
-        {
-            return Ok(());
-        }
-        let missing = FieldError {
-            path: "openapi".into(),
-            code: "OPENAPI_UNKNOWN",
-            expected: "a document, or the digest of one that was stored before".into(),
-            found: openapi.digest.to_string(),
+        let (tenant, digest) = (&who.tenant, &openapi.digest);
+        let is_here = if validate_only {
+            self.metadata.has_openapi(tenant, digest).await?
+        } else {
+            let now = self.clock.now();
+            self.metadata.use_openapi(tenant, digest, now).await?
         };
-        Err(DeployError::Refused(violations(vec![missing])))
+        if is_here {
+            Ok(())
+        } else {
+            Err(unknown(digest))
+        }
     }
 
     async fn keep(&self, who: &Principal, openapi: &OpenApi) -> Result<(), DeployError> {
@@ -62,7 +61,23 @@ impl Deployments {
         };
         let (digest, now) = (&openapi.digest, self.clock.now());
         let deed = who.deed("openapi.put", digest.to_string(), now);
-        self.metadata.keep_openapi(digest, document, &deed).await?;
-        Ok(())
+        let documents_max = self.limits.openapi_documents_max;
+        let kept = self
+            .metadata
+            .keep_openapi(digest, document, documents_max, &deed);
+        match kept.await? {
+            OpenApiKept::Kept => Ok(()),
+            OpenApiKept::TooMany => Err(DeployError::TooManyOpenApi(documents_max)),
+        }
     }
+}
+
+/// A definition names a document that is not here.
+pub(super) fn unknown(digest: &Digest) -> DeployError {
+    DeployError::Refused(violations(vec![FieldError {
+        path: "openapi".into(),
+        code: "OPENAPI_UNKNOWN",
+        expected: "a document, or the digest of one that was stored before".into(),
+        found: digest.to_string(),
+    }]))
 }

@@ -27,13 +27,15 @@ pub struct EnvironmentRow {
     pub head: u64,
     /// The number of the last change of its consumer keys.
     pub keys_epoch: u64,
+    /// Tombstones of keys up to this epoch may be gone.
+    pub keys_pruned: u64,
     /// Under which its consumer keys are hashed.
     pub key_pepper: [u8; 32],
     /// When it was created.
     pub created_at: Timestamp,
 }
 
-type EnvironmentTuple = (String, String, i64, i64, Vec<u8>, i64);
+type EnvironmentTuple = (String, String, i64, i64, i64, Vec<u8>, i64);
 
 impl Metadata {
     /// Creates a tenant with its first token. `false`: the name is taken.
@@ -158,7 +160,7 @@ impl Metadata {
         environment: &EnvironmentName,
     ) -> Result<Option<EnvironmentRow>, MetadataError> {
         let row: Option<EnvironmentTuple> = sqlx::query_as(
-            "SELECT environment, lookup, head, keys_epoch, key_pepper, created_at_ms
+            "SELECT environment, lookup, head, keys_epoch, keys_pruned, key_pepper, created_at_ms
              FROM environments WHERE tenant = ? AND environment = ?",
         )
         .bind(tenant.as_str())
@@ -175,7 +177,7 @@ impl Metadata {
         tenant: &TenantId,
     ) -> Result<Vec<EnvironmentRow>, MetadataError> {
         let rows: Vec<EnvironmentTuple> = sqlx::query_as(
-            "SELECT environment, lookup, head, keys_epoch, key_pepper, created_at_ms
+            "SELECT environment, lookup, head, keys_epoch, keys_pruned, key_pepper, created_at_ms
              FROM environments WHERE tenant = ? ORDER BY environment",
         )
         .bind(tenant.as_str())
@@ -214,13 +216,14 @@ async fn insert_tenant(
 }
 
 fn read(row: EnvironmentTuple) -> Result<EnvironmentRow, MetadataError> {
-    let (environment, lookup, head, keys_epoch, key_pepper, created_at) = row;
+    let (environment, lookup, head, keys_epoch, keys_pruned, key_pepper, created_at) = row;
     let column = |name| Column("environments", name);
     Ok(EnvironmentRow {
         environment: column("environment").parse(&environment)?,
         lookup: column("lookup").parse(&lookup)?,
         head: column("head").unsigned(head)?,
         keys_epoch: column("keys_epoch").unsigned(keys_epoch)?,
+        keys_pruned: column("keys_pruned").unsigned(keys_pruned)?,
         key_pepper: column("key_pepper").array(&key_pepper)?,
         created_at: Timestamp::from_millis(created_at),
     })

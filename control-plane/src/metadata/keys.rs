@@ -218,6 +218,59 @@ impl Metadata {
         Ok(true)
     }
 
+    /// Forgets tombstones of an environment but the newest `kept`, at most `entries_max` of them. Gives how
+    /// many. A gateway that is behind one of them gets its keys anew.
+    pub async fn prune_tombstones(
+        &self,
+        tenant: &TenantId,
+        environment: &EnvironmentName,
+        kept: u64,
+        entries_max: usize,
+    ) -> Result<u64, MetadataError> {
+        // Without the write lock, since it looks at every key: what is a tombstone stays one, or goes.
+        let oldest: Vec<(i64,)> = sqlx::query_as(
+            "SELECT epoch FROM keys
+             WHERE tenant = ?1 AND environment = ?2 AND revoked_at_ms IS NOT NULL
+             ORDER BY epoch LIMIT min(?4, max(0, (SELECT count(*) FROM keys
+               WHERE tenant = ?1 AND environment = ?2 AND revoked_at_ms IS NOT NULL) - ?3))",
+        )
+        .bind(tenant.as_str())
+        .bind(environment.as_str())
+        .bind(signed(kept))
+        .bind(count(entries_max))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("find old tombstones"))?;
+        let Some((until,)) = oldest.last() else {
+            return Ok(0);
+        };
+        let mut tx = self.write("prune tombstones of keys").await?;
+        let pruned = sqlx::query(
+            "DELETE FROM keys WHERE tenant = ? AND environment = ? AND epoch <= ?
+               AND revoked_at_ms IS NOT NULL",
+        )
+        .bind(tenant.as_str())
+        .bind(environment.as_str())
+        .bind(until)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("prune tombstones of keys"))?;
+        let noted = sqlx::query(
+            "UPDATE environments SET keys_pruned = max(keys_pruned, ?)
+             WHERE tenant = ? AND environment = ?",
+        )
+        .bind(until)
+        .bind(tenant.as_str())
+        .bind(environment.as_str())
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("note what was pruned"))?;
+        changed("note what was pruned", 1, &noted)?;
+        let committed = tx.commit().await;
+        committed.map_err(failed("prune tombstones of keys"))?;
+        Ok(pruned.rows_affected())
+    }
+
     /// Changes of an environment's keys after an epoch up to another, in order. Without tombstones
     /// where everything is sent anew.
     pub async fn key_changes(

@@ -107,21 +107,6 @@ impl Metadata {
         document.map(|document| parse(&document)).transpose()
     }
 
-    pub(super) async fn release_document(
-        &self,
-        tenant: &TenantId,
-        digest: &Digest,
-    ) -> Result<Option<String>, MetadataError> {
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT document FROM releases WHERE tenant = ? AND digest = ?")
-                .bind(tenant.as_str())
-                .bind(digest.as_bytes().as_slice())
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed("read a release document"))?;
-        Ok(row.map(|(document,)| document))
-    }
-
     /// Where a tenant has the bytes of a digest.
     pub async fn artifact(
         &self,

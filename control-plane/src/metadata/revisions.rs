@@ -1,14 +1,20 @@
-//! Revisions of environments, and API definitions by digest.
+//! Revisions of environments, with the API definitions that they bring.
 
-use gantry_domain::{Digest, EnvironmentName, Revision, TenantId};
+use gantry_domain::{Digest, EnvironmentName, OpenApi, Revision, TenantId};
 use sqlx::{Sqlite, Transaction};
 
-use super::row::{Column, signed};
+use super::openapi::use_openapi;
+use super::row::{Column, count, signed};
 use super::{Deed, Metadata, MetadataError, audit, changed, failed};
 
-/// Another writer made a revision since the caller read the head: read again and repeat.
+/// Why a revision was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadMoved;
+pub enum NotCommitted {
+    /// Another writer made one since the caller read the head: read again and repeat.
+    HeadMoved,
+    /// The `OpenAPI` document that the definition names is not here any more.
+    OpenApiGone(Digest),
+}
 
 impl Metadata {
     /// The newest revision of an environment; `None` without the environment.
@@ -60,7 +66,7 @@ impl Metadata {
         next: &Revision,
         definition: Option<(Digest, String)>,
         deed: &Deed,
-    ) -> Result<Result<(), HeadMoved>, MetadataError> {
+    ) -> Result<Result<(), NotCommitted>, MetadataError> {
         let mut tx = self.write("commit a revision").await?;
         let moved = sqlx::query(
             "UPDATE environments SET head = ?3
@@ -73,9 +79,15 @@ impl Metadata {
         .await
         .map_err(failed("move the head"))?;
         if moved.rows_affected() == 0 {
-            return Ok(Err(HeadMoved));
+            return Ok(Err(NotCommitted::HeadMoved));
         }
         if let Some((digest, document)) = definition {
+            // From here on the revision says that it is used; until then the sweeper might have dropped it.
+            if let Some(openapi) = OpenApi::named_by(document.as_bytes())
+                && !use_openapi(&mut tx, &deed.tenant, &openapi, deed.at).await?
+            {
+                return Ok(Err(NotCommitted::OpenApiGone(openapi)));
+            }
             sqlx::query(
                 "INSERT INTO definitions (tenant, digest, document) VALUES (?, ?, ?)
                  ON CONFLICT DO NOTHING",
@@ -93,36 +105,32 @@ impl Metadata {
         Ok(Ok(()))
     }
 
-    /// A definition's canonical text by its digest.
-    pub async fn definition(
+    /// Forgets revisions of an environment but the newest `kept`, at most `entries_max` of them. Gives how
+    /// many. A gateway that has one of them is sent the head whole.
+    pub async fn prune_revisions(
         &self,
         tenant: &TenantId,
-        digest: &Digest,
-    ) -> Result<Option<String>, MetadataError> {
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT document FROM definitions WHERE tenant = ? AND digest = ?")
-                .bind(tenant.as_str())
-                .bind(digest.as_bytes().as_slice())
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed("read a definition"))?;
-        Ok(row.map(|(document,)| document))
-    }
-
-    /// A definition, a release document or an `OpenAPI` document of a tenant by its digest: what gateways
-    /// may ask for.
-    pub async fn document(
-        &self,
-        tenant: &TenantId,
-        digest: &Digest,
-    ) -> Result<Option<String>, MetadataError> {
-        if let Some(document) = self.definition(tenant, digest).await? {
-            return Ok(Some(document));
-        }
-        match self.release_document(tenant, digest).await? {
-            Some(document) => Ok(Some(document)),
-            None => self.openapi(tenant, digest).await,
-        }
+        environment: &EnvironmentName,
+        kept: u64,
+        entries_max: usize,
+    ) -> Result<u64, MetadataError> {
+        let mut tx = self.write("prune revisions").await?;
+        let pruned = sqlx::query(
+            "DELETE FROM revisions WHERE tenant = ?1 AND environment = ?2 AND number IN (
+               SELECT r.number FROM revisions r
+               JOIN environments e ON e.tenant = r.tenant AND e.environment = r.environment
+               WHERE r.tenant = ?1 AND r.environment = ?2 AND r.number <= e.head - ?3
+               ORDER BY r.number LIMIT ?4)",
+        )
+        .bind(tenant.as_str())
+        .bind(environment.as_str())
+        .bind(signed(kept.max(1)))
+        .bind(count(entries_max))
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("prune revisions"))?;
+        tx.commit().await.map_err(failed("prune revisions"))?;
+        Ok(pruned.rows_affected())
     }
 }
 

@@ -70,6 +70,15 @@ impl KeyCursor {
         let changes = metadata
             .key_changes(tenant, environment, (sent, until), !replace, PAGE_ENTRIES)
             .await?;
+        // Looked at after the changes: had a tombstone among them been pruned, this would tell.
+        if !replace {
+            let row = metadata.environment(tenant, environment).await?;
+            let row = row.ok_or_else(|| SyncError::NoEnvironment(environment.clone()))?;
+            if row.keys_pruned > sent {
+                *self = Self::At(0);
+                return Box::pin(self.next(metadata, tenant, environment)).await;
+            }
+        }
         let part = part(replace, until, &changes);
         *self = if part.last {
             Self::At(until)

@@ -11,6 +11,7 @@ mod support;
 mod apis;
 mod catalog;
 mod deploy;
+mod housekeeping;
 mod http;
 mod keys;
 mod openapi;

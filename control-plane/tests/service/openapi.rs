@@ -10,12 +10,12 @@ use crate::apis::api;
 use crate::support::{Caller, TestApp, fields, reason};
 use crate::sync::fleet;
 
-fn with_openapi(openapi: &Value) -> String {
+pub(crate) fn with_openapi(openapi: &Value) -> String {
     api("orders", "/orders", &json!({"openapi": openapi}))
 }
 
 /// A document by digest, as a gateway gets it, with the sizes of its parts.
-async fn fetch(gateway: &Caller, digest: &str) -> Result<(Vec<u8>, Vec<usize>), Status> {
+pub(crate) async fn fetch(gateway: &Caller, digest: &str) -> Result<(Vec<u8>, Vec<usize>), Status> {
     let request = v1::GetDocumentsRequest {
         digests: vec![digest.to_owned()],
     };
@@ -31,7 +31,7 @@ async fn fetch(gateway: &Caller, digest: &str) -> Result<(Vec<u8>, Vec<usize>), 
     Ok((whole, sizes))
 }
 
-async fn put_openapi(who: &Caller, document: &[u8]) -> Result<String, Status> {
+pub(crate) async fn put_openapi(who: &Caller, document: &[u8]) -> Result<String, Status> {
     let parts = document.chunks(1 << 20).map(|part| v1::PutOpenApiRequest {
         part: part.to_vec(),
     });

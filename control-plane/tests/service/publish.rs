@@ -523,3 +523,32 @@ async fn md5_checksum_is_verified_where_the_manifest_has_one() {
     bundle.manifest = good.replacen('{', &right, 1);
     acme.push(&bundle).await.unwrap();
 }
+
+#[tokio::test]
+async fn manifest_that_says_inline_of_a_library_that_was_built_otherwise_is_refused() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let library = Plugin::SIMPLE.compile();
+    let bundle = |version: &str, inline: &str| {
+        let hooks = format!(r#""pre":[{{"name":"Add","path":"hooks.so","inline":{inline}}}]"#);
+        Bundle::new("hooks", version, &hooks, &[("hooks.so", &library)])
+    };
+    for inline in ["false", r#""body""#] {
+        let refusal = acme.push(&bundle("1.0.0", inline)).await.unwrap_err();
+        assert_eq!(
+            (reason(&refusal), fields(&refusal)),
+            (
+                "INLINE_DIFFERS".to_owned(),
+                vec!["custom_middleware.pre[0].inline".to_owned()]
+            )
+        );
+        assert!(
+            refusal.message().contains("gantry build --manifest"),
+            "{refusal}"
+        );
+    }
+    let refusal = acme.push(&bundle("1.0.0", "1")).await.unwrap_err();
+    assert_eq!(reason(&refusal), "FIELD_INVALID");
+    // It has no flag that lets it wait, so it runs in the call.
+    acme.push(&bundle("1.0.0", "true")).await.unwrap();
+}

@@ -1,0 +1,167 @@
+//! Drops rows that have had their time: `OpenAPI` documents that no API names, revisions and tombstones of
+//! keys beyond those that are kept. Bytes are the publisher's to sweep.
+//!
+//! Invariant: nothing goes that an environment's head names, or that somebody may be about to name.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_domain::{Clock, Digest, OpenApi, TenantId, Timestamp};
+
+use crate::metadata::{Deed, EnvironmentRow, Metadata, MetadataError};
+use crate::refusal::chain;
+
+/// Rows that are looked at, or dropped, in one go.
+const PAGE_ENTRIES: usize = 500;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// How long a document stays that no API names.
+    pub idle_max: Duration,
+    /// Revisions of an environment, the newest.
+    pub revisions: u64,
+    /// Tombstones of an environment's keys, the newest.
+    pub revoked_keys: u64,
+}
+
+/// Sweeps a store.
+#[derive(Clone)]
+pub struct Housekeeping {
+    metadata: Metadata,
+    clock: Arc<dyn Clock>,
+    kept: Kept,
+}
+
+impl Housekeeping {
+    /// Of this store.
+    pub fn new(metadata: Metadata, clock: Arc<dyn Clock>, kept: Kept) -> Self {
+        Self {
+            metadata,
+            clock,
+            kept,
+        }
+    }
+
+    /// Drops what has had its time. One tenant's damage keeps no other waiting.
+    ///
+    /// # Errors
+    /// The store does not say which tenants there are.
+    pub async fn sweep(&self) -> Result<(), MetadataError> {
+        let mut after: Option<TenantId> = None;
+        loop {
+            let tenants = self.metadata.tenants(after.as_ref(), PAGE_ENTRIES).await?;
+            let Some(last) = tenants.last() else {
+                return Ok(());
+            };
+            after = Some(last.tenant.clone());
+            for row in &tenants {
+                if let Err(error) = self.sweep_tenant(&row.tenant).await {
+                    tracing::error!(
+                        tenant.id = %row.tenant, error = %chain(&error),
+                        "could not sweep what tenant {} has stored", row.tenant
+                    );
+                }
+            }
+        }
+    }
+
+    async fn sweep_tenant(&self, tenant: &TenantId) -> Result<(), MetadataError> {
+        let environments = self.metadata.environments(tenant).await?;
+        for row in &environments {
+            self.prune(tenant, row).await?;
+        }
+        self.drop_documents(tenant, &environments).await
+    }
+
+    async fn prune(&self, tenant: &TenantId, row: &EnvironmentRow) -> Result<(), MetadataError> {
+        let (metadata, environment, kept) = (&self.metadata, &row.environment, self.kept);
+        let full = PAGE_ENTRIES as u64;
+        // In short transactions: others write meanwhile.
+        while metadata
+            .prune_revisions(tenant, environment, kept.revisions, PAGE_ENTRIES)
+            .await?
+            == full
+        {}
+        while metadata
+            .prune_tombstones(tenant, environment, kept.revoked_keys, PAGE_ENTRIES)
+            .await?
+            == full
+        {}
+        Ok(())
+    }
+
+    /// Drops documents that no head names and that nobody put or named for a while. What is put while
+    /// this looks counts as used, and a definition comes with its document or not at all.
+    async fn drop_documents(
+        &self,
+        tenant: &TenantId,
+        environments: &[EnvironmentRow],
+    ) -> Result<(), MetadataError> {
+        let now = self.clock.now();
+        let idle_ms = i64::try_from(self.kept.idle_max.as_millis()).unwrap_or(i64::MAX);
+        let before = Timestamp::from_millis(now.as_millis().saturating_sub(idle_ms));
+        let mut named = None;
+        let mut after: Option<Digest> = None;
+        loop {
+            let unused = self
+                .metadata
+                .unused_openapi(tenant, after.as_ref(), before, PAGE_ENTRIES);
+            let unused = unused.await?;
+            let Some(last) = unused.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            let named = match &mut named {
+                Some(named) => named,
+                // Only where there is something to decide: it reads every definition.
+                None => named.insert(self.named(tenant, environments).await?),
+            };
+            for digest in &unused {
+                if named.contains(digest) {
+                    self.metadata.use_openapi(tenant, digest, now).await?;
+                } else {
+                    self.drop_document(tenant, digest, before, now).await?;
+                }
+            }
+        }
+    }
+
+    async fn drop_document(
+        &self,
+        tenant: &TenantId,
+        digest: &Digest,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), MetadataError> {
+        let deed = Deed {
+            tenant: tenant.clone(),
+            token: None,
+            action: "openapi.drop",
+            subject: digest.to_string(),
+            at: now,
+        };
+        if self.metadata.drop_openapi(digest, before, &deed).await? {
+            tracing::info!(tenant.id = %tenant, "dropped OpenAPI document {digest}, which no API names");
+        }
+        Ok(())
+    }
+
+    /// The documents that definitions of heads name.
+    async fn named(
+        &self,
+        tenant: &TenantId,
+        environments: &[EnvironmentRow],
+    ) -> Result<HashSet<Digest>, MetadataError> {
+        let mut named = HashSet::new();
+        for row in environments {
+            let head = self.metadata.head(tenant, &row.environment).await?;
+            for digest in head.into_iter().flat_map(|head| head.apis.into_values()) {
+                let definition = self.metadata.definition(tenant, &digest).await?;
+                named.extend(definition.and_then(|text| OpenApi::named_by(text.as_bytes())));
+            }
+        }
+        Ok(named)
+    }
+}
