@@ -167,12 +167,25 @@ func (em EndpointMethods) Contains(method string) bool {
 
 // AgreeLimits makes both kinds of fields of each API's limit say the same, so that a hook of another
 // generation than the one that filled a literal reads what was meant. It is Gantry's own: ctx.SetSession
-// calls it.
+// calls it. Plugins keep sessions and set them in many requests at once, so the map is not written to: one
+// that says otherwise takes its place.
 func AgreeLimits(s *SessionState) {
+	var agreed map[string]AccessDefinition
 	for id, right := range s.AccessRights {
-		if agreed, changed := right.agreed(); changed {
-			s.AccessRights[id] = agreed
+		said, changed := right.agreed()
+		if !changed {
+			continue
 		}
+		if agreed == nil {
+			agreed = make(map[string]AccessDefinition, len(s.AccessRights))
+			for id, right := range s.AccessRights {
+				agreed[id] = right
+			}
+		}
+		agreed[id] = said
+	}
+	if agreed != nil {
+		s.AccessRights = agreed
 	}
 }
 
