@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use gantry_bundle::hash::hash_reader;
 use gantry_bundle::source::MANIFEST;
 use gantry_bundle::{BundleError, BundleSource, InspectError, Inspection, inspect_reader, pack};
-use gantry_domain::{FileName, Limits, NotedFunction};
+use gantry_domain::{FileName, Inline, Limits, NotedFunction};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -67,6 +67,8 @@ pub(super) struct FunctionView {
     name: String,
     hooks: Vec<String>,
     flags: Vec<String>,
+    /// What a manifest may say of where it runs.
+    inline: serde_json::Value,
 }
 
 impl From<NotedFunction> for FunctionView {
@@ -76,6 +78,7 @@ impl From<NotedFunction> for FunctionView {
             name: function.name.to_string(),
             hooks: function.hooks.iter().map(|hook| hook.to_string()).collect(),
             flags: flags.collect(),
+            inline: Inline::of(&function).to_json(),
         }
     }
 }
