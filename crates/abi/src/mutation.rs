@@ -51,6 +51,21 @@ impl<'a> Mutation<'a> {
     /// place at this hook or touches what belongs to the gateway, [`Fault::Invalid`] or
     /// [`Fault::TooLarge`] for the key or value.
     pub fn check(hook: u32, op: u32, key: &'a [u8], value: &'a [u8]) -> Result<Self, Fault> {
+        Self::check_by(rules::header_name, hook, op, key, value)
+    }
+
+    /// The same for a caller that remembers names of headers: `header_name` says what
+    /// [`rules::header_name`] said or would say.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_by(
+        header_name: impl FnOnce(&'a [u8]) -> Result<&'a [u8], Fault>,
+        hook: u32,
+        op: u32,
+        key: &'a [u8],
+        value: &'a [u8],
+    ) -> Result<Self, Fault> {
         if constants::is_reserved_op(op) {
             return Err(Fault::Unsupported);
         }
@@ -67,12 +82,16 @@ impl<'a> Mutation<'a> {
         if removes && !value.is_empty() {
             return Err(Fault::Invalid);
         }
-        Self::read(op, key, value)
+        Self::read(|| header_name(key), op, key, value)
     }
 
-    fn read(op: u32, key: &'a [u8], value: &'a [u8]) -> Result<Self, Fault> {
+    fn read(
+        name: impl FnOnce() -> Result<&'a [u8], Fault>,
+        op: u32,
+        key: &'a [u8],
+        value: &'a [u8],
+    ) -> Result<Self, Fault> {
         use Side::{Request, Response};
-        let name = || rules::header_name(key);
         Ok(match op {
             op::SET_METHOD => Self::SetMethod(rules::method(value)?),
             op::SET_PATH => Self::SetPath(rules::path(value)?),

@@ -1,27 +1,20 @@
 //! A call in progress as the callbacks see it: reads parts, steps through headers, applies changes.
-//! Safe code over an [`Exchange`]; every change passes `gantry_abi::Mutation` first, whichever way it
-//! came.
+//! Safe code over an [`Exchange`].
+
+mod changes;
 
 use std::cell::OnceCell;
 
 use bytes::Bytes;
 use gantry_abi::constants::{is_body, is_reserved_part, is_served_part, part};
-use gantry_abi::flat::Records;
-use gantry_abi::{Fault, Mutation, Side, limits, rules};
-use gantry_domain::session::SessionDocument;
-use gantry_domain::{Hook, Limits};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use gantry_abi::{Fault, Side};
+use gantry_domain::Hook;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::exchange::{Answer, Exchange, StoredSession};
+use crate::exchange::{Answer, Exchange};
 use crate::logging::LogOrigin;
-use crate::proved;
 use crate::scratch::Scratch;
-use crate::snapshot;
-
-/// Sessions that one request may store.
-const STORED_SESSIONS_MAX: usize = 16;
-/// Of the flat mutations given at once, how many are not checked a second time before they are applied.
-const CHECKED_KEPT: usize = 4;
+use crate::{names, proved, snapshot};
 
 /// One call of one function.
 pub(crate) struct ActiveCall<'a> {
@@ -105,11 +98,11 @@ impl<'a> ActiveCall<'a> {
     /// The value of a part; for header parts the first value of the name `key`.
     pub(crate) fn get(&self, part: u32, key: &[u8]) -> Result<&[u8], Fault> {
         if let Some(headers) = self.headers(part) {
-            let name = header_key(key)?;
-            return headers
-                .get(name)
-                .map(HeaderValue::as_bytes)
-                .ok_or(Fault::Absent);
+            let value = match names::find(key) {
+                Some(name) => headers.get(name),
+                None => look_up(headers, key)?,
+            };
+            return value.map(HeaderValue::as_bytes).ok_or(Fault::Absent);
         }
         let value = self.value(part)?;
         if !key.is_empty() {
@@ -219,62 +212,6 @@ impl<'a> ActiveCall<'a> {
         &mut self.scratch.out
     }
 
-    /// Checks and applies one change.
-    pub(crate) fn mutate(&mut self, op: u32, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        let mutation = Mutation::check(self.hook as u32, op, key, value)?;
-        self.check(&mutation)?;
-        self.commit(&mutation)
-    }
-
-    /// Checks all flat mutations and then applies all; a refusal leaves everything as it was.
-    pub(crate) fn apply(&mut self, mutations: &[u8]) -> Result<(), Fault> {
-        let hook = self.hook as u32;
-        let mut checked = [const { None }; CHECKED_KEPT];
-        let mut places = checked.iter_mut();
-        let mut request = self.exchange.headers.len();
-        let mut response = self.exchange.response_headers.len();
-        let mut sessions = self.exchange.stored_sessions.len();
-        for record in Records::new(mutations) {
-            let record = record?;
-            let mutation = Mutation::check(hook, record.op, record.key, record.value)?;
-            self.check(&mutation)?;
-            if let Some(place) = places.next() {
-                *place = Some(mutation);
-            }
-            match mutation.adds_header() {
-                Some(Side::Request) => request += 1,
-                Some(Side::Response) => response += 1,
-                None if matches!(mutation, Mutation::StoreSession(..)) => sessions += 1,
-                None => continue,
-            }
-            if request.max(response) > limits::HEADERS_MAX || sessions > STORED_SESSIONS_MAX {
-                return Err(Fault::TooLarge);
-            }
-        }
-        for mutation in checked.iter().flatten() {
-            self.commit(mutation)?;
-        }
-        for record in Records::new(mutations).skip(CHECKED_KEPT) {
-            let record = record?;
-            self.commit(&Mutation::check(hook, record.op, record.key, record.value)?)?;
-        }
-        Ok(())
-    }
-
-    /// Applies what the plugin left in the output buffer.
-    pub(crate) fn apply_out(&mut self, len: usize) -> Result<(), Fault> {
-        if len == 0 {
-            return Ok(());
-        }
-        let out = std::mem::take(&mut self.scratch.out);
-        let applied = out
-            .get(..len)
-            .ok_or(Fault::TooLarge)
-            .and_then(|out| self.apply(out));
-        self.scratch.out = out;
-        applied
-    }
-
     /// Whether the function set a part of an answer.
     pub(crate) fn has_answer(&self) -> bool {
         self.draft.answer_status.is_some() || self.draft.answer_body.is_some()
@@ -296,135 +233,16 @@ impl<'a> ActiveCall<'a> {
     pub(crate) fn withdraw_answer(&mut self) {
         std::mem::take(&mut self.draft).withdraw(self.exchange);
     }
-
-    /// Begins an answer or, the second time, changes its status: headers set in between are its own.
-    fn answer_with(&mut self, status: StatusCode) {
-        if self.draft.answer_status.replace(status).is_some() {
-            return;
-        }
-        let headers = &mut self.exchange.response_headers;
-        self.draft.before_answer = Some(headers.clone());
-        if self.hook == Hook::Response {
-            for name in rules::REPRESENTATION_HEADERS {
-                headers.remove(name);
-            }
-        }
-    }
-
-    /// Copies the value before it lets go of the old one: a plugin may pass back what it got.
-    fn commit(&mut self, mutation: &Mutation<'_>) -> Result<(), Fault> {
-        let exchange = &mut *self.exchange;
-        match *mutation {
-            Mutation::SetMethod(method) => {
-                exchange.method =
-                    Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Invalid)?;
-            }
-            // Not `clone_into`: the value may be the old path itself.
-            Mutation::SetPath(path) => exchange.path = String::from(path),
-            Mutation::SetQuery(query) => exchange.query = query.map(str::to_owned),
-            Mutation::SetHeader(side, name, value) => {
-                let (name, value) = header(name, value)?;
-                let headers = side_of(exchange, side);
-                if headers.len() >= limits::HEADERS_MAX && !headers.contains_key(&name) {
-                    return Err(Fault::TooLarge);
-                }
-                headers
-                    .try_insert(name, value)
-                    .map_err(|_| Fault::TooLarge)?;
-            }
-            Mutation::AddHeader(side, name, value) => {
-                let (name, value) = header(name, value)?;
-                let headers = side_of(exchange, side);
-                if headers.len() >= limits::HEADERS_MAX {
-                    return Err(Fault::TooLarge);
-                }
-                headers
-                    .try_append(name, value)
-                    .map_err(|_| Fault::TooLarge)?;
-            }
-            Mutation::RemoveHeader(side, name) => {
-                side_of(exchange, side).remove(proved::text(name)?);
-            }
-            Mutation::SetStatus(status) => exchange.status = Some(status_code(status)?),
-            Mutation::SetSession(key, session) => set_session(exchange, key, session),
-            Mutation::StoreSession(key, session) => {
-                if exchange.stored_sessions.len() >= STORED_SESSIONS_MAX {
-                    return Err(Fault::TooLarge);
-                }
-                set_session(exchange, Some(key), session);
-                let document = exchange.session.clone().unwrap_or_default();
-                let key = key.to_owned();
-                exchange
-                    .stored_sessions
-                    .push(StoredSession { key, document });
-            }
-            Mutation::AnswerStatus(status) => self.answer_with(status_code(status)?),
-            Mutation::AnswerBody(body) => {
-                self.draft.answer_body = Some(Bytes::copy_from_slice(body));
-            }
-            Mutation::SetBody(side, body) => self.replace_body(side, Bytes::copy_from_slice(body)),
-        }
-        Ok(())
-    }
-
-    /// Puts another body in place. The second time in a call, headers set in between are its own.
-    fn replace_body(&mut self, side: Side, body: Bytes) {
-        self.exchange.body = Some(body);
-        if !std::mem::replace(&mut self.draft.replaced_body, true) {
-            let headers = side_of(self.exchange, side);
-            for name in rules::BODY_HEADERS {
-                headers.remove(name);
-            }
-        }
-    }
-
-    /// Proves what the pure rules cannot: that a session is a JSON object, that the function declared
-    /// the body.
-    fn check(&self, mutation: &Mutation<'_>) -> Result<(), Fault> {
-        match mutation {
-            Mutation::SetSession(_, session) | Mutation::StoreSession(_, session) => {
-                SessionDocument::parse(session.as_bytes(), &Limits::default())
-                    .map_err(|_| Fault::Invalid)?;
-                Ok(())
-            }
-            Mutation::SetBody(side, _) => self.check_body(*side, self.bodies.replace),
-            _ => Ok(()),
-        }
-    }
 }
 
-fn set_session(exchange: &mut Exchange, key: Option<&str>, session: &str) {
-    if let Some(key) = key {
-        exchange.token = Some(key.to_owned());
+/// The first value of a name that is not kept, or not yet.
+fn look_up<'h>(headers: &'h HeaderMap, key: &[u8]) -> Result<Option<&'h HeaderValue>, Fault> {
+    let name = proved::text(key)?;
+    if name.is_empty() {
+        return Err(Fault::Invalid);
     }
-    exchange.session = Some(Bytes::copy_from_slice(session.as_bytes()));
-}
-
-fn side_of(exchange: &mut Exchange, side: Side) -> &mut HeaderMap {
-    match side {
-        Side::Request => &mut exchange.headers,
-        Side::Response => &mut exchange.response_headers,
-    }
-}
-
-/// A header's name as a key to look up.
-fn header_key(key: &[u8]) -> Result<&str, Fault> {
-    let key = proved::text(key)?;
-    if key.is_empty() {
-        Err(Fault::Invalid)
-    } else {
-        Ok(key)
-    }
-}
-
-/// Name and value that passed the rules, copied.
-fn header(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Fault> {
-    let name = HeaderName::from_bytes(name).map_err(|_| Fault::Invalid)?;
-    Ok((name, proved::value(value)))
-}
-
-fn status_code(status: u16) -> Result<StatusCode, Fault> {
-    StatusCode::from_u16(status).map_err(|_| Fault::Invalid)
+    names::ask(key);
+    Ok(headers.get(name))
 }
 
 #[cfg(test)]

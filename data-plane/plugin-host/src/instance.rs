@@ -121,7 +121,7 @@ impl Instance {
         scratch::with(|scratch| {
             let mut active = self.active(exchange, scratch, Draft::default());
             let entered = self.enter(&mut active, None, 0);
-            self.settle(active, entered)
+            self.settle(&mut active, entered)
         })
     }
 
@@ -169,7 +169,7 @@ impl Instance {
             } else {
                 Err(self.failure("RESUMED_AND_RETURNED", "was resumed and returned, too"))
             };
-            return Called::Ended(self.settle(active, entered));
+            return Called::Ended(self.settle(&mut active, entered));
         }
         let out_len = entered.map_or(0, |returned| returned.out_len);
         record.hold(active.exchange().carries.hold(&self.library));
@@ -236,12 +236,12 @@ impl Instance {
 
     fn settle(
         &self,
-        mut active: ActiveCall<'_>,
+        active: &mut ActiveCall<'_>,
         entered: Result<Returned, CallFailure>,
     ) -> Verdict {
         let concluded = entered.and_then(|returned| {
             let len = returned.out_len;
-            self.conclude(&mut active, returned.verdict, len, |active| {
+            self.conclude(active, returned.verdict, len, |active| {
                 active.apply_out(len)
             })
         });

@@ -39,6 +39,7 @@ mod wakes;
 
 mod callbacks;
 mod foreign;
+mod names;
 mod proved;
 
 pub use carry::Carries;

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use gantry_abi::flat::Snapshot;
-use gantry_abi::{constants, hook, op};
+use gantry_abi::{constants, hook, limits, op, rules};
+use gantry_domain::Limits;
+use http::Method;
 
+use super::changes::STORED_SESSIONS_MAX;
 use super::*;
 use crate::carry::Carries;
 use crate::exchange::{ApiContext, Serial, Trace};
@@ -275,6 +278,49 @@ fn headers_have_a_limit_either_way() {
         .collect();
     assert_eq!(call.apply(&flat), Err(Fault::TooLarge));
     assert_eq!(call.get(part::RESPONSE_HEADER, b"x-a"), Err(Fault::Absent));
+}
+
+#[test]
+fn header_under_a_name_that_is_kept_is_as_the_first_time() {
+    let name = b"X-Set-At-Every-Request";
+    let lower = b"x-set-at-every-request";
+    for time in 0..5 {
+        assert_eq!(names::find(name).is_some(), time > 0, "time {time}");
+        let mut exchange = exchange();
+        let mut call = call_of(&mut exchange);
+        assert_eq!(call.get(part::REQUEST_HEADER, name), Err(Fault::Absent));
+        let mut flat = record(op::ADD_REQUEST_HEADER, "X-Set-At-Every-Request", "1");
+        flat.extend(record(
+            op::ADD_REQUEST_HEADER,
+            "X-Set-At-Every-Request",
+            "2",
+        ));
+        assert_eq!(call.apply(&flat), Ok(()));
+        assert_eq!(call.get(part::REQUEST_HEADER, name), Ok(&b"1"[..]));
+        assert_eq!(call.get(part::REQUEST_HEADER, lower), Ok(&b"1"[..]));
+        let second = call.next(part::REQUEST_HEADER, name, 1);
+        assert_eq!(second, Ok((&lower[..], &b"2"[..])));
+
+        assert_eq!(call.mutate(op::SET_REQUEST_HEADER, name, b"3"), Ok(()));
+        assert_eq!(call.get(part::REQUEST_HEADER, name), Ok(&b"3"[..]));
+        let second = call.next(part::REQUEST_HEADER, name, 1);
+        assert_eq!(second, Err(Fault::Absent));
+        assert_eq!(
+            call.mutate(op::SET_REQUEST_HEADER, name, b"a\r\nb"),
+            Err(Fault::Invalid)
+        );
+        assert_eq!(call.mutate(op::REMOVE_REQUEST_HEADER, name, b""), Ok(()));
+        assert_eq!(call.get(part::REQUEST_HEADER, lower), Err(Fault::Absent));
+        assert_eq!(call.get(part::REQUEST_HEADER, b"Host"), Err(Fault::Absent));
+        assert_eq!(
+            call.mutate(op::SET_REQUEST_HEADER, b"Host", b"a"),
+            Err(Fault::Refused)
+        );
+        while call.mutate(op::ADD_REQUEST_HEADER, b"x-a", b"v").is_ok() {}
+        for op in [op::SET_REQUEST_HEADER, op::ADD_REQUEST_HEADER] {
+            assert_eq!(call.mutate(op, name, b"4"), Err(Fault::TooLarge));
+        }
+    }
 }
 
 #[test]
