@@ -13,11 +13,18 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
+use tokio::time::timeout;
+
+/// How long a client that has its last answer may go on sending.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+/// Bytes of what it sends that are taken at once.
+const LINGER_PIECE: usize = 16 << 10;
 
 /// Who is at the other end of a connection.
 #[derive(Debug)]
@@ -63,6 +70,25 @@ impl<'c> Client<'c> {
             }
         })
         .await;
+    }
+
+    /// Ends a served connection so that its last answer arrives. One that is closed over bytes that nobody
+    /// has read is reset: a client that is still sending a body would learn that, and not why it was
+    /// refused. So the end is told, and what comes until the client has understood is thrown away.
+    pub async fn linger(&self) {
+        if shut_sending_down(self.connection).is_ok() {
+            let _ = timeout(LINGER_MAX, self.discard()).await;
+        }
+    }
+
+    async fn discard(&self) {
+        while self.connection.readable().await.is_ok() {
+            match self.connection.try_read(&mut [0; LINGER_PIECE]) {
+                Ok(1..) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
     }
 }
 
@@ -130,7 +156,10 @@ impl AsyncWrite for Wire<'_> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = socket2::SockRef::from(self.write);
-        Poll::Ready(socket.shutdown(std::net::Shutdown::Write))
+        Poll::Ready(shut_sending_down(self.write))
     }
+}
+
+fn shut_sending_down(connection: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(connection).shutdown(std::net::Shutdown::Write)
 }

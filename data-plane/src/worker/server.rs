@@ -113,6 +113,7 @@ async fn serve(
     let wire = TokioIo::new(Wire::new(read, stream));
     // What ends a connection early (a client that leaves, malformed bytes) was answered where it can be.
     client.serve(http.serve_connection(wire, service)).await;
+    client.linger().await;
 }
 
 async fn answer(

@@ -298,3 +298,23 @@ async fn client_that_leaves_takes_its_upstream_request_with_it() {
     let closed = tokio::time::timeout(Duration::from_secs(10), upstream.read(&mut request)).await;
     assert_eq!(closed.expect("closed in time").unwrap_or(0), 0);
 }
+
+#[tokio::test]
+async fn client_that_is_refused_while_it_sends_gets_the_answer() {
+    let upstream = Upstream::start().await;
+    let worker = plain(&upstream).await;
+    let body = "x".repeat(32 << 20);
+    let head = format!("content-length: {}\r\n\r\n", body.len());
+    // By the chain, and by the server: a header without a colon.
+    for (refused, status) in [
+        ("POST /nowhere HTTP/1.1\r\nhost: a\r\n", 404),
+        ("POST /a HTTP/1.1\r\nhost: a\r\nmalformed\r\n", 400),
+    ] {
+        let mut client = TcpStream::connect(worker.address).await.unwrap();
+        let request = format!("{refused}{head}{body}");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(read(&answer).status, status);
+    }
+}
