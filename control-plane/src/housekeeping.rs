@@ -92,8 +92,8 @@ impl Housekeeping {
         Ok(())
     }
 
-    /// Drops documents that no head names and that nobody put or named for a while. What is put while
-    /// this looks counts as used, and a definition comes with its document or not at all.
+    /// Drops documents that no head names and that nobody put or named for a while. A document that is put or
+    /// named while this looks is not dropped, and a definition comes with its document or not at all.
     async fn drop_documents(
         &self,
         tenant: &TenantId,
@@ -109,7 +109,7 @@ impl Housekeeping {
                 .metadata
                 .unused_openapi(tenant, after.as_ref(), before, PAGE_ENTRIES);
             let unused = unused.await?;
-            let Some(last) = unused.last() else {
+            let Some((last, _)) = unused.last() else {
                 return Ok(());
             };
             after = Some(*last);
@@ -118,11 +118,11 @@ impl Housekeeping {
                 // Only where there is something to decide: it reads every definition.
                 None => named.insert(self.named(tenant, environments).await?),
             };
-            for digest in &unused {
+            for (digest, used_at) in &unused {
                 if named.contains(digest) {
                     self.metadata.use_openapi(tenant, digest, now).await?;
                 } else {
-                    self.drop_document(tenant, digest, before, now).await?;
+                    self.drop_document(tenant, digest, *used_at, now).await?;
                 }
             }
         }
@@ -132,7 +132,7 @@ impl Housekeeping {
         &self,
         tenant: &TenantId,
         digest: &Digest,
-        before: Timestamp,
+        used_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), MetadataError> {
         let deed = Deed {
@@ -142,7 +142,7 @@ impl Housekeeping {
             subject: digest.to_string(),
             at: now,
         };
-        if self.metadata.drop_openapi(digest, before, &deed).await? {
+        if self.metadata.drop_openapi(digest, used_at, &deed).await? {
             tracing::info!(tenant.id = %tenant, "dropped OpenAPI document {digest}, which no API names");
         }
         Ok(())

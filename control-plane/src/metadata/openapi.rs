@@ -82,16 +82,16 @@ impl Metadata {
         Ok(row.is_some())
     }
 
-    /// Documents of a tenant that were last used before a time, in the order of their digests.
+    /// Documents of a tenant that were last used before a time, with when, in the order of their digests.
     pub async fn unused_openapi(
         &self,
         tenant: &TenantId,
         after: Option<&Digest>,
         before: Timestamp,
         entries_max: usize,
-    ) -> Result<Vec<Digest>, MetadataError> {
-        let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
-            "SELECT digest FROM openapi WHERE tenant = ? AND digest > ? AND used_at_ms < ?
+    ) -> Result<Vec<(Digest, Timestamp)>, MetadataError> {
+        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(
+            "SELECT digest, used_at_ms FROM openapi WHERE tenant = ? AND digest > ? AND used_at_ms < ?
              ORDER BY digest LIMIT ?",
         )
         .bind(tenant.as_str())
@@ -103,23 +103,26 @@ impl Metadata {
         .map_err(failed("list unused OpenAPI documents"))?;
         let digests = rows.into_iter();
         digests
-            .map(|(digest,)| Column("openapi", "digest").digest(&digest))
+            .map(|(digest, used_at)| {
+                let digest = Column("openapi", "digest").digest(&digest)?;
+                Ok((digest, Timestamp::from_millis(used_at)))
+            })
             .collect()
     }
 
-    /// Drops a document that was not used since a time. `false`: it was, or is gone.
+    /// Drops a document if it was not used since it was last used at that time. `false`: it was, or is gone.
     pub async fn drop_openapi(
         &self,
         digest: &Digest,
-        before: Timestamp,
+        used_at: Timestamp,
         deed: &Deed,
     ) -> Result<bool, MetadataError> {
         let mut tx = self.write("drop an OpenAPI document").await?;
         let dropped =
-            sqlx::query("DELETE FROM openapi WHERE tenant = ? AND digest = ? AND used_at_ms < ?")
+            sqlx::query("DELETE FROM openapi WHERE tenant = ? AND digest = ? AND used_at_ms = ?")
                 .bind(deed.tenant.as_str())
                 .bind(digest.as_bytes().as_slice())
-                .bind(before.as_millis())
+                .bind(used_at.as_millis())
                 .execute(&mut **tx)
                 .await
                 .map_err(failed("drop an OpenAPI document"))?;
@@ -133,7 +136,8 @@ impl Metadata {
     }
 }
 
-/// Notes in a transaction that a document is used. `false`: the tenant has none of this digest.
+/// Notes in a transaction that a document is used. `false`: the tenant has none of this digest. Every use
+/// changes the row, whatever the clock does, so that who saw it unused sees that it is not any more.
 pub(super) async fn use_openapi(
     tx: &mut Transaction<'_, Sqlite>,
     tenant: &TenantId,
@@ -141,7 +145,7 @@ pub(super) async fn use_openapi(
     at: Timestamp,
 ) -> Result<bool, MetadataError> {
     let used = sqlx::query(
-        "UPDATE openapi SET used_at_ms = max(used_at_ms, ?) WHERE tenant = ? AND digest = ?",
+        "UPDATE openapi SET used_at_ms = max(used_at_ms + 1, ?) WHERE tenant = ? AND digest = ?",
     )
     .bind(at.as_millis())
     .bind(tenant.as_str())

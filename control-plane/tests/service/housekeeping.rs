@@ -139,31 +139,28 @@ async fn document_that_is_used_again_is_not_dropped_and_one_that_is_gone_is_not_
     let put = put_openapi(&acme, br#"{"openapi":"3.1.0"}"#).await.unwrap();
     let (metadata, tenant) = (app.metadata().await, "acme".parse().unwrap());
     let digest: Digest = put.parse().unwrap();
-    let later = Ahead(DAY).now();
     let deed = Deed {
         tenant,
         token: None,
         action: "test",
         subject: String::new(),
-        at: later,
+        at: SystemClock.now(),
     };
-    let unused = metadata.unused_openapi(&deed.tenant, None, later, 10);
-    assert_eq!(unused.await.unwrap(), [digest]);
-    // Somebody puts it between the look and the drop.
-    assert!(
-        metadata
-            .use_openapi(&deed.tenant, &digest, later)
-            .await
-            .unwrap()
-    );
-    assert!(!metadata.drop_openapi(&digest, later, &deed).await.unwrap());
-    let much_later = Ahead(DAY * 2).now();
-    assert!(
-        metadata
-            .drop_openapi(&digest, much_later, &deed)
-            .await
-            .unwrap()
-    );
+    let unused = async || {
+        let unused = metadata.unused_openapi(&deed.tenant, None, Ahead(DAY * 2).now(), 10);
+        let unused = unused.await.unwrap();
+        assert_eq!((unused.len(), unused[0].0), (1, digest));
+        unused[0].1
+    };
+    // Somebody puts it between the look and the drop, by a clock that stands still.
+    let seen = unused().await;
+    let used = metadata.use_openapi(&deed.tenant, &digest, seen);
+    assert!(used.await.unwrap());
+    let dropped = metadata.drop_openapi(&digest, seen, &deed);
+    assert!(!dropped.await.unwrap());
+    let seen = unused().await;
+    let dropped = metadata.drop_openapi(&digest, seen, &deed);
+    assert!(dropped.await.unwrap());
     // Somebody was about to name it.
     let definition = with_openapi(&json!(put));
     let environment = "prod".parse().unwrap();
