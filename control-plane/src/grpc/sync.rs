@@ -138,6 +138,7 @@ impl SyncService for SyncApi {
             .map(|stored| SessionSent {
                 hmac: stored.hmac,
                 session: stored.session,
+                age_ms: stored.age_ms,
             })
             .collect();
         let kept = self.gateways.store_sessions(&who, &environment, &sent);

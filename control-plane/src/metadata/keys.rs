@@ -52,6 +52,8 @@ pub enum SessionStored {
     Now,
     /// It would have been a new key, and the environment has as many as it may have.
     TooMany,
+    /// Its key was revoked after it had been stored.
+    Revoked,
 }
 
 type KeyTuple = (String, Vec<u8>, String, String, i64);
@@ -89,8 +91,8 @@ impl Metadata {
         Ok(KeyCreated::Now)
     }
 
-    /// Stores sessions under their keys: in place of the one that a live key has, or as new keys. One
-    /// deed for all of them. Gives what became of each, and the environment's epoch afterwards.
+    /// Stores sessions under their keys: in place of the one that a live key has, or as new keys, unless
+    /// the key was revoked after the row had been created. One deed for all of them. Gives what became of each, and the environment's epoch afterwards.
     pub async fn store_sessions(
         &self,
         environment: &EnvironmentName,
@@ -111,9 +113,9 @@ impl Metadata {
         .map_err(failed("count keys"))?;
         let (before, mut stored) = (epoch, Vec::with_capacity(rows.len()));
         for row in rows {
-            let found: Option<(String,)> = sqlx::query_as(
-                "SELECT session FROM keys WHERE tenant = ? AND environment = ? AND hmac = ?
-                   AND revoked_at_ms IS NULL",
+            let found: Option<(String, Option<i64>)> = sqlx::query_as(
+                "SELECT session, revoked_at_ms FROM keys
+                 WHERE tenant = ? AND environment = ? AND hmac = ?",
             )
             .bind(deed.tenant.as_str())
             .bind(environment.as_str())
@@ -123,13 +125,17 @@ impl Metadata {
             .map_err(failed("find a key"))?;
             match found {
                 // No change is no epoch: gateways would fetch what they have.
-                Some((session,)) if session == row.session => {}
-                Some(_) => epoch = replace_session(&mut tx, environment, row, deed).await?,
-                None if live >= count(keys_max) => {
+                Some((session, None)) if session == row.session => {}
+                Some((_, None)) => epoch = replace_session(&mut tx, environment, row, deed).await?,
+                Some((_, Some(revoked))) if revoked > row.created_at.as_millis() => {
+                    stored.push(SessionStored::Revoked);
+                    continue;
+                }
+                _ if live >= count(keys_max) => {
                     stored.push(SessionStored::TooMany);
                     continue;
                 }
-                None => {
+                _ => {
                     epoch = insert(&mut tx, environment, row, deed).await?;
                     live += 1;
                 }

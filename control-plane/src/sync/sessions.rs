@@ -4,7 +4,7 @@
 //! comes is its HMAC under the environment's pepper.
 
 use gantry_domain::session::SessionDocument;
-use gantry_domain::{EnvironmentName, FieldError};
+use gantry_domain::{EnvironmentName, FieldError, Timestamp};
 
 use super::{Gateways, SyncError};
 use crate::metadata::{KeyRow, SessionStored};
@@ -23,6 +23,8 @@ pub struct SessionSent {
     pub hmac: Vec<u8>,
     /// JSON.
     pub session: Vec<u8>,
+    /// How long ago a function stored it.
+    pub age_ms: u64,
 }
 
 /// A session that was not kept.
@@ -81,17 +83,22 @@ impl Gateways {
             .metadata
             .store_sessions(environment, &rows, keys_max, &deed);
         let (stored, epoch) = written.await?;
-        for (index, _) in places
-            .into_iter()
-            .zip(stored)
-            .filter(|(_, stored)| *stored == SessionStored::TooMany)
-        {
+        for (index, stored) in places.into_iter().zip(stored) {
+            let (code, message) = match stored {
+                SessionStored::Now => continue,
+                SessionStored::TooMany => (
+                    "KEYS_TOO_MANY",
+                    format!("the environment has {keys_max} keys; that is as many as it may have"),
+                ),
+                SessionStored::Revoked => (
+                    "KEY_REVOKED",
+                    "the key was revoked after the session had been stored".to_owned(),
+                ),
+            };
             refused.push(SessionRefused {
                 index,
-                code: "KEYS_TOO_MANY",
-                message: format!(
-                    "the environment has {keys_max} keys; that is as many as it may have"
-                ),
+                code,
+                message,
             });
         }
         if epoch != known.keys_epoch {
@@ -108,12 +115,14 @@ impl Gateways {
             found: format!("{} bytes", sent.hmac.len()),
         })?;
         let session = SessionDocument::parse(&sent.session, &self.limits)?;
+        let age_ms = i64::try_from(sent.age_ms).unwrap_or(i64::MAX);
+        let stored_at = self.clock.now().as_millis().saturating_sub(age_ms);
         Ok(KeyRow {
             key: random::id(),
             hmac,
             session: session.as_str().to_owned(),
             description: DESCRIPTION.to_owned(),
-            created_at: self.clock.now(),
+            created_at: Timestamp::from_millis(stored_at),
         })
     }
 }

@@ -221,6 +221,7 @@ fn attack(victim: &Victim, method: &str) -> Option<Vec<Bytes>> {
             sessions: vec![v1::StoredSession {
                 hmac: vec![7; 32],
                 session: b"{}".to_vec(),
+                age_ms: 0,
             }],
         }),
         _ => return None,

@@ -11,6 +11,7 @@ fn session(key: u8, document: &str) -> v1::StoredSession {
     v1::StoredSession {
         hmac: vec![key; 32],
         session: document.as_bytes().to_vec(),
+        age_ms: 0,
     }
 }
 
@@ -81,6 +82,34 @@ async fn revoked_key_comes_back_when_its_session_is_stored_again() {
 }
 
 #[tokio::test]
+async fn session_from_before_its_key_was_revoked_does_not_bring_it_back() {
+    let app = TestApp::start().await;
+    let (acme, token) = fleet(&app).await;
+    store(&token, &[session(1, "{}"), session(2, "{}")])
+        .await
+        .unwrap();
+    for key in keys(&acme).await {
+        let revoke = v1::RevokeKeyRequest {
+            environment: "prod".into(),
+            id: key.id,
+        };
+        acme.keys().revoke_key(revoke).await.unwrap();
+    }
+    // A gateway that could not say so before: one from an hour ago, one from now, and one of a key that
+    // nobody has revoked.
+    let before = |key| v1::StoredSession {
+        age_ms: 3_600_000,
+        ..session(key, "{}")
+    };
+    let sent = [before(1), session(2, "{}"), before(3)];
+    let answer = store(&token, &sent).await.unwrap();
+    let refused = answer.refused.iter();
+    let refused: Vec<_> = refused.map(|each| (each.index, &*each.code)).collect();
+    assert_eq!(refused, [(0, "KEY_REVOKED")]);
+    assert_eq!(keys(&acme).await.len(), 2);
+}
+
+#[tokio::test]
 async fn equal_hmacs_of_two_tenants_are_two_keys() {
     let app = TestApp::start().await;
     let (acme, gateway) = fleet(&app).await;
@@ -103,7 +132,7 @@ async fn sessions_that_are_none_are_refused_one_by_one_and_the_others_kept() {
     let (acme, token) = fleet(&app).await;
     let short = v1::StoredSession {
         hmac: vec![1; 31],
-        session: b"{}".to_vec(),
+        ..session(1, "{}")
     };
     let sent = [
         session(1, "[]"),

@@ -9,7 +9,7 @@ use gantry_proto::v1;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::StoredTask;
+use super::{StoredTask, now_ms};
 use crate::key_index::KeyHash;
 use crate::source::link::LinkError;
 use crate::source::{Link, Origin};
@@ -46,6 +46,7 @@ impl StoredTask {
 
     pub(super) fn batch(&self) -> (Vec<(KeyHash, u64)>, Vec<v1::StoredSession>) {
         let (mut sent, mut sessions, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let now = now_ms();
         let waiting = self.entries.iter().filter(|(_, e)| e.epoch.is_none());
         for (hmac, entry) in waiting.take(SENT_MAX) {
             bytes += entry.waiting.session.len();
@@ -56,6 +57,7 @@ impl StoredTask {
             sessions.push(v1::StoredSession {
                 hmac: hmac.to_vec(),
                 session: entry.waiting.session.as_bytes().to_vec(),
+                age_ms: now.saturating_sub(entry.waiting.since_ms),
             });
         }
         (sent, sessions)
