@@ -23,7 +23,7 @@ pub(crate) enum BuildError {
         source: io::Error,
     },
     /// No language's files are in the folder.
-    #[error("{}: expected Cargo.toml, go.mod or *.c, found none of them", .0.display())]
+    #[error("{}: expected Cargo.toml, go.mod, *.go or *.c, found none of them", .0.display())]
     LanguageUnknown(PathBuf),
     /// Files of two languages are in the folder.
     #[error("{}: expected one language, found {} and {}", folder.display(), found[0], found[1])]
@@ -140,7 +140,7 @@ impl BuildError {
                 .map(|missing| format!("install {}: {}", missing.what, missing.command))
                 .collect(),
             Self::LanguageUnknown(_) | Self::Folder { .. } => {
-                one("name the folder that holds the plugin's Cargo.toml, go.mod or *.c")
+                one("name the folder that holds the plugin's Cargo.toml, go.mod, *.go or *.c")
             }
             Self::LanguageAmbiguous { .. } => {
                 one("say which with --language rust, --language go or --language c")

@@ -11,7 +11,7 @@ use std::process::Command;
 use gantry_bundle::hash::StreamHasher;
 use rust_embed::RustEmbed;
 
-use super::{BuildError, step};
+use super::{BuildError, step, toolchain};
 
 /// Digits of the content's digest in versions, as Go's own pseudo-versions have.
 const DIGITS: usize = 12;
@@ -94,7 +94,7 @@ impl Sdk {
                 .map_err(|e| BuildError::file(&path, e))?;
         }
         let generator = new.path().join(GENERATOR);
-        let mut compiling = Command::new("go");
+        let mut compiling = toolchain::go();
         compiling
             .args(["build", "-trimpath", "-buildvcs=false", "-o"])
             .arg(&generator)

@@ -33,6 +33,13 @@ impl Missing {
     }
 }
 
+/// A call of `go`, with modules whatever the author's shell says of them.
+pub(super) fn go() -> Command {
+    let mut command = Command::new("go");
+    command.env("GO111MODULE", "on");
+    command
+}
+
 /// What compiles C and links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Linker {

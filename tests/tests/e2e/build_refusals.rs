@@ -131,7 +131,7 @@ fn folders_that_are_no_plugin_are_refused_and_nothing_of_them_runs() {
         (
             &[("notes.md", "")],
             "LANGUAGE_UNKNOWN",
-            "Cargo.toml, go.mod or *.c",
+            "Cargo.toml, go.mod, *.go or *.c",
         ),
         (
             &[("Cargo.toml", ""), ("go.mod", "")],

@@ -175,6 +175,11 @@ func Count(rw web.ResponseWriter, r *web.Request) {
             ("main.go", main),
             ("inner/go.mod", "module example.com/inner\n"),
             ("inner/inner.go", "package inner\n\nconst Zero = 0\n"),
+            // A copy of Tyk, which is not looked at.
+            (
+                "../my-tyk/ctx/ctx.go",
+                "package ctx\n\nimport _ \"github.com/TykTechnologies/tyk/storage\"\n",
+            ),
         ],
     );
     let before = tree(&folder);
@@ -191,6 +196,105 @@ func Count(rw web.ResponseWriter, r *web.Request) {
         .collect();
     assert_eq!(modules.len(), 1);
     assert!(modules[0].contains("\ngo 1.17\n"), "{}", modules[0]);
+}
+
+#[test]
+fn files_that_tyks_compiler_takes_and_those_that_it_leaves_out_may_lie_side_by_side() {
+    // As in shells of authors who have had Go for long, or whose modules are all private.
+    let bench = Workbench::new()
+        .with("GO111MODULE", "off")
+        .with("GOPRIVATE", "*");
+    let folder = sources(
+        &bench,
+        "tagged",
+        &[
+            ("go.mod", "module example.com/tagged\n\ngo 1.17\n"),
+            (
+                "hook.go",
+                "// +build goplugin\n\npackage main\n\nimport (\n\t\"net/http\"\n\n\
+                 \t\"github.com/TykTechnologies/tyk/analytics\"\n)\n\n\
+                 func Hook(w http.ResponseWriter, r *http.Request) { r.Header.Set(\"X-Name\", name()) }\n\n\
+                 func Mask(record *analytics.Record) { record.RawRequest = \"\" }\n",
+            ),
+            (
+                "alone.go",
+                "//go:build !goplugin\n\npackage main\n\nfunc name() string { return 1 }\n",
+            ),
+            (
+                "name.go",
+                "/*\npackage names are kept here\n*/\npackage main\n\nfunc name() string { return \"plugin\" }\n",
+            ),
+            (
+                "tools.go",
+                "//go:build tools\n\npackage tools\n\nimport _ \"example.com/never/asked/for\"\n",
+            ),
+        ],
+    );
+    let built = bench.build(&folder, &[SYSTEM]);
+    assert_eq!(names(&built[0], "functions"), ["Hook"]);
+    assert_eq!(names(&built[0], "skipped"), ["Mask"]);
+}
+
+#[test]
+fn plugin_in_a_copy_of_tyk_is_built_with_our_packages_and_not_with_those_beside_it() {
+    let bench = Workbench::new();
+    let main = "package main\n\nimport (\n\t\"net/http\"\n\n\t\"github.com/TykTechnologies/tyk/ctx\"\n)\n\n\
+                func Hook(w http.ResponseWriter, r *http.Request) { _ = ctx.GetSession(r) }\n";
+    let folder = sources(
+        &bench,
+        "tyk",
+        &[
+            (
+                "go.mod",
+                "module github.com/TykTechnologies/tyk\n\ngo 1.21\n\nrequire example.com/never/asked/for v1.0.0\n",
+            ),
+            ("ctx/ctx.go", "package ctx\n\nfunc broken( {\n"),
+            ("plugins/mine/main.go", main),
+        ],
+    );
+    let before = tree(&folder);
+    let built = bench.build(&folder.join("plugins/mine"), &[SYSTEM]);
+    assert_eq!(built[0]["name"], "mine");
+    assert_eq!(names(&built[0], "functions"), ["Hook"]);
+    assert_eq!(tree(&folder), before, "the author's folder stays as it is");
+}
+
+#[test]
+fn modules_of_a_workspace_are_taken_from_their_folders() {
+    let bench = Workbench::new().with("GOWORK", "");
+    let main = "package main\n\nimport (\n\t\"net/http\"\n\n\t\"example.com/acme/names\"\n\
+                \t\"github.com/TykTechnologies/tyk/ctx\"\n)\n\n\
+                func Hook(w http.ResponseWriter, r *http.Request) {\n\
+                \t_ = ctx.GetSession(r)\n\tr.Header.Set(\"X-Name\", names.Of())\n}\n";
+    let folder = sources(
+        &bench,
+        "work",
+        &[
+            (
+                "go.work",
+                "go 1.21\n\nuse (\n\t./plugin\n\t./names\n\t./tyk\n\t./absent\n)\n",
+            ),
+            (
+                "plugin/go.mod",
+                "module example.com/acme/plugin\n\ngo 1.21\n",
+            ),
+            ("plugin/main.go", main),
+            ("names/go.mod", "module example.com/acme/names\n\ngo 1.21\n"),
+            (
+                "names/names.go",
+                "package names\n\nfunc Of() string { return \"plugin\" }\n",
+            ),
+            (
+                "tyk/go.mod",
+                "module github.com/TykTechnologies/tyk\n\ngo 1.21\n",
+            ),
+            ("tyk/ctx/ctx.go", "package ctx\n\nfunc broken( {\n"),
+        ],
+    );
+    let before = tree(&folder);
+    let built = bench.build(&folder.join("plugin"), &[SYSTEM]);
+    assert_eq!(names(&built[0], "functions"), ["Hook"]);
+    assert_eq!(tree(&folder), before, "the author's folder stays as it is");
 }
 
 #[test]

@@ -6,17 +6,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde::Deserialize;
 
 use super::super::room::write;
 use super::super::sdk::Sdk;
-use super::super::{BuildError, step};
+use super::super::{BuildError, step, toolchain};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{Scan, SdkModule};
 use super::vendored::{self, Vendored};
+use super::workspace::{self, Neighbour};
+
+/// Tyk's module.
+const TYK: &str = "github.com/TykTechnologies/tyk";
+
+/// What Go takes where a folder takes the place of every version.
+const NO_VERSION: &str = "v0.0.0-00010101000000-000000000000";
 
 /// The author's modules.
 #[derive(Debug)]
@@ -29,20 +35,23 @@ pub(super) struct Author {
     file: Option<PathBuf>,
     listed: Listed,
     vendored: Option<Vec<Vendored>>,
+    /// Other modules of the author's workspace.
+    neighbours: Vec<Neighbour>,
 }
 
+/// What a module file says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Listed {
-    module: Named,
+pub(super) struct Listed {
+    pub(super) module: Named,
     require: Option<Vec<Named>>,
     replace: Option<Vec<Replacement>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Named {
-    path: String,
+pub(super) struct Named {
+    pub(super) path: String,
     version: String,
 }
 
@@ -51,6 +60,19 @@ struct Named {
 struct Replacement {
     old: Named,
     new: Named,
+}
+
+impl Listed {
+    /// Asks Go to read a module file.
+    pub(super) fn read(file: &Path) -> Result<Self, BuildError> {
+        let mut asking = toolchain::go();
+        asking.args(["mod", "edit", "-json"]).arg(file);
+        let answer = step::run(&mut asking, "reading go.mod")?.answer;
+        serde_json::from_str(&answer).map_err(|_| BuildError::Answer {
+            program: "go mod edit",
+            expected: "the module file as JSON",
+        })
+    }
 }
 
 impl Replacement {
@@ -86,31 +108,31 @@ impl Author {
             Some(above).filter(|_| belongs)
         };
         if let Some(file) = file {
-            let mut asking = Command::new("go");
-            asking.args(["mod", "edit", "-json"]).arg(&file);
-            let answer = step::run(&mut asking, "reading go.mod")?.answer;
-            let listed: Listed = serde_json::from_str(&answer).map_err(|_| BuildError::Answer {
-                program: "go mod edit",
-                expected: "the module file as JSON",
-            })?;
+            let listed = Listed::read(&file)?;
             let root = file.parent().unwrap_or(&go.folder).to_owned();
             if !is_ours(&listed.module.path) {
+                let path = match listed.module.path.as_str() {
+                    // In a copy of Tyk itself: the folder is the author's, and Tyk's packages are ours.
+                    TYK => format!("plugin.example/{}", name_of(&go.folder)),
+                    path => path.to_owned(),
+                };
                 return Ok(Self {
-                    path: listed.module.path.clone(),
+                    path,
                     vendored: vendored::read(&root)?,
+                    neighbours: workspace::read(&go.settings.gowork, &root)?,
                     file: Some(file),
                     listed,
                     root,
                 });
             }
         }
-        let name = go.folder.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
             root: go.folder.clone(),
-            path: format!("plugin.example/{}", plain(&name)),
+            path: format!("plugin.example/{}", name_of(&go.folder)),
             file: None,
             listed: Listed::default(),
             vendored: vendored::read(&go.folder)?,
+            neighbours: workspace::read(&go.settings.gowork, &go.folder)?,
         })
     }
 
@@ -124,7 +146,7 @@ impl Author {
         let module = parts.iter().rev().find(|part| !is_major(part));
         match module {
             Some(module) if folder == self.root => plain(module),
-            _ => plain(&folder.file_name().unwrap_or_default().to_string_lossy()),
+            _ => name_of(folder),
         }
     }
 
@@ -137,7 +159,16 @@ impl Author {
                 local.push((replacement.old.path.clone(), self.root.join(&new.path)));
             }
         }
+        let neighbours = self.neighbours.iter();
+        local.extend(neighbours.map(|it| (it.path.clone(), self.root.join(&it.folder))));
         local
+    }
+
+    /// Modules that the author's module file requires, and those in `vendor/`.
+    pub(super) fn requires(&self) -> Vec<String> {
+        let required = self.listed.require.iter().flatten().map(|it| &it.path);
+        let vendored = self.vendored.iter().flatten().map(|it| &it.path);
+        required.chain(vendored).cloned().collect()
     }
 
     /// Whether the author says where a module is, be it in `vendor/`.
@@ -166,7 +197,7 @@ impl Author {
             ),
         };
         write(&first, text.as_bytes())?;
-        let mut editing = Command::new("go");
+        let mut editing = toolchain::go();
         editing
             .args(["mod", "edit", "-print"])
             .args(self.edits(sdk, scan))
@@ -205,6 +236,9 @@ impl Author {
     /// What is changed in the author's module file.
     fn edits(&self, sdk: &Sdk, scan: &Scan) -> Vec<String> {
         let mut edits = Vec::new();
+        if self.file.is_some() && self.path != self.listed.module.path {
+            edits.push(format!("-module={}", self.path));
+        }
         let is_sdk = |path: &str| scan.modules.iter().any(|module| module.path == path);
         let vendored = self.vendored.as_deref();
         for required in self.listed.require.iter().flatten() {
@@ -227,6 +261,12 @@ impl Author {
             edits.push(format!("-require={}@{}", module.path, module.version));
             edits.push(format!("-replace={}=./vendor/{}", module.path, module.path));
         }
+        for neighbour in self.neighbours.iter().filter(|it| !is_sdk(&it.path)) {
+            if !self.places(&neighbour.path) && imports(&scan.imports, &neighbour.path) {
+                edits.push(format!("-require={}@{NO_VERSION}", neighbour.path));
+                edits.push(format!("-replace={}={}", neighbour.path, neighbour.folder));
+            }
+        }
         let authors = |path: &str| {
             let mut required = self.listed.require.iter().flatten();
             vendored.is_some() || required.any(|required| required.path == path)
@@ -242,18 +282,22 @@ impl Author {
 /// the plugin imports it.
 fn sdk_edits(module: &SdkModule, version: &str, imports: &[String]) -> Vec<String> {
     let SdkModule { path, served } = module;
-    let is_imported = |import: &String| {
-        let rest = import.strip_prefix(path.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
     let mut edits = Vec::new();
     if path != served {
         edits.push(format!("-replace={path}={served}@{version}"));
     }
-    if path == served || imports.iter().any(is_imported) {
+    if path == served || self::imports(imports, path) {
         edits.push(format!("-require={path}@{version}"));
     }
     edits
+}
+
+/// Whether a package of a module is imported.
+fn imports(imports: &[String], module: &str) -> bool {
+    imports.iter().any(|import| {
+        let rest = import.strip_prefix(module);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 /// Whether a module file is the SDK's own: what lies in it is no package of it.
@@ -268,6 +312,11 @@ fn language(goversion: &str) -> String {
     let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("21"));
     let minor: String = minor.chars().take_while(char::is_ascii_digit).collect();
     format!("{major}.{minor}")
+}
+
+/// What a folder is called.
+fn name_of(folder: &Path) -> String {
+    plain(&folder.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// A name that fits file names and module paths.

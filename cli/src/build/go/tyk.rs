@@ -11,18 +11,18 @@ use gantry_domain::Platform;
 use super::super::room::{Room, write};
 use super::super::sdk::Sdk;
 use super::super::target::gateway_folder;
-use super::super::{
-    BuildError, BuildTarget, Builder, Compiled, Finding, Manifest, Remarks, Request, step,
-};
+use super::super::{BuildError, BuildTarget, Builder, Compiled, Manifest, Remarks, Request, step};
 use super::kept::{self, Inputs};
 use super::modules::{Author, Modules};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{Question, Scan};
-use super::{NOTE_FILE, NOTE_HEAD, scan};
+use super::{NOTE_FILE, NOTE_HEAD, missing, scan};
 
 /// The file of the glue, laid over the author's folder.
 const GLUE_FILE: &str = "glue_gantry.go";
+/// The build tag that Tyk's own compiler sets, by which some authors say what belongs to the plugin.
+const TAG: &str = "goplugin";
 
 /// A plugin written for Tyk.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ impl Plugin {
         question.manifest = Some((self.manifest.path().to_owned(), wishes));
         question.plugin = Some((self.name.clone(), self.version.clone()));
         question.modules = self.author.local();
+        question.requires = self.author.requires();
+        question.tags = format!("{TAG},{}", question.tags);
         let found = scan::run(&self.sdk, &question)?;
         if !found.refusals.is_empty() {
             return Err(BuildError::SourceRefused(found.refusals));
@@ -148,11 +150,11 @@ impl Plugin {
             Ok((mode, answer))
         };
         if modules.offline {
-            return list("-mod=mod").map_err(missing_module);
+            return list("-mod=mod").map_err(missing::explained);
         }
         list("-mod=readonly")
             .or_else(|_| list("-mod=mod"))
-            .map_err(missing_module)
+            .map_err(missing::explained)
     }
 }
 
@@ -210,153 +212,5 @@ impl Builder for Plugin {
             said: output.said,
             remarks,
         })
-    }
-}
-
-/// Names the module that Go could not get, if that is what it says.
-fn missing_module(error: BuildError) -> BuildError {
-    let BuildError::Failed {
-        doing,
-        status,
-        said,
-    } = error
-    else {
-        return error;
-    };
-    let refused: Vec<_> = said.lines().filter_map(not_of_tyk).collect();
-    if !refused.is_empty() {
-        return BuildError::SourceRefused(refused);
-    }
-    match module_named(&said) {
-        Some(module) => BuildError::ModuleMissing { module, said },
-        None => BuildError::Failed {
-            doing,
-            status,
-            said,
-        },
-    }
-}
-
-/// A package of Tyk's that a module of others imports and that plugins do not have: the generator looks
-/// through the plugin's own source only.
-fn not_of_tyk(line: &str) -> Option<Finding> {
-    let (before, package) = line.split_once("but does not contain package ")?;
-    let below = package
-        .trim()
-        .strip_prefix("github.com/TykTechnologies/tyk/")?;
-    let (place, _) = before.split_once(": ")?;
-    let mut parts = place.rsplitn(3, ':');
-    let column = parts.next()?.parse().ok()?;
-    let line = parts.next()?.parse().ok()?;
-    let (code, advice) = match below.split('/').next()? {
-        "storage" => ("TYK_STORAGE", "the gateway has no Redis"),
-        "config" => (
-            "TYK_CONFIG",
-            "the gateway's configuration is not for plugins",
-        ),
-        _ => (
-            "TYK_INTERNAL",
-            "plugins have what the request, its context and the session offer",
-        ),
-    };
-    Some(Finding {
-        file: parts.next()?.to_owned(),
-        line,
-        column,
-        code: code.to_owned(),
-        message: format!(
-            "import of \"{}\", which gateways do not have",
-            package.trim()
-        ),
-        advice: advice.to_owned(),
-    })
-}
-
-/// What Go says of modules that it does not get.
-const NOT_HAD: [&str; 9] = [
-    "module lookup disabled",
-    "reading ",
-    "invalid version",
-    "unknown revision",
-    "verifying ",
-    "unrecognized import path",
-    "does not contain package",
-    "no matching versions",
-    "dial tcp",
-];
-
-/// The module, or else the package, that Go says it could not get.
-fn module_named(said: &str) -> Option<String> {
-    let mut downloading = None;
-    for line in said.lines() {
-        if let Some(module) = line.strip_prefix("go: downloading ") {
-            downloading = Some(module.replacen(' ', "@", 1));
-        }
-        for marker in [
-            "no required module provides package ",
-            "cannot find module providing package ",
-        ] {
-            if let Some((_, rest)) = line.split_once(marker) {
-                let end = rest.find([':', ';', ' ']).unwrap_or(rest.len());
-                return Some(rest[..end].to_owned());
-            }
-        }
-        if !NOT_HAD.iter().any(|words| line.contains(words)) {
-            continue;
-        }
-        let is_module = |word: &&str| {
-            word.contains('@')
-                && word.contains('.')
-                && !word.starts_with('/')
-                && !word.contains("://")
-        };
-        let named = line.split([' ', '\t']).find(is_module);
-        let named = named.map(|word| word.trim_matches([':', '(', ')', ',', ';']).to_owned());
-        if let Some(module) = named.or_else(|| downloading.take()) {
-            return Some(module);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn module_that_go_could_not_get_is_named() {
-        let cases = [
-            (
-                "main.go:5:2: example.com/x@v1.2.3: module lookup disabled by GOPROXY=off",
-                Some("example.com/x@v1.2.3"),
-            ),
-            (
-                "go: example.com/x@v1.2.3: reading https://proxy/x: 404 Not Found",
-                Some("example.com/x@v1.2.3"),
-            ),
-            (
-                "main.go:6:2: cannot find module providing package example.com/y/z: module lookup disabled",
-                Some("example.com/y/z"),
-            ),
-            (
-                "go: downloading example.com/x v1.2.3\nmain.go:6:2: module lookup disabled by GOPROXY=off",
-                Some("example.com/x@v1.2.3"),
-            ),
-            ("main.go:5:2: undefined: x", None),
-        ];
-        for (said, expected) in cases {
-            assert_eq!(module_named(said).as_deref(), expected, "{said}");
-        }
-    }
-
-    #[test]
-    fn packages_of_tyk_that_modules_of_others_import_are_refused_at_their_place() {
-        let said = "../go/mod/example.com/x@v1.0.0/x.go:6:2: module github.com/TykTechnologies/tyk@latest \
-                    found (v0.0.0, replaced by gantry.example/stand-in/tyk@v0.0.0), but does not contain \
-                    package github.com/TykTechnologies/tyk/storage";
-        let found = not_of_tyk(said).unwrap();
-        assert_eq!(found.place(), "../go/mod/example.com/x@v1.0.0/x.go:6:2");
-        assert_eq!(found.code, "TYK_STORAGE");
-        assert_eq!(not_of_tyk("x.go:6:2: undefined: x"), None);
     }
 }

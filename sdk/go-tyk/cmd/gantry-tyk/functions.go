@@ -59,7 +59,7 @@ func (r *reader) offered(sources []source) offer {
 			case *ast.FuncDecl:
 				r.function(&found, &sources[i], declaration, seen, used)
 			case *ast.GenDecl:
-				r.variables(&found, &sources[i], declaration, used)
+				r.variables(&found, sources, i, declaration, used)
 			}
 		}
 	}
@@ -109,7 +109,8 @@ func (r *reader) function(found *offer, in *source, declared *ast.FuncDecl, seen
 	}
 }
 
-func (r *reader) variables(found *offer, in *source, declared *ast.GenDecl, used map[string]int) {
+func (r *reader) variables(found *offer, sources []source, at int, declared *ast.GenDecl, used map[string]int) {
+	in := &sources[at]
 	if declared.Tok != token.VAR {
 		return
 	}
@@ -123,7 +124,11 @@ func (r *reader) variables(found *offer, in *source, declared *ast.GenDecl, used
 			if i < len(spec.Values) {
 				value = spec.Values[i]
 			}
-			if ast.IsExported(name.Name) && in.valueShape(spec.Type, value) != otherShape && used[name.Name] == 0 {
+			shape := in.valueShape(spec.Type, value)
+			if shape == otherShape && spec.Type == nil {
+				shape = r.namedShape(sources, in, value)
+			}
+			if ast.IsExported(name.Name) && shape != otherShape && used[name.Name] == 0 {
 				found.refusals = append(found.refusals, notAFunction(r.files.Position(name.Pos()), "a variable", name.Name))
 			}
 		}
@@ -164,8 +169,14 @@ func directives(doc *ast.CommentGroup) (inline, body bool, unknown *ast.Comment)
 // usedNames counts how often names are used other than where they are declared.
 func usedNames(sources []source) map[string]int {
 	used := map[string]int{}
-	for _, source := range sources {
+	for i := range sources {
+		source := &sources[i]
 		ast.Inspect(source.file, func(node ast.Node) bool {
+			if selector, ok := node.(*ast.SelectorExpr); ok {
+				// Another package's name is none of this one's.
+				path, _ := source.selected(selector)
+				return path == ""
+			}
 			if ident, ok := node.(*ast.Ident); ok {
 				used[ident.Name]++
 			}

@@ -17,6 +17,7 @@ const (
 	contextPath  = tykModule + "/ctx"
 	userPath     = tykModule + "/user"
 	oasPath      = tykModule + "/apidef/oas"
+	kinPath      = "github.com/getkin/kin-openapi"
 	kinOfTykPath = "github.com/TykTechnologies/kin-openapi"
 )
 
@@ -99,7 +100,7 @@ func importRefusal(path string, ours func(string) bool) (code, advice string) {
 	case first == "gateway" || first == "rpc" || first == "internal":
 		return "TYK_INTERNAL", "use what the request, its context and the session offer: ctx, user, apidef"
 	case !ours(path):
-		return "TYK_INTERNAL", "plugins have ctx, user, header, headers, log, apidef, apidef/oas, request, regexp and trace"
+		return "TYK_INTERNAL", "plugins have ctx, user, header, headers, log, analytics, apidef, apidef/oas, request, regexp and trace"
 	}
 	return "", ""
 }
@@ -112,6 +113,9 @@ func (r *reader) refused(sources []source, names refusedNames, ours func(string)
 			path, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
 				continue
+			}
+			if _, isOwn := r.own.folderOf(path); isOwn {
+				continue // below Tyk's path, perhaps, and yet the author's
 			}
 			if code, advice := importRefusal(path, ours); code != "" {
 				message := fmt.Sprintf("import of %q, which gateways do not have", path)
@@ -138,13 +142,16 @@ func (r *reader) refused(sources []source, names refusedNames, ours func(string)
 
 // tagsFor are the tags that our implementation of Tyk's packages is built with: what needs a third
 // party's module is left out unless the plugin uses it.
-func tagsFor(all []source) []string {
-	tags := map[string]bool{}
+func tagsFor(all []source, requires []string) []string {
+	tags, getkins := map[string]bool{}, contains(requires, kinPath)
 	for i := range all {
 		in := &all[i]
 		for _, path := range importsOf(all[i : i+1]) {
 			if path == oasPath {
 				tags["gantry_oas"] = true
+			}
+			if _, ok := within(path, kinPath); ok {
+				getkins = true
 			}
 			if path == kinOfTykPath || strings.HasPrefix(path, kinOfTykPath+"/") {
 				tags["gantry_kin_tyk"] = true
@@ -161,6 +168,10 @@ func tagsFor(all []source) []string {
 			}
 			return true
 		})
+	}
+	// The module file says which of the two an author who imports neither means.
+	if tags["gantry_oas"] && !getkins && contains(requires, kinOfTykPath) {
+		tags["gantry_kin_tyk"] = true
 	}
 	return sorted(tags)
 }

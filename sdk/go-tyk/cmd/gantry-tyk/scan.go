@@ -53,6 +53,7 @@ func scanCommand(arguments []string) (any, error) {
 	goarch := flags.String("goarch", "amd64", "the architecture to build for")
 	tags := flags.String("tags", "", "the author's build tags")
 	var modules locals
+	requires := flags.String("requires", "", "modules that the author's module file requires")
 	var wanted wishes
 	flags.StringVar(&wanted.manifest, "manifest", "manifest.json", "what the manifest is called in refusals")
 	flags.Var(&wanted, "inline", "what an entry of the manifest says, as function=true=field")
@@ -62,6 +63,7 @@ func scanCommand(arguments []string) (any, error) {
 	}
 	authors := strings.FieldsFunc(*tags, func(r rune) bool { return r == ',' || r == ' ' })
 	reader := newReader(*folder, *goos, *goarch, authors)
+	reader.requires = strings.FieldsFunc(*requires, func(r rune) bool { return r == ',' })
 	answer, found, err := reader.scan(*folder, *sdk, modules)
 	if err != nil {
 		return nil, err
@@ -87,6 +89,8 @@ func (r *reader) scan(folder, sdk string, modules locals) (*scanned, offer, erro
 	if err != nil {
 		return nil, offer{}, err
 	}
+	modules = modules.without(ours)
+	r.own = modules
 	isOurs := func(path string) bool { _, ok := folderOf(ours, path); return ok }
 	plugin, err := r.read(folder)
 	if err != nil {
@@ -118,11 +122,25 @@ func (r *reader) scan(folder, sdk string, modules locals) (*scanned, offer, erro
 			}
 		}
 	}
-	answer.Imports, answer.Tags = importsOf(all), tagsFor(all)
+	answer.Imports, answer.Tags = importsOf(all), tagsFor(all, r.requires)
 	if found.logs = contains(answer.Imports, logrusPath); found.logs {
 		answer.Imports = append(answer.Imports, standardLogPath)
 	}
 	return answer, found, nil
+}
+
+// without leaves out what the SDK stands for: a copy of Tyk that lies here is not looked at.
+func (l locals) without(ours []embedded) (kept locals) {
+	for _, module := range l {
+		stands := false
+		for _, each := range ours {
+			stands = stands || each.Path == module.path
+		}
+		if !stands {
+			kept = append(kept, module)
+		}
+	}
+	return kept
 }
 
 func (l locals) folderOf(path string) (string, bool) {

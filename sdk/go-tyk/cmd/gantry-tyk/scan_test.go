@@ -136,6 +136,94 @@ func main() {}
 	}
 }
 
+func TestVariablesThatNameFunctionsAreRefusedAsHooks(t *testing.T) {
+	answer, _ := plugin(t, map[string]string{
+		"main.go": `package main
+
+import (
+	"net/http"
+
+	"example.com/shop/hooks"
+)
+
+var Before = hooks.Before
+var After = after
+var Limit, Rule = hooks.Limit, hooks.Rule
+var Absent = hooks.Absent
+
+func after(w http.ResponseWriter, r *http.Request) {}
+`,
+		"hooks/hooks.go": `package hooks
+
+import "net/http"
+
+var Limit = 3
+
+func Before(w http.ResponseWriter, res *http.Response, r *http.Request) {}
+func Rule() {}
+`,
+	})
+	want := "main.go:9:5 NOT_A_FUNCTION\nmain.go:10:5 NOT_A_FUNCTION"
+	if got := places(answer.Refusals); got != want {
+		t.Errorf("refused:\n%s\nexpected:\n%s", got, want)
+	}
+}
+
+func TestModuleFileSaysWhichOpenAPIPackageIsMeant(t *testing.T) {
+	const ours, theirs = "github.com/TykTechnologies/kin-openapi", "github.com/getkin/kin-openapi"
+	text := "package main\nimport \"github.com/TykTechnologies/tyk/ctx\"\nvar x = ctx.GetOASDefinition\n"
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "main.go"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	sources, err := newReader(folder, "linux", "amd64", nil).read(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range []struct {
+		requires []string
+		tags     string
+	}{
+		{nil, "gantry_oas"},
+		{[]string{ours}, "gantry_kin_tyk,gantry_oas"},
+		{[]string{ours, theirs}, "gantry_oas"},
+	} {
+		if got := strings.Join(tagsFor(sources, each.requires), ","); got != each.tags {
+			t.Errorf("%v: tags %q, expected %q", each.requires, got, each.tags)
+		}
+	}
+}
+
+func TestPackagesBelowTyksPathMayBeTheAuthors(t *testing.T) {
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"main.go": "package main\nimport _ \"github.com/TykTechnologies/tyk/plugins/mine/helper\"\n" +
+			"import _ \"github.com/TykTechnologies/tyk/plugins/theirs\"\nimport _ \"github.com/TykTechnologies/tyk/ctx\"\n",
+		"tyk/ctx/ctx.go":   "package ctx\nimport _ \"github.com/TykTechnologies/tyk/storage\"\n",
+		"helper/helper.go": "package helper\nimport _ \"github.com/TykTechnologies/tyk/config\"\n",
+	} {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	modules := locals{
+		{path: "github.com/TykTechnologies/tyk/plugins/mine", folder: folder},
+		{path: "github.com/TykTechnologies/tyk", folder: filepath.Join(folder, "tyk")},
+	}
+	answer, _, err := newReader(folder, "linux", "amd64", nil).scan(folder, sdk, modules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "main.go:3:8 TYK_INTERNAL\nhelper/helper.go:2:8 TYK_CONFIG"
+	if got := places(answer.Refusals); got != want {
+		t.Errorf("refused:\n%s\nexpected:\n%s", got, want)
+	}
+}
+
 func TestWhatGatewaysDoNotHaveIsRefusedInThePluginsOwnPackagesToo(t *testing.T) {
 	answer, _ := plugin(t, map[string]string{
 		"main.go": "package main\nimport \"net/http\"\nimport _ \"example.com/shop/inner\"\n" +
@@ -232,7 +320,7 @@ func TestTagsAndModulesFollowWhatThePluginUses(t *testing.T) {
 	}
 	for _, each := range cases {
 		sources := source(each.imports, each.body)
-		tags := tagsFor(sources)
+		tags := tagsFor(sources, nil)
 		if got := strings.Join(tags, ","); got != each.tags {
 			t.Errorf("%s: tags %q, expected %q", each.imports, got, each.tags)
 		}

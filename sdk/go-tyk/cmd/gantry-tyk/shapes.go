@@ -76,3 +76,35 @@ func (s *source) valueShape(declared, value ast.Expr) shape {
 	}
 	return otherShape
 }
+
+// namedShape is the shape of the function by whose name a variable begins: one of the package itself, or of
+// another package of the plugin's own.
+func (r *reader) namedShape(sources []source, in *source, value ast.Expr) shape {
+	if name, ok := value.(*ast.Ident); ok {
+		return functionShape(sources, name.Name)
+	}
+	path, name := in.selected(value)
+	folder, isOwn := r.own.folderOf(path)
+	if !isOwn {
+		return otherShape
+	}
+	// A folder that is missing is Go's to tell.
+	others, err := r.read(folder)
+	if err != nil {
+		return otherShape
+	}
+	return functionShape(others, name)
+}
+
+// functionShape is the shape of a package's function.
+func functionShape(sources []source, name string) shape {
+	for i := range sources {
+		for _, declaration := range sources[i].file.Decls {
+			declared, ok := declaration.(*ast.FuncDecl)
+			if ok && declared.Recv == nil && declared.Name.Name == name {
+				return sources[i].shapeOf(declared.Type)
+			}
+		}
+	}
+	return otherShape
+}

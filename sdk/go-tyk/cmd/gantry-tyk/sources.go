@@ -33,6 +33,10 @@ type reader struct {
 	base   string
 	target build.Context
 	files  *token.FileSet
+	// own are the modules whose source is the author's.
+	own locals
+	// requires are modules that the author's module file requires.
+	requires []string
 }
 
 func newReader(base, goos, goarch string, tags []string) *reader {
