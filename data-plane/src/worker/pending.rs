@@ -46,6 +46,7 @@ pub async fn call<B: Direction>(
     exchange: Box<Exchange>,
     body: &mut Held<B>,
 ) -> Settled {
+    let early = early_headers(function, &exchange);
     let refusal = match worker.call(function, exchange).await {
         Ok(Outcome::Ended(exchange, verdict)) => return Ok((exchange, verdict)),
         Ok(Outcome::Pending(waiting)) => {
@@ -53,8 +54,18 @@ pub async fn call<B: Direction>(
         }
         Err(refusal) => refusal,
     };
-    // The exchange went with the call that was not made, or that does not end.
-    Err((refusal, HeaderMap::new()))
+    Err((refusal, early))
+}
+
+/// What functions put on the response, where the exchange may go with a call that is not made or does not
+/// end. After the upstream has answered that is known apart.
+fn early_headers(function: &Function, exchange: &Exchange) -> HeaderMap {
+    let may_go = function.may_block || function.instance.get().may_pend();
+    if may_go && function.hook() != Hook::Response {
+        exchange.response_headers.clone()
+    } else {
+        HeaderMap::new()
+    }
 }
 
 /// A call of a function that may pend, from its beginning to its `resume`; keeps the instance.

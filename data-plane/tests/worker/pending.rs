@@ -135,7 +135,10 @@ async fn function_with_too_many_calls_is_busy_and_others_are_not() {
     let mut few = settings();
     few.pending_calls_max = 3;
     let mut worker = TestWorker::start(few).await;
-    let apis = ["a", "b"].map(|id| api(id, &upstream.url(), &[("pre", "Wait")]));
+    let apis = ["a", "b"].map(|id| {
+        let api = TestApi::new(id, &format!("/{id}"), &upstream.url()).function("pre", "Mark");
+        api.function_of(&pending(), "pre", "Wait")
+    });
     assert_eq!(worker.apply(everything(1, apis)).await, []);
     let gate = Gate::new();
     let asked: Vec<_> = (0..3).map(|_| gate.ask(&worker, "/a")).collect();
@@ -145,6 +148,7 @@ async fn function_with_too_many_calls_is_busy_and_others_are_not() {
         (refused.status, refused.code().as_str()),
         (503, "PLUGIN_BUSY")
     );
+    assert_eq!(refused.header("x-early"), "pre");
     let other = gate.ask(&worker, "/b");
     until(|| worker.memory.read(Counter::PluginPending) == 4).await;
     gate.open();
