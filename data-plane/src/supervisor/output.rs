@@ -1,6 +1,8 @@
 //! What plugins print: lines on the standard output and error of workers and probes become log lines,
 //! bounded in length and rate, since nothing stops a plugin from printing for every request.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gantry_domain::TenantId;
@@ -17,9 +19,14 @@ const LINES_PER_SECOND_MAX: u32 = 200;
 /// hold the stream open for ever.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Lines that are kept of what a process said last, and characters of each.
+const LAST_WORDS_LINES: usize = 3;
+const LAST_WORDS_CHARS: usize = 200;
+
 /// The streams of one process.
 pub struct Printed {
     readers: JoinSet<()>,
+    last_words: Arc<Mutex<LastWords>>,
 }
 
 /// Logs what a child prints from now on, which runs plugins of a tenant.
@@ -30,21 +37,76 @@ pub fn follow(
     slot: Option<u32>,
 ) -> Printed {
     let mut readers = JoinSet::new();
+    let last_words = Arc::new(Mutex::new(LastWords::default()));
     if let Some(stdout) = child.stdout.take() {
-        readers.spawn(read(stdout, "stdout", tenant.clone(), role, slot));
+        readers.spawn(read(stdout, "stdout", tenant.clone(), role, slot, None));
     }
     if let Some(stderr) = child.stderr.take() {
-        readers.spawn(read(stderr, "stderr", tenant.clone(), role, slot));
+        let heard = Some(Arc::clone(&last_words));
+        readers.spawn(read(stderr, "stderr", tenant.clone(), role, slot, heard));
     }
-    Printed { readers }
+    Printed {
+        readers,
+        last_words,
+    }
 }
 
 impl Printed {
-    /// Waits a little for the last lines of a process that is gone.
-    pub async fn finish(mut self) {
+    /// Waits a little for the last lines of a process that is gone, and gives what it said last on its
+    /// standard error; empty if it said nothing.
+    pub async fn finish(mut self) -> String {
         let all = async { while self.readers.join_next().await.is_some() {} };
         // What is late is lost: dropping the set ends the readers.
         let _ = timeout(LAST_LINES_TIMEOUT, all).await;
+        lock(&self.last_words).told()
+    }
+}
+
+fn lock(last_words: &Mutex<LastWords>) -> std::sync::MutexGuard<'_, LastWords> {
+    last_words.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a process said last: its last lines, or from the line on with which Go begins to tell why it ends.
+#[derive(Debug, Default)]
+struct LastWords {
+    lines: VecDeque<String>,
+    why: Why,
+}
+
+/// How far a process has told why it ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Why {
+    #[default]
+    Untold,
+    Telling,
+    /// What follows says where.
+    Told,
+}
+
+impl LastWords {
+    fn hear(&mut self, line: &str) {
+        if line.starts_with("panic: ") || line.starts_with("fatal error: ") {
+            self.lines.clear();
+            self.why = Why::Telling;
+        }
+        if self.why == Why::Telling
+            && (line.starts_with("goroutine ") || self.lines.len() == LAST_WORDS_LINES)
+        {
+            self.why = Why::Told;
+        }
+        if self.why == Why::Told || line.trim().is_empty() {
+            return;
+        }
+        if self.lines.len() == LAST_WORDS_LINES {
+            self.lines.pop_front();
+        }
+        let cut = line.trim().chars().take(LAST_WORDS_CHARS);
+        self.lines.push_back(cut.collect());
+    }
+
+    fn told(&self) -> String {
+        let lines: Vec<_> = self.lines.iter().map(String::as_str).collect();
+        lines.join(" | ")
     }
 }
 
@@ -54,6 +116,7 @@ async fn read(
     tenant: TenantId,
     role: &'static str,
     slot: Option<u32>,
+    last_words: Option<Arc<Mutex<LastWords>>>,
 ) {
     let mut source = BufReader::new(source);
     let mut rate = Rate::new(LINES_PER_SECOND_MAX);
@@ -79,8 +142,11 @@ async fn read(
                 "dropped {dropped} lines that plugins printed"
             );
         }
+        let text = printable(&line);
+        if let Some(last_words) = &last_words {
+            lock(last_words).hear(&text);
+        }
         if admitted {
-            let text = printable(&line);
             tracing::info!(
                 code = "PLUGIN_OUTPUT",
                 tenant.id = %tenant,
@@ -160,6 +226,34 @@ mod tests {
         assert_eq!(admitted, [true, true, false, false, false]);
         assert_eq!(rate.admit(start + Duration::from_secs(1)), (true, 3));
         assert_eq!(rate.admit(start + Duration::from_secs(2)), (true, 0));
+    }
+
+    fn told(lines: &[&str]) -> String {
+        let mut last_words = LastWords::default();
+        for line in lines {
+            last_words.hear(line);
+        }
+        last_words.told()
+    }
+
+    #[test]
+    fn last_words_are_the_last_lines_or_why_go_ends() {
+        assert_eq!(told(&[]), "");
+        assert_eq!(told(&["1", "2", "3", "", "4"]), "2 | 3 | 4");
+        let panic = [
+            "starting",
+            "panic: first [recovered]",
+            "\tpanic: second",
+            "",
+            "goroutine 1 [running]:",
+            "main.init.0()",
+        ];
+        assert_eq!(told(&panic), "panic: first [recovered] | panic: second");
+        assert_eq!(
+            told(&["a", "fatal error: all asleep", "b", "c", "d", "e"]),
+            "fatal error: all asleep | b | c"
+        );
+        assert_eq!(told(&["x".repeat(999).as_str()]).len(), LAST_WORDS_CHARS);
     }
 
     #[test]

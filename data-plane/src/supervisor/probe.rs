@@ -39,8 +39,8 @@ enum End {
     Complete,
     /// It died; in words.
     Died(String),
-    /// A step took too long.
-    TimedOut,
+    /// A step took too long; what it had said by then.
+    TimedOut(String),
     /// It never began.
     NotStarted(String),
 }
@@ -129,7 +129,10 @@ fn settle(
     let failure = match end {
         End::Complete => Failure::new("PROBE_INCOMPLETE", "the probe gave no verdict"),
         End::Died(how) => Failure::new("PROBE_CRASHED", format!("the probe died: {how}")),
-        End::TimedOut => Failure::new("PROBE_TIMEOUT", "the probe did not come back in time"),
+        End::TimedOut(said) => Failure::new(
+            "PROBE_TIMEOUT",
+            format!("the probe did not come back in time{said}"),
+        ),
         End::NotStarted(why) => Failure::new("PROBE_UNAVAILABLE", why.clone()),
     };
     match begun {
@@ -219,7 +222,7 @@ async fn watch(
         match timeout(step, reader.next::<Verdict>()).await {
             Ok(Ok(Some(verdict))) => said.push(verdict),
             Ok(Ok(None) | Err(_)) => break None,
-            Err(_) => break Some(End::TimedOut),
+            Err(_) => break Some(End::TimedOut(String::new())),
         }
     };
     let end = match end {
@@ -228,14 +231,23 @@ async fn watch(
             Ok(Ok(status)) if status.success() => End::Complete,
             Ok(Ok(status)) => End::Died(describe(status)),
             Ok(Err(e)) => End::Died(e.to_string()),
-            Err(_) => End::TimedOut,
+            Err(_) => End::TimedOut(String::new()),
         },
     };
     // It may have left threads running, or hang: it has served its purpose either way.
     if let Err(e) = child.kill().await {
         tracing::debug!("the probe is gone already: {e}");
     }
-    printed.finish().await;
+    // Whoever deploys it sees the report and not this gateway's log.
+    let last_words = match printed.finish().await {
+        words if words.is_empty() => words,
+        words => format!("; it had said: {words}"),
+    };
+    let end = match end {
+        End::Died(how) => End::Died(how + &last_words),
+        End::TimedOut(_) => End::TimedOut(last_words),
+        end @ (End::Complete | End::NotStarted(_)) => end,
+    };
     (said, end)
 }
 
@@ -395,7 +407,13 @@ mod tests {
         let mut verdicts = Verdicts::new();
         let (_, places) = remaining(&request, &verdicts);
         let said = vec![begun(0, None), passed(0, None), begun(0, Some(1))];
-        settle(&request, &places, said, &End::TimedOut, &mut verdicts);
+        settle(
+            &request,
+            &places,
+            said,
+            &End::TimedOut(String::new()),
+            &mut verdicts,
+        );
         assert_eq!(code(&verdicts, (0, Some(1))), "PROBE_TIMEOUT");
         assert_eq!(remaining(&request, &verdicts).0.libraries[0].uses.len(), 1);
     }

@@ -174,6 +174,7 @@ fn library_whose_constructor_crashes_kills_the_probe_and_nothing_else() {
     );
     lab.put(&gateway, &pre("Plain", "bomb.so"));
     failed_code(&gateway, "PROBE_CRASHED");
+    failed_code(&gateway, "it had said: no such luck");
     assert_eq!(get(&gateway, "/api/x").status, 500);
     assert_eq!(get(&gateway, "/healthy/x").status, 200);
     assert_eq!(
