@@ -192,11 +192,16 @@ pub(crate) fn violation_message(violation: &Violation) -> String {
         code,
         description,
     } = violation;
-    // Some descriptions name their subject already.
-    if description.contains(subject) {
-        coded(description, code)
+    about(subject, description, code)
+}
+
+/// What is said of a field or a file. Some words name it already; `name` is also a word.
+pub(crate) fn about(subject: &str, words: &str, code: &str) -> String {
+    let is_word = subject.chars().all(char::is_alphabetic);
+    if words.starts_with(subject) || !is_word && words.contains(subject) {
+        coded(words, code)
     } else {
-        coded(&format!("{subject}: {description}"), code)
+        coded(&format!("{subject}: {words}"), code)
     }
 }
 
@@ -269,6 +274,16 @@ mod tests {
             advice: Vec::new(),
             retry_after: None,
         })
+    }
+
+    #[test]
+    fn field_is_named_once() {
+        let words = "proxy.listen_path: expected a path";
+        assert_eq!(about("proxy.listen_path", words, ""), words);
+        assert_eq!(
+            about("name", "expected a name", "NAME_MISSING"),
+            "name: expected a name (NAME_MISSING)"
+        );
     }
 
     #[test]

@@ -12,10 +12,10 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::error::{CliError, violation_message};
+use crate::error::{CliError, about, violation_message};
 use crate::exit::Exit;
 use crate::settings::OutputFormat;
-use crate::view::{Shown, View, Warning, coded};
+use crate::view::{Shown, View, Warning};
 
 /// Violations that are printed; more are counted.
 const VIOLATIONS_SHOWN: usize = 50;
@@ -101,7 +101,7 @@ impl Printer {
             message,
         } in warnings
         {
-            self.warn(coded(&format!("{path}: {message}"), code));
+            self.warn(about(path, message, code));
         }
     }
 

@@ -6,7 +6,7 @@ mod openapi;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use gantry_client::Repeat;
+use gantry_client::{ClientError, Repeat, Violation};
 use gantry_domain::{ApiId, Limits};
 use gantry_proto::v1;
 use serde::Serialize;
@@ -185,7 +185,7 @@ async fn put(arguments: Put, context: &Context) -> Result<(), CliError> {
             client.apis().put_api(request).await
         })
         .await
-        .map_err(refused)?;
+        .map_err(|refusal| refused(advised(refusal)))?;
     let definition = parse_definition(&answer.definition)?;
     let given = serde_json::from_str(&text).unwrap_or(Value::Null);
     let view = PutView {
@@ -204,6 +204,18 @@ async fn put(arguments: Put, context: &Context) -> Result<(), CliError> {
     }
     printer.warnings(&view.warnings);
     Ok(())
+}
+
+/// Says of a definition as Tyk keeps it how it becomes one.
+fn advised(mut refusal: ClientError) -> ClientError {
+    let of_tyk = |field: &str| matches!(field, "org_id" | "version_data" | "x-tyk-api-gateway");
+    let unknown = |violation: &Violation| violation.code == "FIELD_UNKNOWN";
+    let mut unknown = refusal.violations.iter().filter(|each| unknown(each));
+    if unknown.any(|violation| of_tyk(&violation.subject)) {
+        let advice = "a definition of Tyk's becomes one with `gantry import tyk FILE`";
+        refusal.advice.push(advice.to_owned());
+    }
+    refusal
 }
 
 fn read_definition(path: &Path) -> Result<String, CliError> {

@@ -19,14 +19,15 @@ const APIS_MAX: usize = 100_000;
   gantry explain orders --env staging --gateway edge-1
   gantry explain orders --env staging --gateway-version v5.3.0 --platform linux/arm64
   gantry explain --env staging --gateway-version v5.4.0 --check    every API, before an upgrade")]
+#[group(id = "asked_of", args = ["gateway", "gateway_version"], required = true)]
 pub(crate) struct Explain {
     /// The API's id; every API of the environment without it.
     api: Option<ApiId>,
     /// A gateway that has connected before.
-    #[arg(long, value_name = "ID", required_unless_present = "gateway_version")]
+    #[arg(long, value_name = "ID")]
     gateway: Option<GatewayId>,
     /// A gateway version, instead of a gateway.
-    #[arg(long, value_name = "VERSION", conflicts_with = "gateway")]
+    #[arg(long, value_name = "VERSION")]
     gateway_version: Option<GatewayVersion>,
     /// The platform that goes with --gateway-version.
     #[arg(long, default_value = "linux_amd64")]

@@ -284,10 +284,9 @@ fn tell(imported: &[Imported], printer: &Printer) {
                 _ => printer.warn(line),
             }
         }
-        printer.note(format!(
-            "{source}: {} more fields are empty or off",
-            each.report.at_default()
-        ));
+        if let more @ 1.. = each.report.at_default() {
+            printer.note(format!("{source}: {more} more fields are empty or off"));
+        }
         for finding in refused {
             printer.warn(format!("{source}: {}", finding.line()));
         }

@@ -145,6 +145,15 @@ pub(crate) fn depth(value: &Value) -> usize {
     }
 }
 
+/// What an error says would have been right; what came is told apart.
+fn expectation(error: &impl fmt::Display) -> String {
+    let words = error.to_string();
+    match words.split_once("; expected ") {
+        Some((_, expected)) => expected.to_owned(),
+        None => words,
+    }
+}
+
 /// What a value is, for messages; long text is cut.
 pub fn describe(value: &Value) -> String {
     match value {
@@ -320,7 +329,7 @@ impl<'f> Fields<'f> {
                 self.error(
                     name,
                     "FIELD_INVALID",
-                    e.to_string(),
+                    expectation(&e),
                     describe(&Value::String(text)),
                 );
                 None
@@ -378,6 +387,22 @@ mod tests {
         let b: Value = serde_json::from_str(r#"{"a":{"c":"é\n","d":[1,2]},"b":1}"#).unwrap();
         assert_eq!(canonical(&a), r#"{"a":{"c":"é\n","d":[1,2]},"b":1}"#);
         assert_eq!(canonical_digest(&a), canonical_digest(&b));
+    }
+
+    #[test]
+    fn refused_name_is_said_once() {
+        let Value::Object(map) = json!({"bundle": "hooks.zip"}) else {
+            unreachable!()
+        };
+        let mut findings = Findings::default();
+        let mut fields = Fields::new("", map, &mut findings);
+        assert_eq!(fields.parsed::<crate::BundleName>("bundle"), None);
+        fields.finish();
+        assert_eq!(
+            findings.errors[0].to_string(),
+            "bundle: expected lower-case letters, digits, hyphens and underscores, beginning with a \
+             letter or digit, found \"hooks.zip\" (FIELD_INVALID)"
+        );
     }
 
     #[test]
