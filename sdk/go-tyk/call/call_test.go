@@ -70,3 +70,19 @@ func TestSessionThatDoesNotEncodeIsAnError(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+func TestQuitEndsTheGoroutineAndRunsWhatItDeferred(t *testing.T) {
+	ended := make(chan string, 2)
+	go func() {
+		defer close(ended)
+		defer func() { ended <- "deferred" }()
+		Quit()
+		ended <- "came back"
+	}()
+	if got := <-ended; got != "deferred" {
+		t.Error(got)
+	}
+	if got, more := <-ended; more {
+		t.Error(got)
+	}
+}

@@ -2,11 +2,13 @@ package shim
 
 import (
 	"bytes"
+	"io"
 	"log"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	gantry "gantry.example/sdk/go"
 	"gantry.example/sdk/go-tyk/call"
@@ -18,38 +20,78 @@ import (
 // highest bit is set, so that it is no goroutine's number.
 var running table[*invocation]
 
-var captured sync.Once
+var (
+	captured sync.Once
+	// taken says whether there is a gateway that takes lines.
+	taken atomic.Bool
+)
+
+// From the start, so that what an author's init starts ends no worker by log.Fatal.
+func init() { log.SetOutput(logWriter{}) }
 
 // captureLog lets package log write to the gateway's log, with API, function and trace where they are
 // known, unless an author has sent it elsewhere. The gateway adds the time.
 func captureLog() {
 	captured.Do(func() {
 		call.SetCurrent(currentState)
-		if log.Writer() != os.Stderr {
+		if writer := log.Writer(); writer != os.Stderr && writer != io.Writer(logWriter{}) {
 			return
 		}
 		if log.Flags() == log.LstdFlags {
 			log.SetFlags(0)
 		}
 		log.SetOutput(logWriter{})
+		taken.Store(true)
 	})
 }
 
 type logWriter struct{}
 
-// Write writes a line.
+// Write writes a line, to standard error until a gateway takes it. After one of log.Fatal it does not come
+// back, except where init functions run.
 func (logWriter) Write(line []byte) (int, error) {
+	level, fatal := uint32(abi.LogInfo), isFatal()
+	if fatal {
+		level = abi.LogError
+	}
 	text := strings.TrimRight(string(line), "\n")
 	made := current()
-	if made == nil {
-		made = parent()
+	switch by := made; {
+	case !taken.Load():
+		os.Stderr.Write(line)
+	default:
+		if by == nil {
+			by = parent()
+		}
+		if by != nil {
+			by.say(level, text)
+		} else {
+			gantry.Logf(gantry.Level(level), "%s", text)
+		}
 	}
-	if made == nil {
-		gantry.Logf(gantry.Info, "%s", text)
-	} else {
-		made.say(abi.LogInfo, text)
+	if fatal && made != nil {
+		made.state.Fail("the function logged a fatal line")
+		panic(call.ErrFailed)
+	}
+	if fatal {
+		call.Quit()
 	}
 	return len(line), nil
+}
+
+// isFatal says whether the line is log.Fatal's, which ends the process when its line has been written.
+func isFatal() bool {
+	var callers [8]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
+	for {
+		frame, more := frames.Next()
+		if strings.HasPrefix(frame.Function, "log.Fatal") || strings.HasPrefix(frame.Function, "log.(*Logger).Fatal") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 func currentState() *call.State {

@@ -72,7 +72,11 @@ func (s *source) call(call *ast.CallExpr) *finding {
 		if ends.code == "SIGNALS_TAKEN" {
 			advice = "leave signals to the gateway; the request's context ends when it stops"
 		}
-		return &finding{Code: ends.code, Message: shown + " acts on the whole worker of the gateway", Advice: advice}
+		does := " acts on"
+		if of == "log" {
+			does = " can end" // where the output of package log is not ours
+		}
+		return &finding{Code: ends.code, Message: shown + does + " the whole worker of the gateway", Advice: advice}
 	}
 	if contains(opening[of], name) && len(call.Args) > 0 {
 		literal, ok := call.Args[0].(*ast.BasicLit)

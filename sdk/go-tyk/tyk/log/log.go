@@ -1,7 +1,7 @@
 // Package log gives the logger that plugins share with Tyk, a logrus.Logger. Lines go to the gateway's log:
 // with API, function and trace where the goroutine that logs is known to run a call, else to standard error
 // of the worker, whose lines the gateway takes too. It does not format: fields follow the message as
-// name=value. Fatal fails the call that it is said in and does not end the process.
+// name=value. Fatal fails the call that it is said in, or ends the goroutine, and does not end the process.
 package log
 
 import (
@@ -69,9 +69,10 @@ func leave(int) {
 		state.Fail("the function logged a fatal line")
 		panic(call.ErrFailed)
 	}
-	// Outside of a call, as in init(): loading fails with this in its report, and a goroutine of the plugin's
-	// own ends as by any other panic.
-	panic("a fatal line was logged outside of a call")
+	// A goroutine of the plugin's own ends, such as one whose port another worker has, and no worker with it.
+	call.Quit()
+	// In init() loading fails with this in its report.
+	panic("a fatal line was logged while the library was loaded")
 }
 
 // formatter hands lines of a call to the gateway; to the output it gives what is left.

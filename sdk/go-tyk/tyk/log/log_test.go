@@ -87,13 +87,20 @@ func TestFatalFailsTheCallAndNotTheProcess(t *testing.T) {
 	t.Error("Fatal came back")
 }
 
-func TestFatalOutsideOfACallPanics(t *testing.T) {
-	Get().SetOutput(new(bytes.Buffer))
+func TestFatalOutsideOfACallEndsItsGoroutine(t *testing.T) {
+	out := new(bytes.Buffer)
+	Get().SetOutput(out)
 	defer Get().SetOutput(os.Stderr)
-	defer func() {
-		if recover() == nil {
-			t.Error("no panic")
-		}
+	ended := make(chan string, 2)
+	go func() {
+		defer close(ended)
+		Get().Fatal("the end")
+		ended <- "Fatal came back"
 	}()
-	Get().Fatal("the end")
+	if back, came := <-ended; came {
+		t.Error(back)
+	}
+	if out.String() != "level=error the end\n" {
+		t.Errorf("found %q", out.String())
+	}
 }
