@@ -58,7 +58,7 @@ func variable(names ...string) string {
 func fresh(bare bool) *logrus.Logger {
 	made := logrus.New()
 	made.SetFormatter(formatter{bare: bare})
-	made.SetOutput(os.Stderr)
+	made.SetOutput(output{})
 	made.ExitFunc = leave
 	return made
 }
@@ -73,6 +73,36 @@ func leave(int) {
 	call.Quit()
 	// In init() loading fails with this in its report.
 	panic("a fatal line was logged while the library was loaded")
+}
+
+// output takes lines that a plugin formats itself: they, too, carry the call that they are said in.
+type output struct{}
+
+// Write writes a line.
+func (output) Write(line []byte) (int, error) {
+	if len(line) == 0 { // the formatter has handed it over
+		return 0, nil
+	}
+	state := call.Current()
+	if state == nil {
+		return os.Stderr.Write(line)
+	}
+	text := strings.TrimRight(string(line), "\n")
+	state.Log(levelIn(text), text)
+	return len(line), nil
+}
+
+// levelIn finds the level in a line of logrus' own formatters.
+func levelIn(line string) string {
+	for _, before := range []string{`level=`, `"level":"`} {
+		if _, rest, found := strings.Cut(line, before); found {
+			end := strings.IndexAny(rest+" ", ` "`)
+			if level, err := logrus.ParseLevel(rest[:end]); err == nil {
+				return name(level)
+			}
+		}
+	}
+	return "info"
 }
 
 // formatter hands lines of a call to the gateway; to the output it gives what is left.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -102,5 +103,27 @@ func TestFatalOutsideOfACallEndsItsGoroutine(t *testing.T) {
 	}
 	if out.String() != "level=error the end\n" {
 		t.Errorf("found %q", out.String())
+	}
+}
+
+func TestLinesThatAPluginFormatsCarryTheCallToo(t *testing.T) {
+	facts := &call.Facts{}
+	_, done := within(facts)
+	defer done()
+	logger := fresh(false)
+	logger.SetFormatter(&logrus.TextFormatter{DisableTimestamp: true})
+	logger.WithField("a", "b").Warn("by text")
+	logger.SetFormatter(&logrus.JSONFormatter{DisableTimestamp: true})
+	logger.Error("by JSON")
+	logger.SetFormatter(formatter{})
+	logger.Info("by ours")
+	want := []string{
+		"warn: level=warning msg=\"by text\" a=b", `error: {"level":"error","msg":"by JSON"}`, "info: by ours",
+	}
+	if !reflect.DeepEqual(facts.Lines(), want) {
+		t.Errorf("%q", facts.Lines())
+	}
+	if level := levelIn("level=unknown"); level != "info" {
+		t.Error(level)
 	}
 }

@@ -13,5 +13,6 @@ func init() {
 	ours := log.Get()
 	logger := logrus.StandardLogger()
 	logger.SetFormatter(ours.Formatter)
+	logger.SetOutput(ours.Out)
 	logger.ExitFunc = ours.ExitFunc
 }
