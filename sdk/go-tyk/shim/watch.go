@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -79,8 +80,8 @@ func (w *watch) ends(call timed) string {
 // tracesMax is how much of all goroutines' traces is looked at.
 const tracesMax = 1 << 20
 
-// waiting says what a goroutine waits for, and where in the author's code; empty if it does not wait, or for
-// Go's own work. The runtime tells it in traces only.
+// waiting says what a goroutine waits for, and where in the author's code; empty if that does not wait. The
+// runtime tells it in traces only.
 func waiting(number uint64) string {
 	traces := make([]byte, tracesMax)
 	traces = traces[:runtime.Stack(traces, true)]
@@ -91,10 +92,8 @@ func waiting(number uint64) string {
 	trace, _, _ = bytes.Cut(trace, []byte("\n\n"))
 	state, _, _ := bytes.Cut(trace, []byte("]"))
 	state, _, _ = bytes.Cut(state, []byte(","))
-	for _, own := range []string{"run", "GC", "garbage", "preempted", "copystack", "stopping"} {
-		if bytes.HasPrefix(state, []byte(own)) {
-			return ""
-		}
+	if !ofAuthor(string(state), trace) {
+		return ""
 	}
 	if _, frame, found := bytes.Cut(trace, []byte("\nmain.")); found {
 		_, line, _ := bytes.Cut(frame, []byte("\n\t"))
@@ -103,4 +102,21 @@ func waiting(number uint64) string {
 		return string(state) + " at " + string(line)
 	}
 	return string(state)
+}
+
+// ofAuthor says whether it is code that waits, and not Go itself, which also waits for its collector now and
+// then, in one case with a semaphore: that package sync has a part in it shows in the trace.
+func ofAuthor(state string, trace []byte) bool {
+	switch state {
+	case "IO wait", "sleep", "syscall":
+		return true
+	case "semacquire":
+		return bytes.Contains(trace, []byte("\nsync.runtime_Semacquire"))
+	}
+	for _, kind := range []string{"chan ", "select", "sync."} {
+		if strings.HasPrefix(state, kind) {
+			return true
+		}
+	}
+	return false
 }

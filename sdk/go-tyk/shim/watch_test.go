@@ -1,9 +1,11 @@
 package shim
 
 import (
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -108,6 +110,21 @@ func TestInlineFunctionThatWaitsAgainIsDetached(t *testing.T) {
 	for reason, wait := range map[string]func(){
 		"sleep":        func() { time.Sleep(3 * overrun) },
 		"chan receive": func() { <-time.After(3 * overrun) },
+		"sync.Mutex.Lock": func() {
+			var mu sync.Mutex
+			mu.Lock()
+			time.AfterFunc(3*overrun, mu.Unlock)
+			mu.Lock()
+		},
+		"IO wait": func() {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			time.AfterFunc(3*overrun, func() { listener.Close() })
+			listener.Accept()
+		},
 	} {
 		made := newSlow(t)
 		made.work = wait
