@@ -145,3 +145,20 @@ fn wrap(root: &Path) -> Result<()> {
     fs::set_permissions(&program, Permissions::from_mode(0o755))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::root;
+
+    #[test]
+    fn workflows_of_authors_install_what_is_tested_here() -> Result<()> {
+        for file in ["deploy/ci/github.yml", "deploy/ci/gitlab.yml"] {
+            let text = fs::read_to_string(root().join(file))?;
+            for package in [ZIG, ZIGBUILD] {
+                assert!(text.contains(package), "{file} installs {package}");
+            }
+        }
+        Ok(())
+    }
+}

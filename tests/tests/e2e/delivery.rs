@@ -2,10 +2,11 @@
 //! what their hosts take.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use gantry_tests::binaries::{binary, target_dir, tool, workspace};
+use gantry_tests::process::signal;
 use gantry_tests::{Gateway, Request};
 use serde_json::json;
 
@@ -37,6 +38,17 @@ impl Repository {
     }
 
     fn deliver(&self, lab: &Lab, version: &str, gateways: &str) -> Output {
+        self.deliver_as(lab, version, gateways, &[])
+    }
+
+    /// The same with other variables.
+    fn deliver_as(
+        &self,
+        lab: &Lab,
+        version: &str,
+        gateways: &str,
+        variables: &[(&str, &str)],
+    ) -> Output {
         let _ = fs::remove_file(self.folder.join("summary.md"));
         let gantry = binary("gantry").unwrap();
         let path = [
@@ -57,6 +69,7 @@ impl Repository {
             .env("TARGETS", format!("linux/{}", arch()))
             .env("WAIT_TIMEOUT", "60")
             .env("SUMMARY", "summary.md")
+            .envs(variables.iter().copied())
             .output()
             .unwrap()
     }
@@ -89,19 +102,52 @@ fn script_builds_publishes_deploys_and_waits_and_says_why_it_could_not() {
         }),
     );
     let repository = Repository::of(&lab);
+    let files = ["v5.3.0", "v5.4.0"].map(|gateway| {
+        format!(
+            "| c-headers_{gateway}_linux_{0}.so | linux_{0} | {gateway} |",
+            arch()
+        )
+    });
+
+    // As a change that is only proposed is built.
+    let only = [("BUILD_ONLY", "1")];
+    let built = repository.deliver_as(&lab, "1.0.0", "v5.3.0 v5.4.0", &only);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let summary = repository.summary();
+    assert!(summary.contains("### tagging@1.0.0: built"), "{summary}");
+    for file in &files {
+        assert!(summary.contains(file), "{file}: {summary}");
+    }
+    assert!(lab.project.admin.json(&["get", "tagging@1.0.0"]).is_err());
+
+    // Workers that do not get to it in time: the same again waits again.
+    let stopped: Vec<_> = [&old, &new]
+        .iter()
+        .flat_map(|gateway| gateway.worker_pids().unwrap())
+        .collect();
+    let all = |name| stopped.iter().for_each(|pid| signal(*pid, name).unwrap());
+    all("STOP");
+    let soon = [("WAIT_TIMEOUT", "2")];
+    let late = repository.deliver_as(&lab, "1.0.0", "v5.3.0 v5.4.0", &soon);
+    all("CONT");
+    assert_eq!(late.status.code(), Some(8), "{}", text(&late.stderr));
+    let summary = repository.summary();
+    for said in [
+        "### tagging@1.0.0: not delivered (exit code 8)",
+        "| gateway-1 | v5.3.0 | behind |",
+        "| gateway-2 | v5.4.0 | behind |",
+    ] {
+        assert!(summary.contains(said), "{said}: {summary}");
+    }
 
     let delivered = repository.deliver(&lab, "1.0.0", "v5.3.0 v5.4.0");
     assert!(delivered.status.success(), "{}", text(&delivered.stderr));
     let summary = repository.summary();
-    let (first, second) = (
-        format!("c-headers_v5.3.0_linux_{}.so", arch()),
-        format!("c-headers_v5.4.0_linux_{}.so", arch()),
-    );
     let gateways = [
-        "gateway-1 | v5.3.0 | serving",
-        "gateway-2 | v5.4.0 | serving",
+        "| gateway-1 | v5.3.0 | serving |",
+        "| gateway-2 | v5.4.0 | serving |",
     ];
-    for said in ["tagging@1.0.0: delivered", &first, &second]
+    for said in ["### tagging@1.0.0: delivered", &files[0], &files[1]]
         .into_iter()
         .chain(gateways)
     {
@@ -118,61 +164,68 @@ fn script_builds_publishes_deploys_and_waits_and_says_why_it_could_not() {
     // A build is missing for a gateway that is there: nothing moves, and the gateway is named.
     let refused = repository.deliver(&lab, "1.1.0", "v5.4.0");
     assert_eq!(refused.status.code(), Some(7), "{}", text(&refused.stderr));
+    let summary = repository.summary();
+    for said in ["tagging@1.1.0: not delivered (exit code 7)", "gateway-1"] {
+        assert!(summary.contains(said), "{said}: {summary}");
+    }
     assert!(text(&refused.stderr).contains("gateway-1"));
-    assert!(repository.summary().contains("not delivered (exit code 7)"));
     assert!(tagged(&old).contains("x-tag"));
 
     // What does not compile goes no further.
     fs::write(repository.folder.join("plugin.c"), "int broken(\n").unwrap();
     let broken = repository.deliver(&lab, "1.2.0", "v5.4.0");
     assert_eq!(broken.status.code(), Some(1), "{}", text(&broken.stderr));
-    assert!(text(&broken.stderr).contains("plugin.c:"));
+    for said in [text(&broken.stderr), repository.summary()] {
+        assert!(said.contains("plugin.c:"), "{said}");
+    }
     assert!(lab.project.admin.json(&["get", "tagging@1.2.0"]).is_err());
+
+    fs::remove_file(repository.folder.join("manifest.json")).unwrap();
+    let bare = repository.deliver(&lab, "1.2.0", "v5.4.0");
+    assert_eq!(bare.status.code(), Some(64), "{}", text(&bare.stderr));
+    assert!(text(&bare.stderr).contains("manifest.json is missing"));
 }
 
-fn lint(program: &Path, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
+fn lint(program: &str, arguments: &[&str]) {
+    let output = Command::new(tool(program).unwrap())
+        .args(arguments)
+        .output()
+        .unwrap();
     let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{said}");
+    assert!(output.status.success(), "{program}: {said}");
 }
 
 #[test]
 fn workflows_are_what_their_hosts_take() {
     let file = |name: &str| {
-        workspace()
-            .join("deploy/ci")
-            .join(name)
-            .display()
-            .to_string()
+        let path = workspace().join("deploy/ci").join(name);
+        path.display().to_string()
     };
+    lint("shellcheck", &[&file("deliver.sh")]);
+    // It looks into the commands of a workflow as well.
+    let shellcheck = tool("shellcheck").unwrap().display().to_string();
+    let github = file("github.yml");
     lint(
-        &tool("actionlint").unwrap(),
-        &["-color=false", &file("github.yml")],
+        "actionlint",
+        &["-color=false", "-shellcheck", &shellcheck, &github],
     );
-    let schema = target_dir().join("tools/python/bin/check-jsonschema");
-    lint(
-        &schema,
-        &[
-            "--builtin-schema",
-            "vendor.github-workflows",
-            &file("github.yml"),
-        ],
-    );
-    // The schema is for the second document: a component begins with its inputs.
+    let schema = |name: &str, more: &[&str]| {
+        let all = [&["--builtin-schema", name], more].concat();
+        lint("check-jsonschema", &all);
+    };
+    schema("vendor.github-workflows", &[&github]);
+    // A component is two documents: its inputs, and its jobs.
     let component = fs::read_to_string(file("gitlab.yml")).unwrap();
-    let (_, pipeline) = component.split_once("\n---\n").unwrap();
+    let (inputs, jobs) = component.split_once("\n---\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let pipeline_file = folder.path().join("pipeline.yml");
-    fs::write(&pipeline_file, pipeline).unwrap();
-    let pipeline_file = pipeline_file.display().to_string();
-    lint(
-        &schema,
-        &[
-            "--builtin-schema",
-            "vendor.gitlab-ci",
-            "--data-transform",
-            "gitlab-ci",
-            &pipeline_file,
-        ],
-    );
+    for (name, document) in [("inputs.yml", inputs), ("jobs.yml", jobs)] {
+        let path = folder.path().join(name);
+        fs::write(&path, document).unwrap();
+        let path = path.to_str().unwrap();
+        schema("vendor.gitlab-ci", &["--data-transform", "gitlab-ci", path]);
+    }
+    for input in jobs.split("$[[ inputs.").skip(1) {
+        let (name, _) = input.split_once(" ]]").unwrap();
+        assert!(inputs.contains(&format!("\n    {name}:\n")), "{name}");
+    }
 }

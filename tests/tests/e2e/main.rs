@@ -25,6 +25,7 @@ mod go_sdk;
 mod go_tyk_packages;
 mod golang;
 mod import;
+mod inline;
 mod keys;
 mod languages;
 mod last_known_good;
@@ -35,6 +36,7 @@ mod workers;
 
 mod arm64;
 mod build;
+mod build_modules;
 mod build_refusals;
 mod build_tyk;
 

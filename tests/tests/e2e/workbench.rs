@@ -16,7 +16,7 @@ pub(crate) struct Workbench {
     room: TempDir,
     out: PathBuf,
     path: OsString,
-    rustc: Option<PathBuf>,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Workbench {
@@ -34,15 +34,24 @@ impl Workbench {
             room,
             out,
             path,
-            rustc: None,
+            variables: Vec::new(),
         }
     }
 
     /// The same with a Rust compiler that has the standard library for arm64, if the machine's own
     /// has none.
-    pub(crate) fn with_rust_for_arm64(mut self) -> Self {
+    pub(crate) fn with_rust_for_arm64(self) -> Self {
         let rustc = target_dir().join("tools/rust-arm64/bin/rustc");
-        self.rustc = Some(rustc).filter(|rustc| rustc.is_file());
+        if rustc.is_file() {
+            self.with("RUSTC", rustc)
+        } else {
+            self
+        }
+    }
+
+    /// The same with a variable, in place of what it is elsewhere.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -112,7 +121,7 @@ impl Workbench {
             .args(arguments)
             .env("PATH", &self.path)
             .env("GANTRY_CACHE_DIR", self.room().join("cache"))
-            .envs(self.rustc.as_ref().map(|rustc| ("RUSTC", rustc)));
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         let output = command.stdin(Stdio::null()).output().unwrap();
         Outcome {
             code: output.status.code().unwrap_or(-1),
