@@ -15,7 +15,9 @@ use crate::view::{Shown, View, given, moment, moment_shown, or_dash};
 #[command(after_help = "Examples:
   gantry list                                        every bundle
   gantry list auth- --gateway-version 5.3.0          whose names begin like that, for a version
-  gantry list --yanked only -o json                  what has yanked versions")]
+  gantry list --yanked only -o json                  what has yanked versions
+
+LATEST is the version that was published last and is not yanked.")]
 pub(crate) struct List {
     /// What the names begin with.
     #[arg(default_value = "")]

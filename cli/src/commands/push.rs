@@ -25,9 +25,9 @@ use crate::view::{Shown, View, Warning, size};
   gantry push hooks-1.2.0.zip      the same, packed
   gantry push ./hooks --deploy staging --wait
 
-A push that was interrupted goes on where it stopped when it is repeated. Publishing deploys
-nothing; --deploy and `gantry deploy` do. A published version never changes, and pushing the same files
-again is no error.")]
+A push that was interrupted goes on where it stopped when it is repeated. Publishing deploys nothing;
+--deploy and `gantry deploy` do. A published version never changes, and pushing the same files again
+is no error.")]
 pub(crate) struct Push {
     /// A folder with manifest.json, or a zip.
     path: PathBuf,
