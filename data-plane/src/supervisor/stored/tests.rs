@@ -198,10 +198,13 @@ async fn what_has_waited_for_days_is_not_sent_any_more() {
     task.take(&mut vec![([1; 32], "{}".into()), ([2; 32], "{}".into())]);
     let day = millis(KEPT_MAX) + 1_000;
     task.entries.get_mut(&[1; 32]).unwrap().waiting.since_ms -= day;
+    task.entries.get_mut(&[2; 32]).unwrap().waiting.since_ms -= 5_000;
     assert!(task.keeper.finish(|| all_waiting(&task.entries)).await);
     assert_eq!(on_disk(folder.path()).len(), 2);
     let (told, _stored, mut task) = durable(folder.path());
     task.recall().await;
     assert_eq!(task.waiting(), 1);
     assert_eq!(session(&told.borrow().stored, 2), Some("{}"));
+    // What is sent says how long it has waited, the restart included.
+    assert!((5_000..60_000).contains(&task.batch().1[0].age_ms));
 }
