@@ -71,7 +71,10 @@ impl Plugin {
                 path: self.go.folder.clone(),
                 expected: "an exported func(http.ResponseWriter, *http.Request) or \
                            func(http.ResponseWriter, *http.Response, *http.Request)",
-                found: "none".to_owned(),
+                found: match found.skipped.first() {
+                    Some(first) => format!("none; {} is no hook: {}", first.name, first.reason),
+                    None => "none".to_owned(),
+                },
                 advice: "export a function of this shape, as Tyk calls it, or import \
                          gantry.example/sdk/go and register functions: see docs/BUILDING.md",
             });

@@ -103,7 +103,11 @@ func (r *reader) function(found *offer, in *source, declared *ast.FuncDecl, seen
 	}
 	switch {
 	case ast.IsExported(name):
-		found.skipped = append(found.skipped, skipped{name, at.Filename, at.Line, "another shape than those of hooks"})
+		reason := "another shape than those of hooks"
+		if in.takesRecord(declared.Type) {
+			reason = "it is for analytics records, which gateways do not make"
+		}
+		found.skipped = append(found.skipped, skipped{name, at.Filename, at.Line, reason})
 	case shape != otherShape:
 		found.skipped = append(found.skipped, skipped{name, at.Filename, at.Line, "not exported"})
 	}

@@ -136,6 +136,27 @@ func main() {}
 	}
 }
 
+func TestSkippedFunctionsSayWhy(t *testing.T) {
+	answer, _ := plugin(t, map[string]string{"main.go": `package main
+
+import (
+	"github.com/TykTechnologies/tyk-pump/analytics"
+	old "github.com/TykTechnologies/tyk/analytics"
+)
+
+func Mask(record *analytics.AnalyticsRecord) {}
+func MaskOld(record *old.Record)             {}
+func Helper(record analytics.AnalyticsRecord) {}
+`})
+	var reasons []string
+	for _, each := range answer.Skipped {
+		reasons = append(reasons, each.Name+" "+each.Reason[:2])
+	}
+	if got := strings.Join(reasons, ", "); got != "Mask it, MaskOld it, Helper an" {
+		t.Error(got)
+	}
+}
+
 func TestVariablesThatNameFunctionsAreRefusedAsHooks(t *testing.T) {
 	answer, _ := plugin(t, map[string]string{
 		"main.go": `package main

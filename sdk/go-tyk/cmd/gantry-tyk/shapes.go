@@ -2,6 +2,7 @@ package main
 
 import (
 	"go/ast"
+	"strings"
 )
 
 const httpPath = "net/http"
@@ -38,6 +39,19 @@ func (s *source) shapeOf(signature *ast.FuncType) shape {
 		return responseShape
 	}
 	return otherShape
+}
+
+// takesRecord tells whether a function is one that Tyk calls with what it records of a request.
+func (s *source) takesRecord(signature *ast.FuncType) bool {
+	if signature.Params.NumFields() != 1 {
+		return false
+	}
+	star, ok := signature.Params.List[0].Type.(*ast.StarExpr)
+	if !ok {
+		return false
+	}
+	path, name := s.selected(star.X)
+	return strings.HasSuffix(path, "/analytics") && (name == "AnalyticsRecord" || name == "Record")
 }
 
 // isHTTP tells whether a type is one of net/http, whatever the package is called in this file.
