@@ -189,6 +189,10 @@ func definitionOf(state *call.State) *apidef.APIDefinition {
 			return nil
 		}
 	}
+	if definition.AuthConfigs == nil && definition.Auth.AuthHeaderName != "" {
+		// Tyk fills them from the older field when it loads a definition.
+		definition.AuthConfigs = map[string]apidef.AuthConfig{apidef.AuthTokenType: definition.Auth}
+	}
 	return definition
 }
 

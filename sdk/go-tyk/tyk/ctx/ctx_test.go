@@ -275,6 +275,19 @@ func TestDefinitionIsACopy(t *testing.T) {
 const document = `{"openapi":"3.0.3","info":{"title":"Orders","version":"1"},"paths":{},"x-tyk-api-gateway":{"info":{"id":"orders"},
 	"middleware":{"global":{"pluginConfig":{"data":{"enabled":true,"value":{"region":"eu"}}}}}}}`
 
+func TestDefinitionSaysWhereTokensAreInBothPlaces(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"auth":{"auth_header_name":"X-Key"}}`:                                                           "X-Key",
+		`{"auth":{"auth_header_name":"X-Key"},"auth_configs":{"authToken":{"auth_header_name":"X-Own"}}}`: "X-Own",
+		`{}`: "",
+	} {
+		r, _ := within(&call.Facts{APIDefinition: []byte(text)})
+		if got := GetDefinition(r).AuthConfigs[apidef.AuthTokenType].AuthHeaderName; got != want {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
 func TestConfigDataOfADocument(t *testing.T) {
 	r, _ := within(&call.Facts{Document: []byte(document)})
 	if GetOASConfigData(r)["region"] != "eu" || GetDefinition(r) != nil {
