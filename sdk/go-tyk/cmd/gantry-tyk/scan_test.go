@@ -272,46 +272,6 @@ inner/inner.go:11:14 TYK_CONTEXT_KEY`
 	}
 }
 
-func TestCodeThatEndsAWorkerOrFindsNoFilesIsWarnedAbout(t *testing.T) {
-	answer, _ := plugin(t, map[string]string{"main.go": `package main
-
-import (
-	"log"
-	"net/http"
-	"os"
-	"os/signal"
-)
-
-func Hook(w http.ResponseWriter, r *http.Request) {
-	go func() { _ = r }()
-	go func() { defer func() { _ = recover() }() }()
-	go careful()
-	go careless()
-	if r == nil {
-		log.Fatalf("no %s", "request")
-	}
-	log.Println("fine")
-	os.Open("rules.json")
-	os.Open("/etc/rules.json")
-	signal.Notify(nil)
-}
-
-func careful() { defer guard() }
-func careless() {}
-func guard()    { recover() }
-
-func main() { os.Exit(1) }
-`})
-	want := `main.go:11:2 GOROUTINE_UNGUARDED
-main.go:14:2 GOROUTINE_UNGUARDED
-main.go:16:3 PROCESS_EXIT
-main.go:19:2 PATH_RELATIVE
-main.go:21:2 SIGNALS_TAKEN`
-	if got := places(answer.Warnings); got != want {
-		t.Errorf("warned:\n%s\nexpected:\n%s", got, want)
-	}
-}
-
 func TestTagsAndModulesFollowWhatThePluginUses(t *testing.T) {
 	modules, err := embeddedModules(sdk)
 	if err != nil {

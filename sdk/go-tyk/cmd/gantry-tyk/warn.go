@@ -21,6 +21,13 @@ var ending = map[string]struct {
 	"os/signal": {"SIGNALS_TAKEN", nil},
 }
 
+// loggers names functions that make a logger whose fatal lines end the process.
+var loggers = map[string][]string{
+	"log":             {"New"},
+	logrusPath:        {"New"},
+	"go.uber.org/zap": {"New", "NewDevelopment", "NewExample", "NewProduction"},
+}
+
 // opening names functions whose first arguments are paths.
 var opening = map[string][]string{
 	"os":         {"Open", "OpenFile", "ReadFile", "WriteFile", "Create", "ReadDir", "Stat", "Mkdir", "MkdirAll"},
@@ -31,7 +38,7 @@ var opening = map[string][]string{
 
 // warned finds code that can end a gateway's worker, or that finds other files there than at home.
 func (r *reader) warned(sources []source) (found []finding) {
-	guarded := guardedFunctions(sources)
+	guarded, own := guardedFunctions(sources), ownLoggers(sources)
 	for i := range sources {
 		in := &sources[i]
 		for _, declaration := range in.file.Decls {
@@ -48,7 +55,11 @@ func (r *reader) warned(sources []source) (found []finding) {
 							"a panic in this goroutine ends the gateway's worker", "begin it with a deferred recover"))
 					}
 				case *ast.CallExpr:
-					if warning := in.call(node); warning != nil {
+					warning := in.call(node)
+					if warning == nil {
+						warning = fatalOf(node, own)
+					}
+					if warning != nil {
 						at := r.files.Position(node.Pos())
 						warning.File, warning.Line, warning.Column = at.Filename, at.Line, at.Column
 						found = append(found, *warning)
@@ -90,6 +101,54 @@ func (s *source) call(call *ast.CallExpr) *finding {
 		}
 	}
 	return nil
+}
+
+// ownLoggers are names of variables that begin as loggers of the plugin's own.
+func ownLoggers(sources []source) map[string]bool {
+	own := map[string]bool{}
+	for i := range sources {
+		in := &sources[i]
+		makes := func(values []ast.Expr) bool {
+			if len(values) == 0 {
+				return false
+			}
+			call, ok := values[0].(*ast.CallExpr)
+			if !ok {
+				return false
+			}
+			path, name := in.selected(call.Fun)
+			return contains(loggers[path], name)
+		}
+		ast.Inspect(in.file, func(node ast.Node) bool {
+			switch node := node.(type) {
+			case *ast.ValueSpec:
+				if makes(node.Values) {
+					own[node.Names[0].Name] = true
+				}
+			case *ast.AssignStmt:
+				if name, ok := node.Lhs[0].(*ast.Ident); ok && makes(node.Rhs) {
+					own[name.Name] = true
+				}
+			}
+			return true
+		})
+	}
+	return own
+}
+
+// fatalOf finds a fatal line of one of them.
+func fatalOf(call *ast.CallExpr, own map[string]bool) *finding {
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || !strings.HasPrefix(selector.Sel.Name, "Fatal") {
+		return nil
+	}
+	logger, ok := selector.X.(*ast.Ident)
+	if !ok || !own[logger.Name] {
+		return nil
+	}
+	return &finding{Code: "PROCESS_EXIT",
+		Message: logger.Name + "." + selector.Sel.Name + " acts on the whole worker of the gateway",
+		Advice:  "answer the request with an error instead, or log with Tyk's logger"}
 }
 
 func contains(list []string, name string) bool {
