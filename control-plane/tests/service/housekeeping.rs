@@ -116,7 +116,7 @@ async fn document_and_definition_that_names_it_come_together_whatever_is_swept_m
             }
             sweep(&app, Duration::from_millis(5), greedy).await;
         };
-        let (_, answer) = tokio::join!(sweeping, acme.put_api(&definition));
+        let ((), answer) = tokio::join!(sweeping, acme.put_api(&definition));
         match answer {
             Ok(_) => {
                 put += 1;
