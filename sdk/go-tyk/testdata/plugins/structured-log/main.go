@@ -22,6 +22,15 @@ var (
 func init() {
 	own.SetFormatter(&logrus.JSONFormatter{})
 	own.SetOutput(os.Stdout)
+	// As where a port is taken that a plugin serves its metrics on: the goroutine ends, and nothing with it.
+	for _, fatal := range []func(...interface{}){stdlog.Fatal, entry.Fatal, logrus.Fatal} {
+		ended := make(chan struct{})
+		go func(fatal func(...interface{})) {
+			defer close(ended)
+			fatal("no port to listen on")
+		}(fatal)
+		<-ended
+	}
 }
 
 // LogEverywhere (any request hook) writes one line each way.
