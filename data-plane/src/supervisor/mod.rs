@@ -157,12 +157,11 @@ pub async fn run(settings: Settings, tracing: Option<Tracing>) -> Result<(), Sup
         Source::Folder(_) => None,
     };
 
-    let pool = Pool::bind(settings.http.listen, settings.gateway.workers).map_err(|source| {
-        SupervisorError::Listen {
-            purpose: "clients",
-            address: settings.http.listen,
-            source,
-        }
+    let pool = Pool::bind(settings.http.listen, settings.gateway.workers).await;
+    let pool = pool.map_err(|source| SupervisorError::Listen {
+        purpose: "clients",
+        address: settings.http.listen,
+        source,
     })?;
     let directory = Arc::<Directory>::default();
     let (sampler, spans) = tracing

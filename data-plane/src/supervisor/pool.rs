@@ -4,10 +4,12 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry_domain::Hook;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::generation::Effective;
@@ -19,8 +21,12 @@ use crate::config::Settings;
 use crate::protocol::ApiFailure;
 use crate::source::{KeyIndex, Tenancy};
 use crate::sys::counters::{ApiOutcome, Counter, Histogram, HookError, Timing};
-use crate::sys::descriptors::listen;
+use crate::sys::descriptors::{is_taken, listen};
 use crate::sys::slot::SlotMemory;
+
+/// How long to wait for an address that somebody listens at, and how often to look.
+const FREE_WAIT_MAX: Duration = Duration::from_secs(2);
+const FREE_WAIT_STEP: Duration = Duration::from_millis(20);
 
 /// What workers are to run.
 #[derive(Debug, Clone, Default)]
@@ -131,8 +137,9 @@ impl Pool {
     /// Binds one socket for each slot, all at one address.
     ///
     /// # Errors
-    /// The address cannot be bound, or there is no memory.
-    pub fn bind(address: SocketAddr, slots: u32) -> io::Result<Self> {
+    /// The address cannot be bound, somebody else listens there, or there is no memory.
+    pub async fn bind(address: SocketAddr, slots: u32) -> io::Result<Self> {
+        wait_until_free(address).await?;
         let (mut listeners, mut memories, mut bound) = (Vec::new(), Vec::new(), address);
         for _ in 0..slots {
             let listener = listen(bound)?;
@@ -203,13 +210,25 @@ impl Pool {
     }
 }
 
+/// The workers of a gateway that was killed may be there for another moment.
+async fn wait_until_free(address: SocketAddr) -> io::Result<()> {
+    let deadline = Instant::now() + FREE_WAIT_MAX;
+    while is_taken(address)? {
+        if Instant::now() >= deadline {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        sleep(FREE_WAIT_STEP).await;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn slots_share_the_port_that_the_first_one_got() {
-        let pool = Pool::bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+    #[tokio::test]
+    async fn slots_share_the_port_that_the_first_one_got() {
+        let pool = Pool::bind("127.0.0.1:0".parse().unwrap(), 3).await.unwrap();
         assert_ne!(pool.address().port(), 0);
         for listener in &pool.listeners {
             assert_eq!(listener.local_addr().unwrap(), pool.address());
@@ -217,5 +236,17 @@ mod tests {
         pool.memories[0][0].add(Counter::Requests, 2);
         pool.memories[2][1].add(Counter::Requests, 3);
         assert_eq!(pool.counters().total(Counter::Requests), 5);
+    }
+
+    #[tokio::test]
+    async fn address_of_another_gateway_is_refused_and_one_that_gets_free_is_taken() {
+        let other = Pool::bind("127.0.0.1:0".parse().unwrap(), 2).await.unwrap();
+        let address = other.address();
+        let refused = Pool::bind(address, 2).await.err().map(|e| e.kind());
+        assert_eq!(refused, Some(io::ErrorKind::AddrInUse));
+        let waiting = tokio::spawn(Pool::bind(address, 2));
+        tokio::task::yield_now().await;
+        drop(other);
+        assert_eq!(waiting.await.unwrap().unwrap().address(), address);
     }
 }

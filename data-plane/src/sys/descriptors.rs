@@ -38,6 +38,25 @@ pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Whether somebody listens at an address. Slots share theirs, and the system would let the sockets of
+/// another gateway share it, too: its clients would meet one gateway or the other.
+///
+/// # Errors
+/// The address cannot be bound for another reason.
+pub fn is_taken(address: SocketAddr) -> io::Result<bool> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    match socket.bind(&address.into()) {
+        Ok(()) => Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
 /// A listening socket for one worker slot. Each slot has its own at the same address, so that a slot's
 /// waiting connections survive its worker.
 ///
@@ -65,8 +84,13 @@ mod tests {
     fn two_slots_listen_at_one_address() {
         let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = first.local_addr().unwrap();
+        assert!(is_taken(address).unwrap());
         let second = listen(address).unwrap();
         assert_eq!(second.local_addr().unwrap(), address);
+        drop(first);
+        assert!(is_taken(address).unwrap());
+        drop(second);
+        assert!(!is_taken(address).unwrap());
     }
 
     #[test]
