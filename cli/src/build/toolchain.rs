@@ -112,18 +112,25 @@ fn system_cc() -> OsString {
 
 /// zig itself, or as the Python package `ziglang` brings it.
 fn zig() -> Option<PathBuf> {
+    let ask = |name: &str, arguments: &[&str]| {
+        let asked = Command::new(program(name)?).args(arguments).output();
+        let settings = String::from_utf8(asked.ok()?.stdout).ok()?;
+        zig_named(&settings).filter(|zig| is_program(zig))
+    };
     program("zig")
+        .or_else(|| ask("python-zig", &["env"]))
+        .or_else(|| ask("python3", &["-m", "ziglang", "env"]))
         .or_else(|| program("python-zig"))
-        .or_else(|| {
-            let python = program("python3")?;
-            let where_it_is = "import os, ziglang; print(os.path.dirname(ziglang.__file__))";
-            let output = Command::new(python)
-                .args(["-c", where_it_is])
-                .output()
-                .ok()?;
-            let folder = String::from_utf8(output.stdout).ok()?;
-            Some(Path::new(folder.trim()).join("zig")).filter(|zig| is_program(zig))
-        })
+}
+
+/// Where zig is by what it says of itself: Python before each of the hundreds of calls of a compiler
+/// would take as long as they.
+fn zig_named(settings: &str) -> Option<PathBuf> {
+    let (_, rest) = settings.split_once("zig_exe")?;
+    let (_, rest) = rest.split_once(['=', ':'])?;
+    let (_, rest) = rest.split_once('"')?;
+    let (path, _) = rest.split_once('"')?;
+    Some(path.into())
 }
 
 /// A program by its name in `PATH`, or by its path.
@@ -143,4 +150,21 @@ pub(super) fn program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
 fn is_program(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|kind| kind.is_file() && kind.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zig_is_found_by_what_it_says_of_itself_in_old_and_new_words() {
+        let zig = Some(PathBuf::from("/opt/my tools/zig"));
+        for settings in [
+            ".{\n    .zig_exe = \"/opt/my tools/zig\",\n    .version = \"0.17.1\",\n}",
+            "{\n \"zig_exe\": \"/opt/my tools/zig\",\n \"version\": \"0.13.0\"\n}",
+        ] {
+            assert_eq!(zig_named(settings), zig, "{settings}");
+        }
+        assert_eq!(zig_named("error: unknown command"), None);
+    }
 }
