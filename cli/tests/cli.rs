@@ -134,6 +134,22 @@ fn help_is_data_and_wrong_usage_is_64() {
 }
 
 #[test]
+fn explain_says_both_ways_to_name_a_gateway() {
+    let outcome = Desk::new().run(&["explain", "orders", "-e", "http://127.0.0.1:1", "-t", "x"]);
+    assert_eq!(outcome.code, 64);
+    for way in ["--gateway <ID>", "--gateway-version <VERSION>"] {
+        assert!(outcome.stderr.contains(way), "{}", outcome.stderr);
+    }
+    let both = ["--gateway", "edge-1", "--gateway-version", "v5.3.0"];
+    let outcome = Desk::new().run(&[&["explain", "orders"], &both[..]].concat());
+    assert!(
+        outcome.stderr.contains("cannot be used with"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
 fn every_verb_has_help() {
     let desk = Desk::new();
     let verbs = [

@@ -1,6 +1,6 @@
 //! `gantry explain`: why an API, or each of an environment, runs what it runs on a gateway.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use gantry_client::{Client, Repeat};
 use gantry_domain::{ApiId, GatewayId, GatewayVersion, Platform};
 use gantry_proto::v1;
@@ -19,7 +19,7 @@ const APIS_MAX: usize = 100_000;
   gantry explain orders --env staging --gateway edge-1
   gantry explain orders --env staging --gateway-version v5.3.0 --platform linux/arm64
   gantry explain --env staging --gateway-version v5.4.0 --check    every API, before an upgrade")]
-#[group(id = "asked_of", args = ["gateway", "gateway_version"], required = true)]
+#[command(group(ArgGroup::new("whose").args(["gateway", "gateway_version"]).required(true)))]
 pub(crate) struct Explain {
     /// The API's id; every API of the environment without it.
     api: Option<ApiId>,
