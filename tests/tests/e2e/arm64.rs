@@ -75,12 +75,9 @@ fn rust_example(room: &Path) -> PathBuf {
     let folder = room.join("rust-hooks");
     let example = workspace().join("examples/rust-hooks");
     fs::create_dir_all(folder.join("src")).unwrap();
-    for file in ["lib.rs", "auth.rs", "rewrite.rs"] {
-        fs::copy(
-            example.join("src").join(file),
-            folder.join("src").join(file),
-        )
-        .unwrap();
+    for file in fs::read_dir(example.join("src")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), folder.join("src").join(file.file_name())).unwrap();
     }
     let manifest = fs::read_to_string(example.join("Cargo.toml")).unwrap();
     let manifest = manifest
