@@ -26,7 +26,6 @@ mod go_tyk_packages;
 mod golang;
 mod import;
 mod inline;
-mod inline;
 mod keys;
 mod languages;
 mod last_known_good;
