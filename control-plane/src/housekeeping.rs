@@ -49,22 +49,16 @@ impl Housekeeping {
     /// # Errors
     /// The store does not say which tenants there are.
     pub async fn sweep(&self) -> Result<(), MetadataError> {
-        let mut after: Option<TenantId> = None;
-        loop {
-            let tenants = self.metadata.tenants(after.as_ref(), PAGE_ENTRIES).await?;
-            let Some(last) = tenants.last() else {
-                return Ok(());
-            };
-            after = Some(last.tenant.clone());
-            for row in &tenants {
-                if let Err(error) = self.sweep_tenant(&row.tenant).await {
-                    tracing::error!(
-                        tenant.id = %row.tenant, error = %chain(&error),
-                        "could not sweep what tenant {} has stored", row.tenant
-                    );
-                }
+        let mut tenants = self.metadata.all_tenants();
+        while let Some(tenant) = tenants.next().await? {
+            if let Err(error) = self.sweep_tenant(&tenant).await {
+                tracing::error!(
+                    tenant.id = %tenant, error = %chain(&error),
+                    "could not sweep what tenant {tenant} has stored"
+                );
             }
         }
+        Ok(())
     }
 
     async fn sweep_tenant(&self, tenant: &TenantId) -> Result<(), MetadataError> {

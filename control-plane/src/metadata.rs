@@ -16,6 +16,7 @@ mod openapi;
 mod releases;
 mod revisions;
 mod row;
+mod tenant_walk;
 mod tokens;
 mod uploads;
 mod writing;
@@ -41,6 +42,7 @@ pub use keys::{KeyChange, KeyCreated, KeyRow, SessionStored};
 pub use openapi::OpenApiKept;
 pub use releases::{ArtifactRow, ReleaseRow};
 pub use revisions::NotCommitted;
+pub use tenant_walk::TenantWalk;
 pub use tokens::TokenRow;
 pub use uploads::{UploadFileRow, UploadRow};
 

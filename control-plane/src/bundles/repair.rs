@@ -18,24 +18,18 @@ impl Bundles {
     /// # Errors
     /// The store does not say which tenants there are.
     pub async fn repair(&self) -> Result<(), BundlesError> {
-        let mut after: Option<TenantId> = None;
-        loop {
-            let tenants = self.metadata.tenants(after.as_ref(), PAGE_ENTRIES).await?;
-            let Some(last) = tenants.last() else {
-                return Ok(());
-            };
-            after = Some(last.tenant.clone());
-            for row in &tenants {
-                let noted = self.note_tombstones(&row.tenant).await;
-                let removed = self.remove_orphans(&row.tenant).await;
-                for error in [noted.err(), removed.err()].into_iter().flatten() {
-                    tracing::error!(
-                        tenant.id = %row.tenant, error = %chain(&error),
-                        "could not repair what tenant {} has yanked", row.tenant
-                    );
-                }
+        let mut tenants = self.metadata.all_tenants();
+        while let Some(tenant) = tenants.next().await? {
+            let noted = self.note_tombstones(&tenant).await;
+            let removed = self.remove_orphans(&tenant).await;
+            for error in [noted.err(), removed.err()].into_iter().flatten() {
+                tracing::error!(
+                    tenant.id = %tenant, error = %chain(&error),
+                    "could not repair what tenant {tenant} has yanked"
+                );
             }
         }
+        Ok(())
     }
 
     async fn note_tombstones(&self, tenant: &TenantId) -> Result<(), BundlesError> {

@@ -20,22 +20,16 @@ impl Publisher {
     /// # Errors
     /// The store does not say which tenants there are.
     pub async fn repair(&self) -> Result<(), PublishError> {
-        let mut after: Option<TenantId> = None;
-        loop {
-            let tenants = self.metadata.tenants(after.as_ref(), PAGE_ENTRIES).await?;
-            let Some(last) = tenants.last() else {
-                return Ok(());
-            };
-            after = Some(last.tenant.clone());
-            for row in &tenants {
-                if let Err(error) = self.repair_tenant(&row.tenant).await {
-                    tracing::error!(
-                        tenant.id = %row.tenant, error = %chain(&error),
-                        "could not repair what tenant {} has stored", row.tenant
-                    );
-                }
+        let mut tenants = self.metadata.all_tenants();
+        while let Some(tenant) = tenants.next().await? {
+            if let Err(error) = self.repair_tenant(&tenant).await {
+                tracing::error!(
+                    tenant.id = %tenant, error = %chain(&error),
+                    "could not repair what tenant {tenant} has stored"
+                );
             }
         }
+        Ok(())
     }
 
     /// What must not wait, and takes no longer than there are releases.
@@ -57,18 +51,12 @@ impl Publisher {
             };
             self.drop_stale(tenant, &upload).await?;
         }
-        let mut after: Option<TenantId> = None;
-        loop {
-            let tenants = self.metadata.tenants(after.as_ref(), PAGE_ENTRIES).await?;
-            let Some(last) = tenants.last() else {
-                return Ok(());
-            };
-            after = Some(last.tenant.clone());
-            for row in &tenants {
-                self.tidy(&BlobPrefix::Tenant(row.tenant.clone())).await?;
-                self.abandon_parts(&row.tenant).await?;
-            }
+        let mut tenants = self.metadata.all_tenants();
+        while let Some(tenant) = tenants.next().await? {
+            self.tidy(&BlobPrefix::Tenant(tenant.clone())).await?;
+            self.abandon_parts(&tenant).await?;
         }
+        Ok(())
     }
 
     async fn drop_stale(&self, tenant: TenantId, upload: &UploadId) -> Result<(), PublishError> {
