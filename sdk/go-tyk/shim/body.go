@@ -11,17 +11,44 @@ import (
 )
 
 // body is r.Body or res.Body: it asks for the bytes when it is first read. The gateway has the whole body
-// all the same, so reading takes nothing from the upstream or the client. At its end, and when it is
-// closed, it begins again, as in the gateway that these handlers were written for.
+// all the same, so reading takes nothing from the upstream or the client.
 type body struct {
 	made *invocation
 	part uint32
 
-	mu    sync.Mutex
+	rewound
 	asked bool
-	bytes []byte
 	err   error
+}
+
+// rewound are bytes that begin again at their end and when they are closed, as bodies do in the gateway that
+// these handlers were written for.
+type rewound struct {
+	mu    sync.Mutex
+	bytes []byte
 	at    int
+}
+
+// read reads on. Under the lock.
+func (r *rewound) read(into []byte) (int, error) {
+	if len(into) == 0 {
+		return 0, nil
+	}
+	if r.at == len(r.bytes) {
+		r.at = 0
+		return 0, io.EOF
+	}
+	count := copy(into, r.bytes[r.at:])
+	r.at += count
+	return count, nil
+}
+
+// Close begins again.
+func (r *rewound) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = 0
+	return nil
 }
 
 // Read reads on.
@@ -31,24 +58,7 @@ func (b *body) Read(into []byte) (int, error) {
 	if err := b.load(); err != nil {
 		return 0, err
 	}
-	if len(into) == 0 {
-		return 0, nil
-	}
-	if b.at == len(b.bytes) {
-		b.at = 0
-		return 0, io.EOF
-	}
-	count := copy(into, b.bytes[b.at:])
-	b.at += count
-	return count, nil
-}
-
-// Close begins again.
-func (b *body) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.at = 0
-	return nil
+	return b.read(into)
 }
 
 // isBytes says whether the body is known to be these bytes.
@@ -91,10 +101,7 @@ func (b *body) load() error {
 type spent struct {
 	made  *invocation
 	known bool
-
-	mu    sync.Mutex
-	bytes []byte
-	at    int
+	rewound
 }
 
 // Read reads on; of a body that nobody has read, nothing.
@@ -106,24 +113,7 @@ func (s *spent) Read(into []byte) (int, error) {
 			"same library has read, and none has")
 		return 0, io.EOF
 	}
-	if len(into) == 0 {
-		return 0, nil
-	}
-	if s.at == len(s.bytes) {
-		s.at = 0
-		return 0, io.EOF
-	}
-	count := copy(into, s.bytes[s.at:])
-	s.at += count
-	return count, nil
-}
-
-// Close begins again.
-func (s *spent) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = 0
-	return nil
+	return s.read(into)
 }
 
 // read gives the request's body as it goes on, if the function has read or replaced it.
