@@ -44,17 +44,22 @@ pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// The address cannot be bound for another reason.
 pub fn is_taken(address: SocketAddr) -> io::Result<bool> {
+    let socket = tcp_socket(address)?;
+    match socket.bind(&address.into()) {
+        Ok(()) => Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    match socket.bind(&address.into()) {
-        Ok(()) => Ok(false),
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Ok(true),
-        Err(e) => Err(e),
-    }
+    Ok(socket)
 }
 
 /// A listening socket for one worker slot. Each slot has its own at the same address, so that a slot's
@@ -63,12 +68,7 @@ pub fn is_taken(address: SocketAddr) -> io::Result<bool> {
 /// # Errors
 /// The address cannot be bound.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
+    let socket = tcp_socket(address)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
