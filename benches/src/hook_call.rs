@@ -273,10 +273,14 @@ impl Subject {
         for _ in 0..calls {
             match &self.work {
                 Work::Native => mark(&mut self.exchange.headers)?,
-                Work::Plugin(instance) => match call(instance, &mut self.exchange) {
-                    Verdict::Continue => {}
-                    other => bail!("{}: {other:?}", self.name),
-                },
+                Work::Plugin(instance) => {
+                    match call(instance, &mut self.exchange) {
+                        Verdict::Continue => {}
+                        other => bail!("{}: {other:?}", self.name),
+                    }
+                    // Each call is a request of its own: what a library keeps of it ends with it.
+                    self.exchange.carries = Carries::default();
+                }
             }
         }
         let elapsed = begin.elapsed();
