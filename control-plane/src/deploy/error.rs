@@ -167,9 +167,9 @@ impl Refuse for DeployError {
 
     fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Unfit { .. } => {
-                Some("publish a version with a build for each of them, or deploy it all the same with `--force`")
-            }
+            Self::Unfit { .. } => Some(
+                "publish a version with a build for each of them, or deploy it all the same with `--force`",
+            ),
             Self::NoEnvironment(_) => Some("create the environment first"),
             Self::NoRelease { .. } => Some("push the bundle first"),
             Self::Yanked { .. } => Some("deploy another version, or unyank this one"),
