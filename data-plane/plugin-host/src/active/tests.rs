@@ -52,14 +52,12 @@ pub(crate) fn call_of(exchange: &mut Exchange) -> ActiveCall<'_> {
         read: false,
         replace: false,
     };
-    ActiveCall::new(
-        Hook::Pre,
-        "Test",
-        bodies,
-        exchange,
-        scratch(),
-        Draft::default(),
-    )
+    call_at(Hook::Pre, bodies, exchange)
+}
+
+/// A call at a hook.
+fn call_at(hook: Hook, bodies: Bodies, exchange: &mut Exchange) -> ActiveCall<'_> {
+    ActiveCall::new(hook, "Test", bodies, exchange, scratch(), Draft::default())
 }
 
 const NEITHER: Bodies = Bodies {
@@ -179,14 +177,7 @@ fn flat_mutations_apply_all_or_nothing() {
 #[test]
 fn flat_mutations_with_a_session_too_many_to_store_apply_nothing() {
     let mut exchange = exchange();
-    let mut call = ActiveCall::new(
-        Hook::Auth,
-        "Test",
-        NEITHER,
-        &mut exchange,
-        scratch(),
-        Draft::default(),
-    );
+    let mut call = call_at(Hook::Auth, NEITHER, &mut exchange);
     let mut mutations = record(op::SET_PATH, "", "/new");
     for i in 0..STORED_SESSIONS_MAX {
         mutations.extend(record(op::STORE_SESSION, &format!("key-{i}"), "{}"));
@@ -228,14 +219,7 @@ fn flat_mutations_apply_in_order_however_many() {
 #[test]
 fn session_must_be_a_json_object() {
     let mut exchange = exchange();
-    let mut call = ActiveCall::new(
-        Hook::Auth,
-        "Test",
-        NEITHER,
-        &mut exchange,
-        scratch(),
-        Draft::default(),
-    );
+    let mut call = call_at(Hook::Auth, NEITHER, &mut exchange);
     for bad in [&b"[]"[..], b"{", b"", b"\"a\"", b"{}x", b"\xff"] {
         assert_eq!(
             call.mutate(op::SET_SESSION, b"", bad),
@@ -337,14 +321,7 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
         .unwrap();
     assert_eq!(exchange.response_headers, before);
 
-    let mut call = ActiveCall::new(
-        Hook::Response,
-        "Test",
-        NEITHER,
-        &mut exchange,
-        scratch(),
-        Draft::default(),
-    );
+    let mut call = call_at(Hook::Response, NEITHER, &mut exchange);
     call.mutate(op::ANSWER_STATUS, b"", b"451").unwrap();
     let left: Vec<_> = names()
         .filter(|name| call.get(part::RESPONSE_HEADER, name.as_bytes()).is_ok())
@@ -365,14 +342,7 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
 fn body_is_read_any_number_of_times_from_any_offset() {
     let mut exchange = exchange();
     exchange.body = Some(Bytes::from_static(b"0123456789"));
-    let call = ActiveCall::new(
-        Hook::Post,
-        "Test",
-        BOTH,
-        &mut exchange,
-        scratch(),
-        Draft::default(),
-    );
+    let call = call_at(Hook::Post, BOTH, &mut exchange);
     for _ in 0..2 {
         assert_eq!(call.get(part::REQUEST_BODY, b""), Ok(&b"0123456789"[..]));
         assert_eq!(call.body_from(part::REQUEST_BODY, 7), Ok(&b"789"[..]));
@@ -392,14 +362,7 @@ fn body_is_read_any_number_of_times_from_any_offset() {
 fn empty_body_is_there_and_has_no_piece() {
     let mut exchange = exchange();
     exchange.body = Some(Bytes::new());
-    let call = ActiveCall::new(
-        Hook::Response,
-        "Test",
-        BOTH,
-        &mut exchange,
-        scratch(),
-        Draft::default(),
-    );
+    let call = call_at(Hook::Response, BOTH, &mut exchange);
     assert_eq!(call.get(part::RESPONSE_BODY, b""), Ok(&b""[..]));
     assert_eq!(call.body_from(part::RESPONSE_BODY, 0), Err(Fault::Absent));
 }
@@ -414,14 +377,7 @@ fn replaced_body_is_read_back_and_drops_what_held_for_the_old_bytes_once() {
         exchange.headers.insert(name, value);
     }
     let request_headers = exchange.headers.clone();
-    let mut call = ActiveCall::new(
-        Hook::Response,
-        "Test",
-        BOTH,
-        &mut exchange,
-        scratch(),
-        Draft::default(),
-    );
+    let mut call = call_at(Hook::Response, BOTH, &mut exchange);
     call.mutate(op::SET_RESPONSE_BODY, b"", b"first").unwrap();
     assert_eq!(call.get(part::RESPONSE_BODY, b""), Ok(&b"first"[..]));
     let set = call.mutate(op::SET_RESPONSE_HEADER, b"content-encoding", b"gzip");
@@ -492,14 +448,7 @@ fn snapshot_leaves_out_what_is_not_wanted_and_refuses_what_it_cannot_hold() {
 fn session_comes_with_its_consumer_key_and_is_stored_where_it_is_said() {
     let mut exchange = exchange();
     exchange.token = Some("first".to_owned());
-    let mut call = ActiveCall::new(
-        Hook::Auth,
-        "Test",
-        NEITHER,
-        &mut exchange,
-        scratch(),
-        Draft::default(),
-    );
+    let mut call = call_at(Hook::Auth, NEITHER, &mut exchange);
     let (session, document) = (op::SET_SESSION, b"{\"a\":1}");
     call.mutate(session, b"", document).unwrap();
     assert_eq!(call.get(part::AUTH_TOKEN, b""), Ok(&b"first"[..]));
