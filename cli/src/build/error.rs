@@ -60,6 +60,11 @@ pub(crate) enum BuildError {
     /// A module that the source needs and that Go cannot get. What Go said is printed above this.
     #[error("module {module}: expected Go to find it, and it does not")]
     ModuleMissing { module: String, said: String },
+    /// A module whose path Go's own library has, so that Go cannot tell the two apart.
+    #[error(
+        "module {0}: expected a path of its own, found that of a package of Go's standard library"
+    )]
+    ModuleName(String),
     /// A compiler refused. What it said is printed above this.
     #[error("{doing} failed ({status})")]
     Failed {
@@ -123,6 +128,7 @@ impl BuildError {
                 .first()
                 .map_or("SOURCE_REFUSED", |first| &first.code),
             Self::ModuleMissing { .. } => "MODULE_MISSING",
+            Self::ModuleName(_) => "MODULE_NAME",
             Self::Failed { .. } => "BUILD_FAILED",
             Self::Program { .. } | Self::Answer { .. } => "TOOLCHAIN_BROKEN",
             Self::Refused(error) => error.code(),
@@ -164,6 +170,9 @@ impl BuildError {
             Self::ModuleMissing { .. } => one(
                 "check its line in go.mod, GOPROXY and GOPRIVATE, or keep it in vendor/ with go mod vendor",
             ),
+            Self::ModuleName(_) => one(
+                "go mod edit -module example.com/plugin, and the same path where its packages are imported",
+            ),
             Self::Refused(error) => error.advice().into_iter().map(str::to_owned).collect(),
             Self::Differs { .. } => one(
                 "the note must take the gateway version from GANTRY_GATEWAY_VERSION, as the SDKs' \
@@ -184,6 +193,7 @@ impl BuildError {
             | Self::LanguageUnknown(_)
             | Self::LanguageAmbiguous { .. }
             | Self::NotAPlugin { .. }
+            | Self::ModuleName(_)
             | Self::ForeignPlatform(_)
             | Self::NamesCollide
             | Self::TooMany { .. }

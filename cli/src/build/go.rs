@@ -11,6 +11,7 @@ mod native;
 mod overlay;
 mod program;
 mod scan;
+mod standard;
 mod tyk;
 mod vendored;
 mod workspace;

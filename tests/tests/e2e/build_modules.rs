@@ -251,3 +251,62 @@ fn module_that_the_proxy_has_not_or_has_with_other_bytes_is_named() {
     }
     assert_eq!(fs::read_dir(shop.bench.out()).unwrap().count(), 0);
 }
+
+/// Imports a package that is the author's own, below the module's path, if there is one.
+fn hook(own: &str) -> String {
+    format!(
+        "package main\n\nimport (\n\t_ \"log\"\n\t\"net/http\"\n{own})\n\n\
+         func Count(rw http.ResponseWriter, r *http.Request) {{}}\n"
+    )
+}
+
+#[test]
+fn module_that_is_called_like_a_package_of_go_is_built() {
+    let bench = Workbench::new();
+    let own = "\t_ \"plugin/helper\"\n\t_ \"plugin/internal/kept\"\n";
+    let require = "\ngo 1.20\n\nrequire github.com/TykTechnologies/tyk v1.9.9\n";
+    let cases = [("plugin", own), ("plugin", ""), ("log", ""), ("std", "")];
+    for (place, (module, own)) in cases.into_iter().enumerate() {
+        let folder = bench.room().join(place.to_string()).join("mine");
+        let files = [
+            ("go.mod", format!("module {module}\n{require}")),
+            ("main.go", hook(own)),
+            ("helper/helper.go", "package helper\n".to_owned()),
+            ("internal/kept/kept.go", "package kept\n".to_owned()),
+        ];
+        for (name, text) in &files {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let built = bench.build(&folder, &[SYSTEM]);
+        assert_eq!(built[0]["name"], module);
+        assert_eq!(built[0]["functions"][0]["name"], "Count");
+        for (name, text) in &files {
+            assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), *text);
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
+    }
+}
+
+#[test]
+fn module_that_go_cannot_tell_from_its_own_library_is_named() {
+    let bench = Workbench::new();
+    let sdk = "\t_ \"gantry.example/sdk/go\"\n";
+    let cases = [("log", "\t_ \"log/helper\"\n"), ("plugin", sdk)];
+    for (place, (module, own)) in cases.into_iter().enumerate() {
+        let folder = bench.room().join(place.to_string());
+        fs::create_dir_all(folder.join("helper")).unwrap();
+        fs::write(folder.join("main.go"), hook(own)).unwrap();
+        fs::write(folder.join("helper/helper.go"), "package helper\n").unwrap();
+        let file = format!("module {module}\n\ngo 1.21\n");
+        fs::write(folder.join("go.mod"), file).unwrap();
+        let outcome = bench.try_build(&folder, &[SYSTEM]);
+        assert_eq!(outcome.code, 64, "{}", outcome.stderr);
+        let named = format!("module {module}: expected a path of its own");
+        for word in [named.as_str(), "(MODULE_NAME)", "hint: go mod edit -module"] {
+            let said = &outcome.stderr;
+            assert!(said.contains(word), "{word} is in\n{said}");
+        }
+    }
+}

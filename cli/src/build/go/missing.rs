@@ -22,6 +22,9 @@ pub(super) fn explained(error: BuildError) -> BuildError {
         let what = format!("Go {wanted} or newer, which go.mod asks for");
         return BuildError::ToolchainMissing(vec![Missing::new(what, INSTALL)]);
     }
+    if let Some(module) = ambiguous(&said) {
+        return BuildError::ModuleName(module.to_owned());
+    }
     match module_named(&said) {
         Some(module) => BuildError::ModuleMissing { module, said },
         None => BuildError::Failed {
@@ -36,6 +39,16 @@ pub(super) fn explained(error: BuildError) -> BuildError {
 fn language_wanted(said: &str) -> Option<&str> {
     let (_, rest) = said.split_once("go.mod requires go >= ")?;
     rest.split([' ', '\n']).next()
+}
+
+/// The path by which Go finds a package both in a module and in its own library, which has no module.
+fn ambiguous(said: &str) -> Option<&str> {
+    let (_, rest) = said.split_once("ambiguous import: found package ")?;
+    let (package, places) = rest.split_once(" in multiple modules:")?;
+    let mut places = places.lines().map(str::trim_start);
+    places
+        .any(|place| place.starts_with('('))
+        .then_some(package)
 }
 
 /// A package of Tyk's that a module of others imports and that plugins do not have: the generator looks

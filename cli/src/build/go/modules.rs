@@ -15,6 +15,7 @@ use super::super::{BuildError, step, toolchain};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{Scan, SdkModule};
+use super::standard;
 use super::vendored::{self, Vendored};
 use super::workspace::{self, Neighbour};
 
@@ -31,6 +32,8 @@ pub(super) struct Author {
     pub(super) root: PathBuf,
     /// The module's path, made up without a module file.
     pub(super) path: String,
+    /// What the module is called in a build, where its own path makes its package one of Go's.
+    stand_in: Option<String>,
     /// The author's module file.
     file: Option<PathBuf>,
     listed: Listed,
@@ -44,6 +47,8 @@ pub(super) struct Author {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Listed {
     pub(super) module: Named,
+    /// The language's version.
+    go: Option<String>,
     require: Option<Vec<Named>>,
     replace: Option<Vec<Replacement>>,
 }
@@ -117,6 +122,7 @@ impl Author {
                     path => path.to_owned(),
                 };
                 return Ok(Self {
+                    stand_in: standard::stand_in(&path, &root, go),
                     path,
                     vendored: vendored::read(&root)?,
                     neighbours: workspace::read(&go.settings.gowork, &root)?,
@@ -129,6 +135,7 @@ impl Author {
         Ok(Self {
             root: go.folder.clone(),
             path: format!("plugin.example/{}", name_of(&go.folder)),
+            stand_in: None,
             file: None,
             listed: Listed::default(),
             vendored: vendored::read(&go.folder)?,
@@ -217,6 +224,12 @@ impl Author {
         if self.file.is_none() {
             overlay.lay(&self.root.join("go.mod"), &first);
         }
+        if self.imports_below(scan) {
+            let below = folder.join("below.mod");
+            let text = standard::module_file(&self.path, self.listed.go.as_deref());
+            write(&below, text.as_bytes())?;
+            overlay.lay(&self.root.join("go.mod"), &below);
+        }
         for module in self.vendored.iter().flatten() {
             let lies = folder.join("vendored").join(&module.path).join("go.mod");
             let parent = lies.parent().unwrap_or(folder);
@@ -233,11 +246,26 @@ impl Author {
         })
     }
 
+    /// Whether packages of the module are imported by a path that the module does not have in a build.
+    fn imports_below(&self, scan: &Scan) -> bool {
+        let below = |import: &String| {
+            let rest = import.strip_prefix(&self.path);
+            rest.is_some_and(|rest| self.root.join(rest.trim_start_matches('/')).is_dir())
+                && import.len() > self.path.len()
+        };
+        self.stand_in.is_some() && scan.imports.iter().any(below)
+    }
+
     /// What is changed in the author's module file.
     fn edits(&self, sdk: &Sdk, scan: &Scan) -> Vec<String> {
         let mut edits = Vec::new();
-        if self.file.is_some() && self.path != self.listed.module.path {
-            edits.push(format!("-module={}", self.path));
+        let path = self.stand_in.as_ref().unwrap_or(&self.path);
+        if self.file.is_some() && *path != self.listed.module.path {
+            edits.push(format!("-module={path}"));
+        }
+        if self.imports_below(scan) {
+            edits.push(format!("-require={}@{NO_VERSION}", self.path));
+            edits.push(format!("-replace={}=./", self.path));
         }
         let is_sdk = |path: &str| scan.modules.iter().any(|module| module.path == path);
         let vendored = self.vendored.as_deref();

@@ -17,6 +17,7 @@ use super::modules::{Author, Modules};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{self, Scan};
+use super::standard;
 use super::{NOTE_FILE, NOTE_HEAD, SDK};
 
 /// A plugin on the Go SDK.
@@ -35,6 +36,9 @@ impl Module {
         // In a workspace Go knows itself where everything is.
         let is_free = matches!(go.settings.gowork.as_str(), "" | "off");
         let author = is_free.then(|| Author::read(&go)).transpose()?;
+        if let Some(author) = &author {
+            standard::refuse(&author.path, &author.root, &go)?;
+        }
         Ok(Self {
             author: author.filter(|author| !author.places(SDK)),
             go,

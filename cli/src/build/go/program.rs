@@ -29,6 +29,8 @@ pub(super) struct Settings {
     /// The module file of the folder or of one above it; empty or the null device without one.
     pub(super) gomod: String,
     pub(super) goflags: String,
+    /// Where the standard library is.
+    pub(super) goroot: String,
     /// The workspace file; empty or `off` without one.
     pub(super) gowork: String,
     pub(super) goproxy: String,
@@ -57,6 +59,7 @@ impl Go {
                 "-json",
                 "GOMOD",
                 "GOFLAGS",
+                "GOROOT",
                 "GOWORK",
                 "GOPROXY",
                 "GONOSUMDB",
