@@ -103,7 +103,7 @@ func TestEachNameOfTyksContextWorksOrIsRefused(t *testing.T) {
 		RequestMethod OrigRequestURL LoopLevel LoopLevelLimit ThrottleLevel ThrottleLevelLimit Trace CheckLoopLimits
 		UrlRewriteTarget TransformedRequestMethod Definition RequestStatus GraphQLRequest GraphQLIsWebSocketUpgrade CacheOptions
 		OASDefinition SelfLooping RequestStartTime ErrorClassification JsonRPCRouting JSONRPCRequest JSONRPCRoutingState MCPRouting
-		MCPMethod MCPPrimitiveType MCPPrimitiveName JSONRPCErrorCode MatchedIdPBinding
+		MCPMethod MCPPrimitiveType MCPPrimitiveName JSONRPCErrorCode MatchedIdPBinding UpstreamHostOverride
 		GetSession SetSession GetAuthToken GetDefinition SetDefinition GetOASDefinition SetOASDefinition GetOASConfigData
 		GetErrorClassification SetErrorClassification GetMCPMethod GetMCPPrimitiveType GetMCPPrimitiveName GetJSONRPCErrorCode Key`) {
 		if _, no := table[name]; no == exist[name] {

@@ -38,8 +38,10 @@ fn packages_of_tyk_pass_their_tests_and_vet_under_each_tag() {
 }
 
 #[test]
-fn package_of_analytics_records_passes_its_tests_and_vet() {
-    for verb in ["vet", "test"] {
-        go("sdk/go-tyk/tyk-pump", &[verb, "./..."]);
+fn packages_of_tyks_other_modules_pass_their_tests_and_vet() {
+    for module in ["sdk/go-tyk/tyk-pump", "sdk/go-tyk/opentelemetry"] {
+        for verb in ["vet", "test"] {
+            go(module, &[verb, "./..."]);
+        }
     }
 }

@@ -377,6 +377,28 @@ fn hooked(file: &str, hooks: &[(&str, &str)]) -> Value {
 }
 
 #[test]
+fn spans_of_tyks_telemetry_belong_to_the_trace_of_the_request() {
+    let lab = Lab::start();
+    let library = built("sdk/go-tyk/testdata/plugins/spans", "spans");
+    let bundle = lab.bundle("spans", "1.0.0").file("spans.so", &library);
+    lab.publish(bundle.unwrap().hook("post", "Measure", "spans.so"));
+    lab.project.admin.deploy("spans@1.0.0").unwrap();
+    let gateway = lab.gateway();
+    lab.put(&gateway, &hooked("spans.so", &[("post", "Measure")]));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for request in [
+        Request::get("/api/books"),
+        Request::get("/api/books").header("x-look", "shelf"),
+    ] {
+        let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+        let answer = gateway.send(&request.header("traceparent", &parent));
+        let seen = answer.unwrap().json();
+        assert_eq!(seen["headers"]["x-trace"], trace);
+        assert_eq!(seen["headers"]["x-trace-too"], trace);
+    }
+}
+
+#[test]
 fn plugins_written_for_each_generation_of_tyk_run_as_they_lie_there() {
     let lab = Lab::start();
     let mut bundle = lab.bundle("sources", "1.0.0");

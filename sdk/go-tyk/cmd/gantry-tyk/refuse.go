@@ -14,6 +14,7 @@ import (
 const (
 	tykModule    = "github.com/TykTechnologies/tyk"
 	storagePath  = "github.com/TykTechnologies/storage"
+	spansModule  = "github.com/TykTechnologies/opentelemetry"
 	contextPath  = tykModule + "/ctx"
 	userPath     = tykModule + "/user"
 	oasPath      = tykModule + "/apidef/oas"
@@ -87,6 +88,9 @@ func importRefusal(path string, ours func(string) bool) (code, advice string) {
 	if path == storagePath || strings.HasPrefix(path, storagePath+"/") {
 		return "TYK_STORAGE", "the gateway has no Redis: connect with your own client, or keep it in the session"
 	}
+	if _, spans := within(path, spansModule); spans && !ours(path) {
+		return "TYK_INTERNAL", "plugins have its package trace; for the rest use go.opentelemetry.io/otel"
+	}
 	below := strings.TrimPrefix(path, tykModule+"/")
 	if below == path && path != tykModule {
 		return "", ""
@@ -106,7 +110,7 @@ func importRefusal(path string, ours func(string) bool) (code, advice string) {
 }
 
 // refused finds imports and names that are refused.
-func (r *reader) refused(sources []source, names refusedNames, ours func(string) bool) (found []finding) {
+func (r *reader) refused(sources []source, names refusedNames, ours packages) (found []finding) {
 	for i := range sources {
 		in := &sources[i]
 		for _, spec := range in.file.Imports {
@@ -117,7 +121,7 @@ func (r *reader) refused(sources []source, names refusedNames, ours func(string)
 			if _, isOwn := r.own.folderOf(path); isOwn {
 				continue // below Tyk's path, perhaps, and yet the author's
 			}
-			if code, advice := importRefusal(path, ours); code != "" {
+			if code, advice := importRefusal(path, ours.has); code != "" {
 				message := fmt.Sprintf("import of %q, which gateways do not have", path)
 				found = append(found, refusal(r.files.Position(spec.Pos()), code, message, advice))
 			}
@@ -127,6 +131,11 @@ func (r *reader) refused(sources []source, names refusedNames, ours func(string)
 			if why, ok := names[below][name]; ok && below != path {
 				message := fmt.Sprintf("%s.%s steers Tyk and is not supported", baseName(path), name)
 				found = append(found, refusal(r.files.Position(pos), why.Code, message, why.Reason))
+				return
+			}
+			if _, isOwn := r.own.folderOf(path); !isOwn && ours.lacks(path, name) {
+				message := fmt.Sprintf("%s.%s: expected a name that plugins have in %s, found none", baseName(path), name, path)
+				found = append(found, refusal(r.files.Position(pos), "TYK_INTERNAL", message, unknownAdvice))
 			}
 		}
 		ast.Inspect(in.file, func(node ast.Node) bool {

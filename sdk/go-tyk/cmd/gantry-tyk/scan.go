@@ -91,7 +91,7 @@ func (r *reader) scan(folder, sdk string, modules locals) (*scanned, offer, erro
 	}
 	modules = modules.without(ours)
 	r.own = modules
-	isOurs := func(path string) bool { _, ok := folderOf(ours, path); return ok }
+	tyks := packages{modules: ours, names: map[string]map[string]bool{}}
 	plugin, err := r.read(folder)
 	if err != nil {
 		return nil, offer{}, err
@@ -105,7 +105,7 @@ func (r *reader) scan(folder, sdk string, modules locals) (*scanned, offer, erro
 		sources := queue[0]
 		queue = queue[1:]
 		all = append(all, sources...)
-		answer.Refusals = append(answer.Refusals, r.refused(sources, refusedNames, isOurs)...)
+		answer.Refusals = append(answer.Refusals, r.refused(sources, refusedNames, tyks)...)
 		answer.Warnings = append(answer.Warnings, r.warned(sources)...)
 		for _, path := range importsOf(sources) {
 			below, isLocal := modules.folderOf(path)

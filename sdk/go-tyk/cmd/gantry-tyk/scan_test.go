@@ -272,6 +272,43 @@ inner/inner.go:11:14 TYK_CONTEXT_KEY`
 	}
 }
 
+func TestNamesThatTyksPackagesDoNotHaveHereAreRefused(t *testing.T) {
+	answer, _ := plugin(t, map[string]string{"main.go": `package main
+
+import (
+	"net/http"
+
+	"github.com/TykTechnologies/opentelemetry/semconv/v1.0.0"
+	"github.com/TykTechnologies/opentelemetry/trace"
+	"github.com/TykTechnologies/tyk-pump/analytics"
+	"github.com/TykTechnologies/tyk/apidef/oas"
+	"github.com/TykTechnologies/tyk/ctx"
+	"github.com/TykTechnologies/tyk/user"
+)
+
+var status, route = trace.SPAN_STATUS_OK, semconv.HTTPRoute
+
+func Hook(w http.ResponseWriter, r *http.Request) {
+	ctx.SetContext(r, "a", "b")
+	_ = r.Context().Value(ctx.UpstreamHostOverride)
+	_, _ = user.SessionState{}, user.Session{}
+	_, _ = analytics.AnalyticsRecord{}, oas.OAS{}
+	{
+		ctx, user := r.Context(), map[string]func(){}
+		ctx.Done()
+		user["Session"]()
+	}
+}
+`})
+	want := `main.go:6:2 TYK_INTERNAL
+main.go:17:2 TYK_INTERNAL
+main.go:18:24 TYK_CONTEXT_KEY
+main.go:19:30 TYK_INTERNAL`
+	if got := places(answer.Refusals); got != want {
+		t.Errorf("refused:\n%s\nexpected:\n%s", got, want)
+	}
+}
+
 func TestTagsAndModulesFollowWhatThePluginUses(t *testing.T) {
 	modules, err := embeddedModules(sdk)
 	if err != nil {
@@ -294,6 +331,7 @@ func TestTagsAndModulesFollowWhatThePluginUses(t *testing.T) {
 		{`"github.com/TykTechnologies/tyk/ctx"` + "\n", "", "", ""},
 		{`"github.com/TykTechnologies/tyk/ctx"` + "\n", "var x = ctx.GetOASDefinition", "gantry_oas", ""},
 		{`"github.com/TykTechnologies/tyk/log"` + "\n", "", "", "github.com/sirupsen/logrus"},
+		{`"github.com/TykTechnologies/opentelemetry/trace"` + "\n", "", "", "go.opentelemetry.io/otel"},
 		{`"github.com/TykTechnologies/kin-openapi/openapi3"` + "\n", "", "gantry_kin_tyk", ""},
 		{`"github.com/TykTechnologies/tyk/user"` + "\n", "var x = user.AccessDefinition{Limit: &user.APILimit{}}", "gantry_limit_pointer", ""},
 		{`"github.com/TykTechnologies/tyk/user"` + "\n", "func f(x user.AccessDefinition) { x.Limit = &user.APILimit{} }", "gantry_limit_pointer", ""},
