@@ -8,6 +8,7 @@ mod kept;
 mod missing;
 mod modules;
 mod native;
+mod note;
 mod overlay;
 mod program;
 mod scan;

@@ -230,3 +230,41 @@ fn machines_without_zig_build_for_themselves_and_are_told_what_that_costs() {
     );
     assert!(bench.out().join("small.so").is_file());
 }
+
+#[test]
+fn assembly_in_go_is_built_and_beside_c_it_is_named() {
+    let bench = Workbench::new();
+    let tyk = "package main\n\nimport \"net/http\"\n\nfunc one() int64\n\n\
+               func Count(rw http.ResponseWriter, r *http.Request) { one() }\n";
+    let native = "package main\n\nimport gantry \"gantry.example/sdk/go\"\n\nfunc one() int64\n\n\
+                  func init() {\n\tgantry.Register(gantry.Plugin{Name: \"asm\", Version: \"1.0.0\", \
+                  Functions: []gantry.Function{{Name: \"Count\", Hooks: []gantry.Hook{gantry.Pre}, \
+                  Request: func(call *gantry.RequestCall) error { one(); return nil }}}})\n}\n\n\
+                  func main() { gantry.Main() }\n";
+    let assembly = "TEXT ·one(SB), 4, $0-8\n\tMOVQ $1, ret+0(FP)\n\tRET\n";
+    let c = "package main\n\n// int one(void) { return 1; }\nimport \"C\"\n\nvar _ = C.one()\n";
+    let module = "module example.com/asm\n\ngo 1.21\n";
+    for (name, main) in [("tyk", tyk), ("native", native)] {
+        let files = [
+            ("go.mod", module),
+            ("main.go", main),
+            ("one_amd64.s", assembly),
+        ];
+        let folder = sources(&bench, name, &files);
+        let target = ["--target", "linux/amd64"];
+        let built = bench.build(&folder, &target);
+        assert_eq!(built[0]["functions"][0]["name"], "Count");
+        let library = fs::read(built[0]["path"].as_str().unwrap()).unwrap();
+        let marks = library.windows(7).filter(|bytes| bytes == b"GANTRY\0");
+        assert_eq!(marks.count(), 1, "one note");
+
+        fs::write(folder.join("with_c.go"), c).unwrap();
+        let outcome = bench.try_build(&folder, &target);
+        let words = [
+            "one_amd64.s:1:1: ",
+            "(ASSEMBLY_WITH_C)",
+            "hint: move the assembly",
+        ];
+        assert_refused(&outcome, 3, &words);
+    }
+}

@@ -1,4 +1,5 @@
-//! What Go says of modules that it does not get, told as what is missing.
+//! What Go says of modules that it does not get and of files that it does not take, told as what is
+//! missing or refused.
 
 use super::super::toolchain::Missing;
 use super::super::{BuildError, Finding};
@@ -39,6 +40,31 @@ pub(super) fn explained(error: BuildError) -> BuildError {
 fn language_wanted(said: &str) -> Option<&str> {
     let (_, rest) = said.split_once("go.mod requires go >= ")?;
     rest.split([' ', '\n']).next()
+}
+
+/// Names an assembly file that a compiler refused, if this is what it says.
+pub(super) fn assembly_with_c(error: BuildError) -> BuildError {
+    let BuildError::Failed { said, .. } = &error else {
+        return error;
+    };
+    let refused = said.lines().filter_map(|line| {
+        let (package, file) = line.split_once(": package using cgo has Go assembly file ")?;
+        Some(Finding {
+            file: file.trim().to_owned(),
+            line: 1,
+            column: 1,
+            code: "ASSEMBLY_WITH_C".to_owned(),
+            message: format!("assembly of Go in package {package}, which imports \"C\""),
+            advice:
+                "move the assembly, or what imports \"C\", into a package of its own; what a C \
+                     compiler assembles is called *.S"
+                    .to_owned(),
+        })
+    });
+    match refused.collect::<Vec<_>>() {
+        refused if refused.is_empty() => error,
+        refused => BuildError::SourceRefused(refused),
+    }
 }
 
 /// The path by which Go finds a package both in a module and in its own library, which has no module.

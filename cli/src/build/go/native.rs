@@ -18,7 +18,7 @@ use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{self, Scan};
 use super::standard;
-use super::{NOTE_FILE, NOTE_HEAD, SDK};
+use super::{NOTE_FILE, NOTE_HEAD, SDK, missing, note};
 
 /// A plugin on the Go SDK.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Module {
     sdk: Sdk,
     /// The author's modules, where they leave it to us where the SDK is.
     author: Option<Author>,
-    /// Gateway versions whose note was made in this call.
+    /// Notes that were made in this call, one for each gateway version.
     noted: Vec<PathBuf>,
 }
 
@@ -75,17 +75,17 @@ impl Module {
         }
     }
 
-    /// The overlay that puts the note for a gateway version into the author's package.
-    fn overlay(
+    /// The note for a gateway version.
+    fn note(
         &mut self,
         target: &BuildTarget,
         modules: Option<&Modules>,
         room: &Room,
     ) -> Result<PathBuf, BuildError> {
         let folder = room.folder(&format!("note-{}", gateway_folder(target.gateway_version)))?;
-        let path = folder.join("overlay.json");
-        if self.noted.contains(&path) {
-            return Ok(path);
+        let source = folder.join(NOTE_FILE);
+        if self.noted.contains(&source) {
+            return Ok(source);
         }
         let gateway = target.gateway_variable();
         let mut asking = self.go.command(Platform::current(), gateway.as_ref());
@@ -97,7 +97,9 @@ impl Module {
             modules,
         );
         asking.args([".", "gantry-note"]);
-        let note = step::run(&mut asking, "building the plugin to ask it for its note")?.answer;
+        let note = step::run(&mut asking, "building the plugin to ask it for its note")
+            .map_err(missing::assembly_with_c)?
+            .answer;
         if !note.starts_with(NOTE_HEAD) {
             return Err(BuildError::NotAPlugin {
                 path: self.go.folder.clone(),
@@ -106,13 +108,9 @@ impl Module {
                 advice: "func main() { gantry.Main() }",
             });
         }
-        let source = folder.join(NOTE_FILE);
         write(&source, note.as_bytes())?;
-        let mut overlay = Overlay::default();
-        overlay.lay(&self.go.folder.join(NOTE_FILE), &source);
-        overlay.write(&path)?;
-        self.noted.push(path.clone());
-        Ok(path)
+        self.noted.push(source.clone());
+        Ok(source)
     }
 
     /// What can end a worker; which functions there are, the plugin says itself.
@@ -130,7 +128,8 @@ impl Builder for Module {
             warnings: found.warnings,
             skipped: Vec::new(),
         };
-        let library = room.of(target)?.join("plugin.so");
+        let folder = room.of(target)?;
+        let library = folder.join("plugin.so");
         let doing = format!("compiling for {target}");
         let mut listing = self.go.for_target(target);
         self.with(&mut listing, &["list", "-deps", kept::FIELDS], modules);
@@ -146,14 +145,18 @@ impl Builder for Module {
             });
         }
         kept::forget(&library)?;
-        let overlay = self.overlay(target, modules, room)?;
+        let note = self.note(target, modules, room)?;
+        let mut overlay = Overlay::default();
+        let object = note::lay(&self.go, target.platform, &note, &folder, &mut overlay)?;
+        let overlaid = folder.join("overlay.json");
+        overlay.write(&overlaid)?;
         let mut command = self.go.for_target(target);
         self.with(&mut command, &["build"], modules);
         command
             .arg("-overlay")
-            .arg(&overlay)
-            .args(self.go.compile_arguments(&library));
-        let output = step::run(&mut command, &doing)?;
+            .arg(&overlaid)
+            .args(self.go.compile_arguments(&library, object.as_deref()));
+        let output = step::run(&mut command, &doing).map_err(missing::assembly_with_c)?;
         kept::keep(&library, &inputs)?;
         Ok(Compiled {
             library,

@@ -3,6 +3,7 @@
 //! Invariant: the same source, tools and flags give the same bytes, in whatever folder.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -148,14 +149,21 @@ impl Go {
             .env("GOWORK", "off");
     }
 
-    /// What compiles a library.
-    pub(super) fn compile_arguments(&self, library: &Path) -> Vec<OsString> {
-        let ldflags = format!("-ldflags={LDFLAGS} {}", self.ldflags);
+    /// What compiles a library, and takes an object that is no package's into it.
+    pub(super) fn compile_arguments(&self, library: &Path, object: Option<&Path>) -> Vec<OsString> {
+        let mut ldflags = format!("-ldflags={LDFLAGS}");
+        if let Some(object) = object {
+            // Quoted twice: for Go, and for the linker that it calls.
+            let _ = write!(ldflags, " \"-extldflags='{}'\"", object.display());
+        }
+        if !self.ldflags.is_empty() {
+            let _ = write!(ldflags, " {}", self.ldflags);
+        }
         vec![
             "-buildmode=c-shared".into(),
             "-trimpath".into(),
             "-buildvcs=false".into(),
-            ldflags.trim_end().into(),
+            ldflags.into(),
             "-o".into(),
             library.into(),
             ".".into(),

@@ -17,7 +17,7 @@ use super::modules::{Author, Modules};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{Question, Scan};
-use super::{NOTE_FILE, NOTE_HEAD, missing, scan};
+use super::{NOTE_FILE, NOTE_HEAD, missing, note, scan};
 
 /// The file of the glue, laid over the author's folder.
 const GLUE_FILE: &str = "glue_gantry.go";
@@ -174,7 +174,7 @@ impl Builder for Plugin {
             .author
             .write(&self.go, &self.sdk, &found, &shared, &mut overlay)?;
         let note = self.note(target, &found, room)?;
-        overlay.lay(&self.go.folder.join(NOTE_FILE), &note);
+        let object = note::lay(&self.go, target.platform, &note, &folder, &mut overlay)?;
         let overlaid = folder.join("overlay.json");
         overlay.write(&overlaid)?;
         let arguments = Self::arguments(&modules, &overlaid, &found);
@@ -207,8 +207,9 @@ impl Builder for Plugin {
         command
             .args(["build", mode])
             .args(&arguments)
-            .args(self.go.compile_arguments(&library));
-        let output = step::run(&mut command, &format!("compiling for {target}"))?;
+            .args(self.go.compile_arguments(&library, object.as_deref()));
+        let output = step::run(&mut command, &format!("compiling for {target}"))
+            .map_err(missing::assembly_with_c)?;
         kept::keep(&library, &inputs)?;
         Ok(Compiled {
             library,
