@@ -25,6 +25,8 @@ type scanned struct {
 	Modules []embedded `json:"modules"`
 	Glue    string     `json:"glue"`
 	Note    string     `json:"note"`
+	// newerKin says that the sources are for what kin-openapi became.
+	newerKin bool
 }
 
 // local is a module whose source lies on this machine.
@@ -73,6 +75,9 @@ func scanCommand(arguments []string) (any, error) {
 	answer.Needs, answer.Sums, err = thirdParties(answer.Modules, answer.Imports, *goos, *goarch, all)
 	if err != nil {
 		return nil, err
+	}
+	if answer.newerKin {
+		raise(answer.Needs)
 	}
 	answer.Tags = all
 	answer.fill()
@@ -123,6 +128,7 @@ func (r *reader) scan(folder, sdk string, modules locals) (*scanned, offer, erro
 		}
 	}
 	answer.Imports, answer.Tags = importsOf(all), tagsFor(all, r.requires)
+	answer.newerKin = isForNewerKin(all)
 	if found.logs = contains(answer.Imports, logrusPath); found.logs {
 		answer.Imports = append(answer.Imports, standardLogPath)
 	}

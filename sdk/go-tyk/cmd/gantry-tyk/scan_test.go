@@ -215,6 +215,31 @@ func TestModuleFileSaysWhichOpenAPIPackageIsMeant(t *testing.T) {
 	}
 }
 
+func TestSourcesSayWhichGenerationOfOpenAPIDocumentsTheyAreFor(t *testing.T) {
+	const head = "package main\nimport (\n\"github.com/TykTechnologies/tyk/ctx\"\n\"github.com/getkin/kin-openapi/openapi3\"\n)\n" +
+		"var document = ctx.GetOASDefinition(nil)\nvar item openapi3.PathItem\n"
+	for body, newer := range map[string]bool{
+		"func f() { for range document.Paths {} }":                                  false,
+		"func f() { document.Paths.Find(`/a`) }":                                    false,
+		"func f() { _ = document.Paths[`/a`].Get.Responses.Get(200) }":              false,
+		"func f() { for range document.Paths.Map() {} }":                            true,
+		"func f() { document.Paths.Value(`/a`).Get.Responses.Status(200) }":         true,
+		"func f(s *openapi3.Schema) bool { return s.Type.Is(`object`) }":            true,
+		"var paths = openapi3.NewPaths()":                                           true,
+		"type list struct{ Paths map[string]int }\nfunc f(l list) { len(l.Paths) }": false,
+	} {
+		answer, _ := plugin(t, map[string]string{"main.go": head + body})
+		if answer.newerKin != newer {
+			t.Errorf("%s: newer %v", body, answer.newerKin)
+		}
+	}
+	needs := []requirement{{Path: "github.com/sirupsen/logrus", Version: "v1.8.1"}, {Path: kinPath, Version: "v0.76.0"}}
+	raise(needs)
+	if needs[0].Version != "v1.8.1" || needs[1].Version != newerKin {
+		t.Error(needs)
+	}
+}
+
 func TestPackagesBelowTyksPathMayBeTheAuthors(t *testing.T) {
 	folder := t.TempDir()
 	for name, text := range map[string]string{
