@@ -75,8 +75,8 @@ func (b *body) load() error {
 	b.asked = true
 	var code int32
 	switch {
-	case b.made.detached:
-		b.bytes, code = b.made.Body(b.part)
+	case b.made.detached != nil:
+		b.bytes, code = b.made.detached.Body(b.part)
 	case b.made.function.Body:
 		var lent []byte
 		lent, code = b.made.host.Get(b.part)

@@ -68,6 +68,36 @@ func (t *table[T]) remove(key uint64) {
 	shard.Unlock()
 }
 
+// inlineCalls are as many calls as threads are in, so most have a place of their own. The others are in a
+// table.
+type inlineCalls struct {
+	places [64]atomic.Pointer[invocation]
+	others table[*invocation]
+}
+
+func (c *inlineCalls) place(handle uint64) *atomic.Pointer[invocation] {
+	return &c.places[handle%uint64(len(c.places))]
+}
+
+func (c *inlineCalls) put(made *invocation) {
+	if !c.place(made.number).CompareAndSwap(nil, made) {
+		c.others.put(made.number, made)
+	}
+}
+
+func (c *inlineCalls) get(handle uint64) *invocation {
+	if made := c.place(handle).Load(); made != nil && made.number == handle {
+		return made
+	}
+	return c.others.get(handle)
+}
+
+func (c *inlineCalls) remove(made *invocation) {
+	if !c.place(made.number).CompareAndSwap(made, nil) {
+		c.others.remove(made.number)
+	}
+}
+
 var (
 	requests    table[*carried]
 	nextRequest atomic.Uint64

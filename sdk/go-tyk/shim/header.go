@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -14,42 +15,80 @@ type field struct{ name, value string }
 // fields are header lines, those of one name together.
 type fields []field
 
-// readHeader builds a header as net/http does: canonical names, all values in one slice. A response without
-// any has none.
-func (s snapshot) readHeader(ofResponse bool) (http.Header, fields) {
-	first, count := s.headers(ofResponse)
-	if count == 0 && ofResponse {
-		return nil, nil
-	}
-	header := make(http.Header, count+1)
-	values, was := make([]string, count), make(fields, count)
-	for i := range was {
-		lower, _ := s.pair(first + 2*uint64(i))
-		value, _ := s.pair(first + 2*uint64(i) + 1)
-		name := canonical(lower)
-		was[i], values[i] = field{name, value}, value
-		if before, ok := header[name]; ok {
-			header[name] = append(before, value)
-		} else {
-			header[name] = values[i : i+1 : i+1]
+// headersBefore are the headers of a call as they were before its handler ran. Nothing that a handler may
+// keep leads here, so the room that a call took serves later ones.
+type headersBefore struct{ request, response, writer fields }
+
+var spare = sync.Pool{New: func() any { return new(headersBefore) }}
+
+// linesKept is how many lines of a side keep their room.
+const linesKept = 128
+
+// giveBack ends the use of it.
+func (h *headersBefore) giveBack() {
+	for _, side := range []*fields{&h.request, &h.response, &h.writer} {
+		if cap(*side) > linesKept {
+			*side = nil
 		}
+		*side = (*side)[:0]
 	}
-	return header, was
+	spare.Put(h)
 }
 
-// same says whether a name had these values. Headers are few, so this is a search.
-func (f fields) same(name string, values []string) bool {
+// readHeader builds a header as net/http does: canonical names, all values in one slice, a request's Host
+// apart. A response without any has none. What was there is appended to room.
+func (s snapshot) readHeader(ofResponse bool, room fields) (header http.Header, was fields, host string) {
+	first, count := s.headers(ofResponse)
+	if count == 0 && ofResponse {
+		return nil, room, ""
+	}
+	header = make(http.Header, count+1)
+	values, begin, names := make([]string, 0, count), 0, 0
+	for i := first; i < first+2*count; i += 2 {
+		lower, _ := s.pair(i)
+		value, _ := s.pair(i + 1)
+		name := canonical(lower)
+		if name == "Host" && !ofResponse {
+			if host == "" {
+				host = value
+			}
+			continue
+		}
+		if last := len(room) - 1; last < 0 || room[last].name != name {
+			begin = len(values)
+			names++
+		}
+		room, values = append(room, field{name, value}), append(values, value)
+		header[name] = values[begin:len(values):len(values)]
+	}
+	if names > len(header) {
+		regroup(header, room)
+	}
+	return header, room, host
+}
+
+// regroup brings values together of names whose lines did not come together.
+func regroup(header http.Header, lines fields) {
+	clear(header)
+	for _, line := range lines {
+		header[line.name] = append(header[line.name], line.value)
+	}
+}
+
+// match says whether there were lines with a name, and whether they had these values. Headers are few, so
+// this is a search.
+func (f fields) match(name string, values []string) (was, same bool) {
 	found := 0
 	for i := range f {
 		if f[i].name != name {
 			continue
 		}
 		if found >= len(values) || values[found] != f[i].value {
-			return false
+			return true, false
 		}
 		found++
 	}
-	return found == len(values)
+	return found > 0, found == len(values)
 }
 
 func (f fields) first(name string) (string, bool) {
@@ -67,39 +106,48 @@ var belongs = map[string]bool{
 	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
 }
 
-// unchanged is the common case of diff, found fast: every name once, with its value, and no other.
-func (f fields) unchanged(now http.Header) bool {
-	if len(now) != len(f) {
-		return false
-	}
-	for i := range f {
-		if values := now[f[i].name]; len(values) != 1 || values[0] != f[i].value {
-			return false
-		}
-	}
-	return true
-}
-
 // diff calls change for each name that now has other values than before; no values: it is gone.
 func (f fields) diff(now http.Header, change func(name string, values []string)) {
-	if f.unchanged(now) {
-		return
-	}
-	merged := now
-	for name := range now {
-		if !isCanonical(name) {
-			merged = merge(now)
-			break
+	var room [8]string
+	others, kept := room[:0], 0
+	for name, values := range now {
+		was, same := f.match(name, values)
+		if !was && !isCanonical(name) && canonical(name) != name {
+			f.diff(merge(now), change)
+			return
+		}
+		if was {
+			kept++
+		}
+		if !same {
+			others = append(others, name)
 		}
 	}
-	for name, values := range merged {
-		if !f.same(name, values) && !belongs[name] && isName(name) {
-			change(name, values)
+	for _, name := range others {
+		if !belongs[name] && isName(name) {
+			change(name, now[name])
 		}
 	}
+	if kept < f.names() {
+		f.gone(now, change)
+	}
+}
+
+// names counts them.
+func (f fields) names() (count int) {
+	for i := range f {
+		if i == 0 || f[i].name != f[i-1].name {
+			count++
+		}
+	}
+	return count
+}
+
+// gone calls change for each name that is not there any more.
+func (f fields) gone(now http.Header, change func(name string, values []string)) {
 	for i := range f {
 		name := f[i].name
-		if _, still := merged[name]; !still && !belongs[name] && f.index(name) == i {
+		if _, still := now[name]; !still && !belongs[name] && f.index(name) == i {
 			change(name, nil)
 		}
 	}

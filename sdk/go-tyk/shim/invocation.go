@@ -15,24 +15,23 @@ import (
 
 // invocation is one call of a handler: what it gets, and what it got at first, to tell what it changed.
 type invocation struct {
-	layer.Pending // of a detached call
-	function      *started
-	host          layer.Host
-	detached      bool
-	snapshot      snapshot
-	documents     *layer.DocumentSet
-	state         call.State
-	carried       *carried // nil: an inline call has nothing to carry yet
-	ctx           callContext
+	function  *started
+	host      layer.Host
+	number    uint64         // the call's handle
+	detached  *layer.Pending // nil: it is inline
+	snapshot  snapshot
+	documents *layer.DocumentSet
+	state     call.State
+	carried   *carried // nil: an inline call has nothing to carry yet
+	ctx       callContext
 
 	request  *http.Request
 	address  url.URL // r.URL; what it was is in the snapshot, or in the next two
 	path     string
 	rawPath  string
 	host0    string // r.Host as it was
-	headers  fields
+	was      *headersBefore
 	response *http.Response
-	answered fields // headers of the response
 	writer   writer
 	body     *body  // nil: there is none
 	left     []byte // the body that the handler left in the request's place; nil: none
@@ -45,7 +44,8 @@ type invocation struct {
 // newInvocation copies what the handler may read. The frame is used until Call returns only.
 func newInvocation(function *started, frame *layer.Frame) *invocation {
 	made := &invocation{
-		function: function, host: frame.Host, snapshot: copied(frame.Snapshot), documents: function.documents.Of(frame),
+		function: function, host: frame.Host, number: frame.Call, snapshot: copied(frame.Snapshot),
+		documents: function.documents.Of(frame),
 	}
 	made.state.Init((*facts)(made))
 	return made
@@ -53,7 +53,7 @@ func newInvocation(function *started, frame *layer.Frame) *invocation {
 
 // build makes request and response as a Go server and client would.
 func (i *invocation) build(ctx context.Context) {
-	i.ctx = callContext{Context: ctx, state: &i.state}
+	i.ctx, i.was = callContext{Context: ctx, state: &i.state}, spare.Get().(*headersBefore)
 	if i.carried != nil {
 		i.carried.Lock()
 		i.ctx.earlier = i.carried.values
@@ -76,17 +76,17 @@ func (i *invocation) buildRequest() {
 	request.RequestURI = i.buildAddress()
 	request.URL = &i.address
 	request.RemoteAddr = i.snapshot.text(abi.PartRemoteAddr)
-	request.Header, i.headers = i.snapshot.readHeader(false)
-	request.Host = i.snapshot.text(abi.PartHost)
-	if hosts := request.Header["Host"]; len(hosts) > 0 {
-		request.Host = hosts[0] // with its port
-		delete(request.Header, "Host")
-		i.headers = i.headers.without("Host")
+	request.Header, i.was.request, request.Host = i.snapshot.readHeader(false, i.was.request)
+	if request.Host == "" { // the header has its port, too
+		request.Host = i.snapshot.text(abi.PartHost)
 	}
 	i.host0 = request.Host
-	request.ContentLength, request.Body = length(request.Method, i.headers), http.NoBody
+	// A body of length 0 is known to be none only if somebody has said so.
+	said := false
+	request.ContentLength, said = length(request.Method, i.was.request)
+	request.Body = http.NoBody
 	switch {
-	case request.ContentLength == 0 && mayLack(i.headers):
+	case request.ContentLength == 0 && said:
 	case i.function.Response == nil:
 		i.body = &body{made: i, part: abi.PartRequestBody}
 		request.Body = i.body
@@ -124,37 +124,21 @@ func (i *invocation) buildAddress() string {
 	return whole
 }
 
-// length is what r.ContentLength is. How the body is framed is not seen here: without a length, methods
-// that usually bring a body have one of unknown length.
-func length(method string, headers fields) int64 {
+// length is what r.ContentLength is, and whether a header says it. How the body is framed is not seen here:
+// without a length, methods that usually bring a body have one of unknown length.
+func length(method string, headers fields) (length int64, said bool) {
 	if text, ok := headers.first("Content-Length"); ok {
 		if length, err := strconv.ParseInt(text, 10, 64); err == nil && length >= 0 {
-			return length
+			return length, true
 		}
-		return -1
+		return -1, true
 	}
 	switch method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
-		return -1
+		return -1, false
 	default:
-		return 0
+		return 0, false
 	}
-}
-
-// mayLack says whether a body of length 0 is known to be none; without the header it is not.
-func mayLack(headers fields) bool {
-	_, said := headers.first("Content-Length")
-	return said
-}
-
-func (f fields) without(name string) fields {
-	kept := f[:0]
-	for i := range f {
-		if f[i].name != name {
-			kept = append(kept, f[i])
-		}
-	}
-	return kept
 }
 
 func (i *invocation) buildResponse() {
@@ -163,19 +147,19 @@ func (i *invocation) buildResponse() {
 		Status:     strconv.Itoa(status) + " " + http.StatusText(status),
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: i.request, Body: http.NoBody,
 	}
-	response.Header, i.answered = i.snapshot.readHeader(true)
+	response.Header, i.was.response, _ = i.snapshot.readHeader(true, i.was.response)
 	if response.Header == nil {
 		response.Header = make(http.Header)
 	}
 	response.ContentLength = -1
-	if _, ok := i.answered.first("Content-Length"); ok {
-		response.ContentLength = length("", i.answered)
+	if length, said := length("", i.was.response); said {
+		response.ContentLength = length
 	}
 	hasBody := response.ContentLength != 0
 	if i.request.Method == http.MethodHead || !bodyAllowed(status) {
 		// A length speaks of a body that is not here: the gateway has to know of handlers that would look
 		// at that one, since they might have changed it.
-		hasBody = response.ContentLength > 0 && (i.detached || i.function.Body)
+		hasBody = response.ContentLength > 0 && (i.detached != nil || i.function.Body)
 	}
 	if !bodyAllowed(status) {
 		response.ContentLength = 0 // as a Go client has it, which keeps it for HEAD
@@ -237,7 +221,7 @@ func (i *invocation) finish(verdict int32, room []byte) (int32, []byte) {
 		i.say(abi.LogError, i.function.Name+": "+err.Error())
 		return abi.Failed, nil
 	}
-	if i.detached {
+	if i.detached != nil {
 		i.keep()
 	}
 	return verdict, i.changes

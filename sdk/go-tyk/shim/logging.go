@@ -16,9 +16,11 @@ import (
 	"gantry.example/sdk/go/layer"
 )
 
-// running are calls by who runs them: detached ones by their goroutine, inline ones by their handle, whose
-// highest bit is set, so that it is no goroutine's number.
+// running are detached calls, by their goroutines.
 var running table[*invocation]
+
+// entered are inline calls, by their handles.
+var entered inlineCalls
 
 var (
 	captured sync.Once
@@ -104,7 +106,7 @@ func currentState() *call.State {
 // current gives the call that this very goroutine runs.
 func current() *invocation {
 	if handle := layer.Current(); handle != 0 {
-		if made := running.get(handle); made != nil {
+		if made := entered.get(handle); made != nil {
 			return made
 		}
 	}

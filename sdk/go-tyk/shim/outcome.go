@@ -77,7 +77,7 @@ func (i *invocation) session() error {
 func (i *invocation) requestChanges() error {
 	now := i.request
 	if now.Body != i.wasBody() {
-		if err := i.replaced(now.Body, abi.OpSetRequestBody, abi.OpSetRequestHeader, i.headers, now.Header); err != nil {
+		if err := i.replaced(now.Body, abi.OpSetRequestBody, abi.OpSetRequestHeader, i.was.request, now.Header); err != nil {
 			return err
 		}
 	}
@@ -94,7 +94,7 @@ func (i *invocation) requestChanges() error {
 	if now.Host != i.host0 {
 		i.sayOnce("r.Host belongs to the gateway and stays as it is")
 	}
-	i.headers.diff(now.Header, func(name string, values []string) {
+	i.was.request.diff(now.Header, func(name string, values []string) {
 		if len(values) == 0 {
 			i.put(abi.OpRemoveRequestHeader, name, "")
 		}
@@ -152,7 +152,7 @@ func escapedQuery(query string) string {
 func (i *invocation) responseOutcome(verdict *int32) error {
 	now := i.response
 	if !i.writer.wrote() && now.Body != i.wasBody() {
-		if err := i.replaced(now.Body, abi.OpSetResponseBody, abi.OpSetResponseHeader, i.answered, now.Header); err != nil {
+		if err := i.replaced(now.Body, abi.OpSetResponseBody, abi.OpSetResponseHeader, i.was.response, now.Header); err != nil {
 			return err
 		}
 	}
@@ -162,7 +162,7 @@ func (i *invocation) responseOutcome(verdict *int32) error {
 		}
 		i.put(abi.OpSetStatus, "", strconv.Itoa(now.StatusCode))
 	}
-	i.answered.diff(now.Header, func(name string, values []string) {
+	i.was.response.diff(now.Header, func(name string, values []string) {
 		if len(values) == 0 {
 			i.put(abi.OpRemoveResponseHeader, name, "")
 		}
@@ -212,10 +212,10 @@ func (i *invocation) replaced(now io.ReadCloser, op, headerOp uint8, was fields,
 	if op == abi.OpSetRequestBody {
 		i.left = append([]byte{}, bytes...)
 	}
-	if !i.detached && !i.function.Body {
+	if i.detached == nil && !i.function.Body {
 		return errors.New("the body is not declared: an inline function that replaces it says //gantry:inline body")
 	}
-	if len(bytes) < largeFrom || i.detached {
+	if len(bytes) < largeFrom || i.detached != nil {
 		i.put(op, "", string(bytes))
 	} else {
 		i.large, i.largeOp = bytes, op
@@ -230,8 +230,11 @@ var magic = map[string][]byte{"gzip": {0x1f, 0x8b}, "x-gzip": {0x1f, 0x8b}, "zst
 // so: with a new body the gateway drops what was said of the old one.
 func (i *invocation) keepEncoding(op uint8, was fields, headers http.Header, body []byte) error {
 	values := headers["Content-Encoding"]
-	if len(values) != 1 || !was.same("Content-Encoding", values) {
+	if len(values) != 1 {
 		return nil // the difference says it
+	}
+	if _, same := was.match("Content-Encoding", values); !same {
+		return nil
 	}
 	if begin, known := magic[strings.ToLower(values[0])]; known && bytes.HasPrefix(body, begin) {
 		i.put(op, "Content-Encoding", values[0])

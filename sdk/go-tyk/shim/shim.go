@@ -110,23 +110,26 @@ func (s *started) Call(frame *layer.Frame) int32 {
 		return s.runInline(made, frame)
 	}
 	// What a handler starts with r.Context() may go on until the request has ended, as in a Go server.
-	made.detached, made.Lasting = true, true
-	made.Begin(&s.calls, frame)
+	pending := &layer.Pending{Lasting: true}
+	made.detached = pending
+	pending.Begin(&s.calls, frame)
 	made.carried = claim(frame)
-	made.carried.lasts(made.Cancel)
-	made.Run(func() (int32, []byte) {
+	made.carried.lasts(pending.Cancel)
+	pending.Run(func() (int32, []byte) {
 		key := goroutine()
 		running.put(key, made)
 		defer running.remove(key)
-		made.build(made.Context())
-		return made.finish(made.handle(), nil)
+		made.build(pending.Context())
+		verdict, changes := made.finish(made.handle(), nil)
+		made.was.giveBack()
+		return verdict, changes
 	})
 	return abi.Pending
 }
 
 func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32) {
-	running.put(frame.Call, made)
-	defer running.remove(frame.Call)
+	entered.put(made)
+	defer entered.remove(made)
 	returned := false
 	defer func() {
 		// An author's code also runs when the handler has returned: readers that it left, sessions.
@@ -139,6 +142,7 @@ func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32
 	made.carried = find(frame.Carry)
 	made.build(background)
 	verdict, changes := made.finish(made.handle(), frame.Out[:0])
+	made.was.giveBack()
 	if verdict >= 0 && made.keeps() {
 		made.carried = claim(frame)
 		made.keep()

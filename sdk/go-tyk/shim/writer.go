@@ -21,7 +21,6 @@ type writer struct {
 
 	mu     sync.Mutex // a handler may let goroutines write
 	header http.Header
-	was    fields      // headers that earlier functions set
 	sent   http.Header // as they were when the status was written
 	status int
 	body   []byte
@@ -33,7 +32,7 @@ func (w *writer) init(made *invocation) {
 	w.made = made
 	if made.function.Response == nil {
 		// What earlier functions set is there, as it is where all write to one writer.
-		w.header, w.was = made.snapshot.readHeader(true)
+		w.header, made.was.writer, _ = made.snapshot.readHeader(true, made.was.writer)
 	}
 }
 
@@ -153,15 +152,29 @@ func (w *writer) answer() error {
 	}
 	i.put(abi.OpAnswerStatus, "", strconv.Itoa(w.status))
 	w.putHeaders(w.sent)
+	if length, has := w.lengthToHead(); has {
+		i.put(abi.OpSetResponseHeader, "Content-Length", length)
+	}
 	i.put(abi.OpAnswerBody, "", string(w.body))
 	return nil
+}
+
+// lengthToHead is what a handler says of the body that HEAD does not get, as http.ServeContent does. Everywhere
+// else the gateway counts.
+func (w *writer) lengthToHead() (string, bool) {
+	values := w.sent["Content-Length"]
+	if len(values) != 1 || w.made.snapshot.text(abi.PartMethod) != http.MethodHead {
+		return "", false
+	}
+	length, err := strconv.ParseUint(values[0], 10, 63)
+	return strconv.FormatUint(length, 10), err == nil
 }
 
 // putHeaders puts changed headers among the changes. Without an answer, in a response hook, they come beside
 // those of the upstream: cookies are added, others replace.
 func (w *writer) putHeaders(now http.Header) {
 	i := w.made
-	w.was.diff(now, func(name string, values []string) {
+	i.was.writer.diff(now, func(name string, values []string) {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
 			return
 		}
