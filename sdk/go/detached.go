@@ -27,12 +27,11 @@ func (i *instance) detach(frame *layer.Frame) int32 {
 	backend.Begin(&i.calls, frame)
 	backend.Run(func() (int32, []byte) {
 		out := make([]byte, outBytes)
-		call := &RequestCall{Call{
-			backend: backend, hook: i.hook, snapshot: backend.snapshot, holds: i.wants, wants: i.wants, body: true,
-			out: out[:0], ctx: backend.Context(),
-		}}
-		defer call.end()
-		verdict, written := i.run(call)
+		at := idle.Get().(*work)
+		at.backend, at.hook, at.snapshot, at.holds, at.wants = backend, i.hook, backend.snapshot, i.wants, i.wants
+		at.body, at.out, at.ctx = true, out[:0], backend.Context()
+		defer at.end()
+		verdict, written := i.run(at)
 		if verdict < 0 {
 			return verdict, nil
 		}

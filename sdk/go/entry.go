@@ -85,7 +85,7 @@ func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_
 
 //export gantryGoCall
 func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
-	turn()
+	turn(uint64(frame.call))
 	made, own := started.get(uintptr(handle)), native{frame.host, frame.call}
 	entered := layer.Frame{
 		Call: uint64(frame.call), Snapshot: borrow(frame.snapshot),
@@ -100,12 +100,19 @@ func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
 	return C.int32_t(enter(made, own, entered, frame))
 }
 
-// enter calls what may keep the host, or the frame, as long as it likes.
+// frames are used again: a frame is a layer's until Call returns.
+var frames = sync.Pool{New: func() any { return new(layer.Frame) }}
+
+// enter calls what may keep the host as long as it likes.
 func enter(made layer.Function, own native, entered layer.Frame, frame *C.gantry_frame) int32 {
-	entered.Host = &own
-	verdict := made.Call(&entered)
-	frame.out_len = C.size_t(entered.Written)
-	frame.carry = C.uint64_t(entered.Carry)
+	lent := frames.Get().(*layer.Frame)
+	*lent = entered
+	lent.Host = &own
+	verdict := made.Call(lent)
+	frame.out_len = C.size_t(lent.Written)
+	frame.carry = C.uint64_t(lent.Carry)
+	*lent = layer.Frame{}
+	frames.Put(lent)
 	return verdict
 }
 

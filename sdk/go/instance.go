@@ -69,53 +69,52 @@ func (i *instance) Event(call uint64, event uint32, detail []byte) {
 	i.calls.Event(call, event, detail)
 }
 
-// inline runs the function on the goroutine that was entered. What the call needs lies in one piece; only
-// the author may keep that, so no later call can use it again. Without a host in the frame it is own.
+// inline runs the function on the goroutine that was entered. Without a host in the frame it is own.
 func (i *instance) inline(frame *layer.Frame, own native) (verdict int32) {
-	call := &RequestCall{Call{
-		backend: frame.Host, own: own, hook: i.hook, snapshot: frame.Snapshot, wants: i.wants, body: i.body,
-		out: frame.Out[:0:len(frame.Out)],
-	}}
+	at := idle.Get().(*work)
+	at.backend, at.own, at.hook, at.snapshot, at.wants = frame.Host, own, i.hook, frame.Snapshot, i.wants
+	at.body, at.out = i.body, frame.Out[:0:len(frame.Out)]
 	if frame.Host == nil {
-		call.backend = &call.own
+		at.backend = &at.own
 	}
 	if len(frame.Snapshot) > 0 {
-		call.holds = i.wants
+		at.holds = i.wants
 	}
 	returned := false
 	defer func() {
 		// A panic with nil is recovered as nil where GODEBUG or an old module asks for that.
 		if recovered := recover(); !returned {
-			call.backend.Log(abi.LogError, "panic: "+layer.Describe(recovered))
+			at.backend.Log(abi.LogError, "panic: "+layer.Describe(recovered))
 			verdict, frame.Written = abi.Panicked, 0
 		}
-		call.end()
+		at.end()
 	}()
-	verdict, frame.Written = i.run(call)
+	verdict, frame.Written = i.run(at)
 	returned = true
 	return verdict
 }
 
-// run gives the verdict and how much of the call's output holds changes. Whoever runs it ends the call.
-func (i *instance) run(call *RequestCall) (verdict int32, written int) {
+// run gives the verdict and how much of the call's output holds changes. Whoever runs it ends the work.
+func (i *instance) run(at *work) (verdict int32, written int) {
+	call := at.begin()
 	if i.response != nil {
-		return call.conclude(i.response((*ResponseCall)(call)))
+		return at.conclude(i.response((*ResponseCall)(call)))
 	}
-	return call.conclude(i.request(call))
+	return at.conclude(i.request(call))
 }
 
-func (c *Call) conclude(err error) (verdict int32, written int) {
+func (w *work) conclude(err error) (verdict int32, written int) {
 	if err == nil {
-		err = c.err
+		err = w.err
 	}
 	switch {
 	case err != nil:
-		c.backend.Log(abi.LogError, err.Error())
+		w.backend.Log(abi.LogError, err.Error())
 		return abi.Failed, 0
-	case c.answered:
-		return abi.Respond, len(c.out)
+	case w.answered:
+		return abi.Respond, len(w.out)
 	default:
-		return abi.Continue, len(c.out)
+		return abi.Continue, len(w.out)
 	}
 }
 
