@@ -69,7 +69,9 @@ func (s snapshot) readHeader(ofResponse bool, room fields) (header http.Header, 
 
 // regroup brings values together of names whose lines did not come together.
 func regroup(header http.Header, lines fields) {
-	clear(header)
+	for name := range header {
+		delete(header, name) // not clear: libraries of plugins for Go 1.20 and older are built with this too
+	}
 	for _, line := range lines {
 		header[line.name] = append(header[line.name], line.value)
 	}
