@@ -39,6 +39,9 @@ pub enum Mutation<'a> {
     AnswerStatus(u16),
     /// Body of a direct answer.
     AnswerBody(&'a [u8]),
+    /// The `Content-Length` of a direct answer to `HEAD`: how long the body would be that it has not. That
+    /// an answer has begun, and to `HEAD`, is still to be proved.
+    AnswerLength(&'a [u8]),
     /// The whole body of one side, in place of what it was.
     SetBody(Side, &'a [u8]),
 }
@@ -103,6 +106,9 @@ impl<'a> Mutation<'a> {
                 Self::AddHeader(Request, name()?, rules::header_value(value)?)
             }
             op::REMOVE_REQUEST_HEADER => Self::RemoveHeader(Request, name()?),
+            op::SET_RESPONSE_HEADER if rules::is_content_length(key) => {
+                Self::AnswerLength(rules::length(value)?)
+            }
             op::SET_RESPONSE_HEADER => {
                 Self::SetHeader(Response, name()?, rules::header_value(value)?)
             }
@@ -138,6 +144,7 @@ impl<'a> Mutation<'a> {
     pub const fn adds_header(&self) -> Option<Side> {
         match self {
             Self::SetHeader(side, ..) | Self::AddHeader(side, ..) => Some(*side),
+            Self::AnswerLength(_) => Some(Side::Response),
             _ => None,
         }
     }
@@ -199,6 +206,22 @@ mod tests {
         let refused = Some(Fault::Refused);
         assert_eq!(fault(99, op::ANSWER_STATUS, "", "200"), refused);
         assert_eq!(fault(99, op::ANSWER_BODY, "", "body"), refused);
+    }
+
+    #[test]
+    fn length_is_an_answers_alone() {
+        let set = |name: &str, value| fault(hook::PRE, op::SET_RESPONSE_HEADER, name, value);
+        for good in ["0", "31", "18446744073709551615"] {
+            assert_eq!(set("Content-Length", good), None, "{good}");
+        }
+        for bad in ["", "-1", "+1", "1, 1", "0x1", "18446744073709551616"] {
+            let found = set("content-length", bad);
+            assert_eq!(found, Some(Fault::Invalid), "{bad}");
+        }
+        for op in [op::SET_REQUEST_HEADER, op::ADD_RESPONSE_HEADER] {
+            let found = fault(hook::PRE, op, "content-length", "3");
+            assert_eq!(found, Some(Fault::Refused));
+        }
     }
 
     #[test]

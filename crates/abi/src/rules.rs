@@ -62,6 +62,21 @@ pub fn is_framing_header(name: &[u8]) -> bool {
         .any(|framing| framing.as_bytes().eq_ignore_ascii_case(name))
 }
 
+/// Whether a header is the length of a message.
+pub const fn is_content_length(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-length")
+}
+
+/// A length: digits alone, of a number that the gateway can have.
+pub fn length(value: &[u8]) -> Result<&[u8], Fault> {
+    let digits = core::str::from_utf8(value).map_err(|_| Fault::Invalid)?;
+    let are_digits = digits.bytes().all(|b| b.is_ascii_digit());
+    if !are_digits || digits.parse::<u64>().is_err() {
+        return Err(Fault::Invalid);
+    }
+    Ok(value)
+}
+
 /// A request method: a token. `CONNECT` is refused, because it turns a request into a tunnel.
 pub fn method(value: &[u8]) -> Result<&str, Fault> {
     let method = token(value, limits::METHOD_BYTES_MAX)?;

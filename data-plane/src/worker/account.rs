@@ -210,11 +210,16 @@ impl Account {
         self.notes.answered_by = AnsweredBy::Gateway(refusal.number());
     }
 
+    /// Whether the client wants an answer's head alone.
+    pub fn is_head(&self) -> bool {
+        self.notes.method == Method::HEAD
+    }
+
     /// The answer begins.
     pub fn answered(&mut self, status: StatusCode) {
         self.notes.status = status.as_u16();
         // Its answers have no body to send.
-        self.notes.complete = self.notes.method == Method::HEAD;
+        self.notes.complete = self.is_head();
     }
 
     /// Bytes of the answer's body go to the client.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gantry_plugin_host::{CallFailure, Exchange, Verdict};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::account::Account;
 use super::api::Function;
@@ -39,7 +40,7 @@ impl End {
         match self {
             Self::Answered(exchange, function) => {
                 account.function_answers(function);
-                function_answer(*exchange)
+                function_answer(*exchange, account.is_head())
             }
             Self::Refused(refusal, early) => {
                 account.refused(refusal);
@@ -156,14 +157,22 @@ fn report_failure(
         .call_failed(api, function.name(), function.hook(), trace, &cause);
 }
 
-fn function_answer(exchange: Exchange) -> Response<AnswerBody> {
+fn function_answer(exchange: Exchange, to_head: bool) -> Response<AnswerBody> {
     let Some(answer) = exchange.answer else {
         return Refusal::PluginFailed.response();
     };
-    let mut response = Response::new(AnswerBody::whole(answer.body));
+    let mut headers = exchange.response_headers;
+    // To HEAD a function may say how long the body would be (RFC 9110 section 8.6).
+    let has_length = to_head && answer.status != StatusCode::NO_CONTENT;
+    let length = headers.remove(CONTENT_LENGTH).filter(|_| has_length);
+    let body = if length.is_some() {
+        Bytes::new()
+    } else {
+        answer.body
+    };
+    headers.extend(length.map(|length| (CONTENT_LENGTH, length)));
+    let mut response = Response::new(AnswerBody::whole(body));
     *response.status_mut() = answer.status;
-    *response.headers_mut() = exchange.response_headers;
-    // In a response hook this would be the length of the upstream's body.
-    response.headers_mut().remove(CONTENT_LENGTH);
+    *response.headers_mut() = headers;
     response
 }

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"gantry.example/sdk/go-tyk/call"
 	"gantry.example/sdk/go/abi"
@@ -61,6 +62,41 @@ func TestWhatIsWrittenIsTheAnswer(t *testing.T) {
 				}
 				if name != "redirect" && made.message.Answer != test.body || made.answered("content-length") != "" {
 					t.Errorf("%q", made.message.Answer)
+				}
+			})
+		})
+	}
+}
+
+func TestLengthThatAHandlerSetsIsToldToHeadAlone(t *testing.T) {
+	serve := func(rw http.ResponseWriter, r *http.Request) {
+		http.ServeContent(rw, r, "a.txt", time.Time{}, strings.NewReader(strings.Repeat("x", 31)))
+	}
+	for name, test := range map[string]struct {
+		method, length string
+		handler        http.HandlerFunc
+	}{
+		"of content": {"HEAD", "31", serve},
+		"to GET":     {"GET", "", serve},
+		"set": {"HEAD", "7", func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Length", "7")
+			rw.WriteHeader(200)
+		}},
+		"no number": {"HEAD", "", func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Length", "-7")
+			rw.WriteHeader(200)
+		}},
+		"too late": {"HEAD", "", func(rw http.ResponseWriter, _ *http.Request) {
+			rw.WriteHeader(200)
+			rw.Header().Set("Content-Length", "7")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			modes(t, test.handler, func(t *testing.T, run func(*request) int32) {
+				made := newRequest(t)
+				made.message.Parts[abi.PartMethod] = test.method
+				if run(made) != abi.Respond || made.answered("content-length") != test.length {
+					t.Error(made.message, made.lines())
 				}
 			})
 		})

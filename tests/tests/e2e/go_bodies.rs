@@ -1,7 +1,7 @@
 //! Bodies in Go functions through a whole gateway: read, replaced, refused beyond the limit, asked for
 //! undeclared. What Rust and C functions do with them is in `bodies`.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use gantry_tests::plugins;
@@ -146,4 +146,43 @@ fn example_in_go_masks_fields_of_json_answers() {
         (&seen["headers"]["x-card"], &seen["path"]),
         (&json!("***"), &json!("/api/x"))
     );
+}
+
+/// What is left of a connection on which requests were sent at once.
+fn exchanged(gateway: &Gateway, requests: &str) -> String {
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.write_all(requests.as_bytes()).unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    answers.to_ascii_lowercase()
+}
+
+#[test]
+fn answer_to_head_tells_the_length_that_a_handler_set_and_has_no_body() {
+    let lab = Lab::start();
+    let library = plugins::go("tests/fixtures/go-tyk", "1.0.0", None).unwrap();
+    let bundle = lab.bundle("go-tyk", "1.0.0");
+    let bundle = bundle.file("go-tyk.so", &library).unwrap();
+    lab.publish(bundle.hook("pre", "Serve", "go-tyk.so"));
+    lab.project.admin.deploy("go-tyk@1.0.0").unwrap();
+    let gateway = lab.gateway();
+    for (function, body) in [("Serve", "as long as this"), ("Greet", "hello ")] {
+        let entries = [(function, "go-tyk.so")];
+        let middleware = middleware(&[("pre", &entries)]);
+        lab.put(&gateway, &json!({"use_keyless": true, "custom_middleware": middleware}));
+        let ask = |method, last| {
+            format!("{method} /api/page HTTP/1.1\r\nhost: any.example\r\n{last}\r\n")
+        };
+        let requests = ask("HEAD", "") + &ask("GET", "connection: close\r\n");
+        let answers = exchanged(&gateway, &requests);
+        let heads: Vec<_> = answers.split("\r\n\r\n").collect();
+        assert_eq!(heads.len(), 3, "{answers}");
+        let length = format!("content-length: {}", body.len());
+        for head in &heads[..2] {
+            assert!(head.starts_with("http/1.1 200 ok"), "{answers}");
+            assert!(head.lines().any(|line| line == length), "{answers}");
+        }
+        assert_eq!(heads[2], body);
+    }
+    assert_eq!(lab.upstream.requests(), 0);
 }

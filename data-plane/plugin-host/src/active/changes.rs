@@ -10,7 +10,7 @@ use gantry_abi::flat::Records;
 use gantry_abi::{Fault, Mutation, Side, limits, rules};
 use gantry_domain::session::SessionDocument;
 use gantry_domain::{Hook, Limits};
-use http::header::IntoHeaderName;
+use http::header::{CONTENT_LENGTH, IntoHeaderName};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::ActiveCall;
@@ -48,7 +48,7 @@ impl ActiveCall<'_> {
         // By reference: what was just written in parts is slow to move as a whole.
         match &Checked::new(self.hook, op, key, value) {
             Ok(checked) => {
-                self.check(&checked.mutation)?;
+                self.check(&checked.mutation, false)?;
                 self.commit(checked)
             }
             Err(fault) => Err(*fault),
@@ -62,10 +62,12 @@ impl ActiveCall<'_> {
         let mut request = self.exchange.headers.len();
         let mut response = self.exchange.response_headers.len();
         let mut sessions = self.exchange.stored_sessions.len();
+        let mut answers = false;
         for record in Records::new(mutations) {
             let record = record?;
             let change = Checked::new(self.hook, record.op, record.key, record.value)?;
-            self.check(&change.mutation)?;
+            self.check(&change.mutation, answers)?;
+            answers |= matches!(change.mutation, Mutation::AnswerStatus(_));
             if let Some(place) = places.next() {
                 *place = Some(change);
             }
@@ -167,6 +169,9 @@ impl ActiveCall<'_> {
             Mutation::AnswerBody(body) => {
                 self.draft.answer_body = Some(Bytes::copy_from_slice(body));
             }
+            Mutation::AnswerLength(length) => {
+                set(&mut exchange.response_headers, CONTENT_LENGTH, length)?;
+            }
             Mutation::SetBody(side, body) => self.replace_body(side, Bytes::copy_from_slice(body)),
         }
         Ok(())
@@ -184,8 +189,9 @@ impl ActiveCall<'_> {
     }
 
     /// Proves what the pure rules cannot: that a session is a JSON object, that the function declared
-    /// the body.
-    fn check(&self, mutation: &Mutation<'_>) -> Result<(), Fault> {
+    /// the body, that a length is that of an answer to `HEAD`, which an earlier change of the same batch may
+    /// have begun.
+    fn check(&self, mutation: &Mutation<'_>, answers: bool) -> Result<(), Fault> {
         match mutation {
             Mutation::SetSession(_, session) | Mutation::StoreSession(_, session) => {
                 SessionDocument::parse(session.as_bytes(), &Limits::default())
@@ -193,6 +199,12 @@ impl ActiveCall<'_> {
                 Ok(())
             }
             Mutation::SetBody(side, _) => self.check_body(*side, self.bodies.replace),
+            Mutation::AnswerLength(_)
+                if self.exchange.method != Method::HEAD
+                    || !(answers || self.draft.answer_status.is_some()) =>
+            {
+                Err(Fault::Refused)
+            }
             _ => Ok(()),
         }
     }

@@ -339,6 +339,32 @@ fn answer_drops_what_described_the_upstreams_body_once_and_only_in_response_hook
 }
 
 #[test]
+fn length_is_taken_from_an_answer_to_head_and_goes_with_it() {
+    let set =
+        |call: &mut ActiveCall<'_>| call.mutate(op::SET_RESPONSE_HEADER, b"Content-Length", b"31");
+    let mut exchange = exchange();
+    let mut call = call_of(&mut exchange);
+    call.mutate(op::ANSWER_STATUS, b"", b"200").unwrap();
+    assert_eq!(set(&mut call), Err(Fault::Refused), "to GET");
+    call.withdraw_answer();
+
+    exchange.method = Method::HEAD;
+    let mut call = call_of(&mut exchange);
+    assert_eq!(set(&mut call), Err(Fault::Refused), "of no answer");
+    let length = record(op::SET_RESPONSE_HEADER, "content-length", "31");
+    assert_eq!(call.apply(&length), Err(Fault::Refused));
+    let batch = [record(op::ANSWER_STATUS, "", "200"), length].concat();
+    assert_eq!(call.apply(&batch), Ok(()));
+    let get = |call: &ActiveCall<'_>| {
+        let length = call.get(part::RESPONSE_HEADER, b"content-length");
+        length.map(<[u8]>::to_vec)
+    };
+    assert_eq!(get(&call), Ok(b"31".to_vec()));
+    call.withdraw_answer();
+    assert_eq!(get(&call_of(&mut exchange)), Err(Fault::Absent));
+}
+
+#[test]
 fn body_is_read_any_number_of_times_from_any_offset() {
     let mut exchange = exchange();
     exchange.body = Some(Bytes::from_static(b"0123456789"));

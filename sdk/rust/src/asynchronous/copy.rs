@@ -132,7 +132,7 @@ impl Copy {
                 }
             }
             // The last changes of a call: nobody reads after them.
-            Mutation::AnswerStatus(_) | Mutation::AnswerBody(_) => {}
+            Mutation::AnswerStatus(_) | Mutation::AnswerBody(_) | Mutation::AnswerLength(_) => {}
         }
         Ok(())
     }

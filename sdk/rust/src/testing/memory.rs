@@ -146,6 +146,14 @@ impl Exchange {
             }
             Mutation::AnswerStatus(status) => self.answer_with(status),
             Mutation::AnswerBody(body) => self.answer_body = body.to_vec(),
+            Mutation::AnswerLength(length) => {
+                if self.method != "HEAD" || self.answer_status.is_none() {
+                    return Err(Fault::Refused);
+                }
+                let name = "content-length";
+                self.response_headers.retain(|(each, _)| each != name);
+                self.add_header(Side::Response, name.as_bytes(), length)?;
+            }
             Mutation::SetBody(side, body) => self.replace_body(side, body)?,
         }
         Ok(())
