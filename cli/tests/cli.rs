@@ -344,6 +344,49 @@ fn push_inspects_before_it_sends_anything() {
 }
 
 #[test]
+fn manifest_that_does_not_fit_its_libraries_is_3_before_anything_is_sent() {
+    let desk = Desk::new()
+        .with("GANTRY_ENDPOINT", "http://127.0.0.1:1")
+        .with("GANTRY_TOKEN", "t");
+    desk.bundle(true);
+    let manifest = |hook: &str, entry: &str| {
+        let text = r#"{"name":"hooks","version":"1.2.0","file_list":["hooks.so"],"custom_middleware":
+            {"driver":"goplugin","HOOK":[{"path":"hooks.so",ENTRY}]}}"#;
+        let text = text.replace("HOOK", hook).replace("ENTRY", entry);
+        desk.write("hooks/manifest.json", text);
+    };
+    for (hook, entry, words) in [
+        (
+            "pre",
+            r#""name":"Add","inline":"body""#,
+            "custom_middleware.pre[0].inline: expected hooks.so with Add built so, \"body\" (build it again: \
+             `gantry build --manifest` with this manifest), found a build with true (INLINE_DIFFERS)",
+        ),
+        ("pre", r#""name":"Sum""#, "(FUNCTION_NOT_FOUND)"),
+        ("response", r#""name":"Add""#, "(HOOK_UNDECLARED)"),
+    ] {
+        manifest(hook, entry);
+        for verb in [&["push"][..], &["bundle", "inspect"], &["bundle", "pack"]] {
+            let outcome = desk.run(&[verb, &["hooks"]].concat());
+            assert_eq!(outcome.code, 3, "{}", outcome.stderr);
+            assert_eq!(
+                outcome.stderr.matches(words).count(),
+                1,
+                "{}",
+                outcome.stderr
+            );
+        }
+        assert_eq!(desk.run(&["push", "hooks", "--no-inspect"]).code, 1);
+    }
+    manifest("pre", r#""name":"Add","inline":true"#);
+    assert_eq!(
+        desk.run(&["push", "hooks"]).code,
+        1,
+        "it gets as far as the network"
+    );
+}
+
+#[test]
 fn pull_into_a_zip_that_is_there_is_refused_before_anything_is_asked() {
     let desk = Desk::new()
         .with("GANTRY_ENDPOINT", "http://127.0.0.1:1")

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use gantry_bundle::hash::hash_reader;
 use gantry_bundle::source::MANIFEST;
 use gantry_bundle::{BundleError, BundleSource, InspectError, Inspection, inspect_reader, pack};
-use gantry_domain::{FileName, Inline, Limits, NotedFunction};
+use gantry_domain::{FieldError, FileName, Inline, Limits, NotedFunction};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -252,6 +252,7 @@ pub(super) fn run(command: Bundle, context: &Context) -> Result<(), CliError> {
 }
 
 fn inspect(path: &Path, printer: &Printer) -> Result<(), CliError> {
+    let mut misfits = Vec::new();
     let view = if is_library(path) {
         InspectedView {
             bundle: None,
@@ -261,16 +262,18 @@ fn inspect(path: &Path, printer: &Printer) -> Result<(), CliError> {
         }
     } else {
         let bundle = BundleSource::open(path, &Limits::default())?;
+        let files;
+        (files, misfits) = inspect_bundle(&bundle)?;
         InspectedView {
             bundle: Some(bundle.manifest().name.to_string()),
             version: Some(bundle.manifest().version.to_string()),
-            files: inspect_bundle(&bundle)?,
+            files,
             warnings: bundle.warnings().iter().map(Warning::from).collect(),
         }
     };
     printer.data(&view)?;
     printer.warnings(&view.warnings);
-    judge(&view.files, printer)
+    judge(&view.files, misfits, printer)
 }
 
 /// Everything that is neither a folder, a manifest nor a zip is taken for a library, so that one with
@@ -298,8 +301,10 @@ fn inspect_library(path: &Path) -> Result<LibraryView, CliError> {
     Ok(LibraryView::new(&name, sha256, hashed.size_bytes, verdict))
 }
 
-fn inspect_bundle(bundle: &BundleSource) -> Result<Vec<LibraryView>, CliError> {
+/// Each library, and what is wrong with the functions of them that the manifest names.
+fn inspect_bundle(bundle: &BundleSource) -> Result<(Vec<LibraryView>, Vec<FieldError>), CliError> {
     let verdicts = bundle.inspect()?;
+    let misfits = bundle.misfits(&verdicts);
     let files = bundle.files().iter().zip(verdicts);
     let views = files.map(|(file, verdict)| {
         LibraryView::new(
@@ -309,11 +314,15 @@ fn inspect_bundle(bundle: &BundleSource) -> Result<Vec<LibraryView>, CliError> {
             verdict,
         )
     });
-    Ok(views.collect())
+    Ok((views.collect(), misfits))
 }
 
-/// Says what is wrong with each refused library; fails if there is one.
-fn judge(files: &[LibraryView], printer: &Printer) -> Result<(), CliError> {
+/// Says what is wrong with each refused library; fails if there is one, or if the manifest does not fit them.
+fn judge(
+    files: &[LibraryView],
+    misfits: Vec<FieldError>,
+    printer: &Printer,
+) -> Result<(), CliError> {
     let mut refused = 0;
     for file in files {
         printer.warnings(&file.warnings);
@@ -330,7 +339,8 @@ fn judge(files: &[LibraryView], printer: &Printer) -> Result<(), CliError> {
         }
     }
     match refused {
-        0 => Ok(()),
+        0 if misfits.is_empty() => Ok(()),
+        0 => Err(BundleError::Manifest(misfits).into()),
         refused => Err(CliError::LibrariesRefused {
             refused,
             total: files.len(),
@@ -338,9 +348,10 @@ fn judge(files: &[LibraryView], printer: &Printer) -> Result<(), CliError> {
     }
 }
 
-/// Refuses a bundle with a library that a control plane would refuse.
+/// Refuses a bundle with a library, or a manifest, that a control plane would refuse.
 pub(super) fn refuse_unfit(bundle: &BundleSource, printer: &Printer) -> Result<(), CliError> {
-    judge(&inspect_bundle(bundle)?, printer)
+    let (files, misfits) = inspect_bundle(bundle)?;
+    judge(&files, misfits, printer)
 }
 
 fn pack_folder(arguments: Pack, printer: &Printer) -> Result<(), CliError> {

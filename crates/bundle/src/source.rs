@@ -10,8 +10,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use gantry_domain::admission::check_entries;
 use gantry_domain::manifest::DraftManifest;
-use gantry_domain::{Digest, FieldError, FieldWarning, FileName, Limits, Manifest};
+use gantry_domain::{Artifact, Digest, FieldError, FieldWarning, FileName, Limits, Manifest};
 use tempfile::TempDir;
 use thiserror::Error;
 
@@ -297,6 +298,29 @@ impl BundleSource {
                 Ok(inspect_reader(opened, &file.name))
             })
             .collect()
+    }
+
+    /// What is wrong with the functions that the manifest's hooks name, by the rules of a control plane.
+    /// A file that was refused says nothing of its functions, so all must be admitted first.
+    #[must_use]
+    pub fn misfits(&self, verdicts: &[Result<Inspection, InspectError>]) -> Vec<FieldError> {
+        let artifact = |(file, verdict): (&BundleFile, &Result<Inspection, InspectError>)| {
+            let inspection = verdict.as_ref().ok()?;
+            Some(Artifact {
+                file: file.name.clone(),
+                digest: file.digest,
+                size_bytes: file.size_bytes,
+                target: inspection.target.clone(),
+                note: inspection.note.clone(),
+                key: String::new(),
+            })
+        };
+        let artifacts: Option<Vec<_>> = self.files.iter().zip(verdicts).map(artifact).collect();
+        let artifacts = artifacts.unwrap_or_default();
+        if artifacts.is_empty() {
+            return Vec::new();
+        }
+        check_entries("custom_middleware", &self.manifest.middleware, &&artifacts)
     }
 }
 
