@@ -4,6 +4,7 @@
 //! Invariant: what is generated goes into a build through an overlay and a module file of our own; the
 //! author's folder stays as it is.
 
+mod below;
 mod kept;
 mod missing;
 mod modules;
@@ -83,8 +84,12 @@ fn is_native(folder: &Path) -> Result<bool, BuildError> {
         is_main |= package.is_some();
         uses_sdk |= text.contains(&format!("\"{SDK}\""));
     }
+    let advice = "name the folder of the package main";
+    if names.iter().all(|name| is_test(&name)) {
+        let found = below::described(folder);
+        return Err(refused(folder.to_owned(), "package main", &found, advice));
+    }
     if let Some((path, found)) = other.filter(|_| !is_main) {
-        let advice = "name the folder of the package main";
         return Err(refused(path, "package main", &found, advice));
     }
     if uses_sdk && !folder.join("go.mod").is_file() {
@@ -154,6 +159,10 @@ mod tests {
             ),
             (&[("go.mod", ""), ("main.go", native)], Ok(true)),
             (&[("main.go", "package main\n")], Ok(false)),
+            (
+                &[("go.mod", ""), ("main_test.go", "package main\n")],
+                Err("package main"),
+            ),
             (
                 &[
                     ("main.go", "package main\n"),

@@ -16,7 +16,9 @@ fn sources(bench: &Workbench, name: &str, files: Files<'_>) -> PathBuf {
     let folder = bench.room().join(name);
     fs::create_dir_all(&folder).unwrap();
     for (file, text) in files {
-        fs::write(folder.join(file), text).unwrap();
+        let path = folder.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
     folder
 }
@@ -127,7 +129,12 @@ fn folders_that_are_no_plugin_are_refused_and_nothing_of_them_runs() {
     let main = format!(
         "package main\n\nimport \"os\"\n\nfunc main() {{ os.WriteFile({ran:?}, nil, 0o600) }}\n"
     );
-    let cases: [(Files<'_>, &str, &str); 5] = [
+    let cases: [(Files<'_>, &str, &str); 6] = [
+        (
+            &[("go.mod", "module x\n"), ("go/src/main.go", &main)],
+            "NOT_A_PLUGIN",
+            "a package main in go/src",
+        ),
         (
             &[("notes.md", "")],
             "LANGUAGE_UNKNOWN",
