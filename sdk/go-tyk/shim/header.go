@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // field is one header line as it was before the handler ran. Handlers change maps and slices in place, so
@@ -15,9 +16,16 @@ type field struct{ name, value string }
 // fields are header lines, those of one name together.
 type fields []field
 
+// before is a side's headers as they were, and where the values that the handler got lay.
+type before struct {
+	fields
+	values    []string
+	scattered bool // lines of one name are not together
+}
+
 // headersBefore are the headers of a call as they were before its handler ran. Nothing that a handler may
 // keep leads here, so the room that a call took serves later ones.
-type headersBefore struct{ request, response, writer fields }
+type headersBefore struct{ request, response, writer before }
 
 var spare = sync.Pool{New: func() any { return new(headersBefore) }}
 
@@ -26,21 +34,21 @@ const linesKept = 128
 
 // giveBack ends the use of it.
 func (h *headersBefore) giveBack() {
-	for _, side := range []*fields{&h.request, &h.response, &h.writer} {
-		if cap(*side) > linesKept {
-			*side = nil
+	for _, side := range []*before{&h.request, &h.response, &h.writer} {
+		if cap(side.fields) > linesKept {
+			side.fields = nil
 		}
-		*side = (*side)[:0]
+		*side = before{fields: side.fields[:0]}
 	}
 	spare.Put(h)
 }
 
 // readHeader builds a header as net/http does: canonical names, all values in one slice, a request's Host
-// apart. A response without any has none. What was there is appended to room.
-func (s snapshot) readHeader(ofResponse bool, room fields) (header http.Header, was fields, host string) {
+// apart. A response without any has none.
+func (s snapshot) readHeader(ofResponse bool, was *before) (header http.Header, host string) {
 	first, count := s.headers(ofResponse)
 	if count == 0 && ofResponse {
-		return nil, room, ""
+		return nil, ""
 	}
 	header = make(http.Header, count+1)
 	values, begin, names := make([]string, 0, count), 0, 0
@@ -54,17 +62,18 @@ func (s snapshot) readHeader(ofResponse bool, room fields) (header http.Header, 
 			}
 			continue
 		}
-		if last := len(room) - 1; last < 0 || room[last].name != name {
+		if last := len(was.fields) - 1; last < 0 || was.fields[last].name != name {
 			begin = len(values)
 			names++
 		}
-		room, values = append(room, field{name, value}), append(values, value)
+		was.fields, values = append(was.fields, field{name, value}), append(values, value)
 		header[name] = values[begin:len(values):len(values)]
 	}
-	if names > len(header) {
-		regroup(header, room)
+	was.values = values
+	if was.scattered = names > len(header); was.scattered {
+		regroup(header, was.fields)
 	}
-	return header, room, host
+	return header, host
 }
 
 // regroup brings values together of names whose lines did not come together.
@@ -77,20 +86,40 @@ func regroup(header http.Header, lines fields) {
 	}
 }
 
-// match says whether there were lines with a name, and whether they had these values. Headers are few, so
-// this is a search.
-func (f fields) match(name string, values []string) (was, same bool) {
-	found := 0
-	for i := range f {
-		if f[i].name != name {
-			continue
+// match says whether there were lines with a name, and whether they had these values. Values that still lie
+// where the handler got them say themselves which line is theirs.
+func (b *before) match(name string, values []string) (was, same bool) {
+	if len(values) > 0 && len(b.values) > 0 {
+		from := uintptr(unsafe.Pointer(unsafe.SliceData(b.values)))
+		at := (uintptr(unsafe.Pointer(unsafe.SliceData(values))) - from) / unsafe.Sizeof("")
+		if at < uintptr(len(b.fields)) && b.fields[at].name == name && (at == 0 || b.fields[at-1].name != name) {
+			return true, b.had(int(at), name, values)
 		}
-		if found >= len(values) || values[found] != f[i].value {
-			return true, false
+	}
+	for at := range b.fields {
+		if b.fields[at].name == name {
+			return true, b.had(int(at), name, values)
+		}
+	}
+	return false, len(values) == 0
+}
+
+// had says whether a name, whose first line is known, had these values.
+func (b *before) had(at int, name string, values []string) bool {
+	found := 0
+	for ; at < len(b.fields); at++ {
+		if b.fields[at].name != name {
+			if b.scattered {
+				continue
+			}
+			break
+		}
+		if found >= len(values) || values[found] != b.fields[at].value {
+			return false
 		}
 		found++
 	}
-	return found > 0, found == len(values)
+	return found == len(values)
 }
 
 func (f fields) first(name string) (string, bool) {
@@ -109,13 +138,13 @@ var belongs = map[string]bool{
 }
 
 // diff calls change for each name that now has other values than before; no values: it is gone.
-func (f fields) diff(now http.Header, change func(name string, values []string)) {
+func (b *before) diff(now http.Header, change func(name string, values []string)) {
 	var room [8]string
 	others, kept := room[:0], 0
 	for name, values := range now {
-		was, same := f.match(name, values)
+		was, same := b.match(name, values)
 		if !was && !isCanonical(name) && canonical(name) != name {
-			f.diff(merge(now), change)
+			b.diff(merge(now), change)
 			return
 		}
 		if was {
@@ -130,8 +159,8 @@ func (f fields) diff(now http.Header, change func(name string, values []string))
 			change(name, now[name])
 		}
 	}
-	if kept < f.names() {
-		f.gone(now, change)
+	if kept < b.names() {
+		b.gone(now, change)
 	}
 }
 

@@ -76,14 +76,14 @@ func (i *invocation) buildRequest() {
 	request.RequestURI = i.buildAddress()
 	request.URL = &i.address
 	request.RemoteAddr = i.snapshot.text(abi.PartRemoteAddr)
-	request.Header, i.was.request, request.Host = i.snapshot.readHeader(false, i.was.request)
+	request.Header, request.Host = i.snapshot.readHeader(false, &i.was.request)
 	if request.Host == "" { // the header has its port, too
 		request.Host = i.snapshot.text(abi.PartHost)
 	}
 	i.host0 = request.Host
 	// A body of length 0 is known to be none only if somebody has said so.
 	said := false
-	request.ContentLength, said = length(request.Method, i.was.request)
+	request.ContentLength, said = length(request.Method, i.was.request.fields)
 	request.Body = http.NoBody
 	switch {
 	case request.ContentLength == 0 && said:
@@ -147,12 +147,12 @@ func (i *invocation) buildResponse() {
 		Status:     strconv.Itoa(status) + " " + http.StatusText(status),
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: i.request, Body: http.NoBody,
 	}
-	response.Header, i.was.response, _ = i.snapshot.readHeader(true, i.was.response)
+	response.Header, _ = i.snapshot.readHeader(true, &i.was.response)
 	if response.Header == nil {
 		response.Header = make(http.Header)
 	}
 	response.ContentLength = -1
-	if length, said := length("", i.was.response); said {
+	if length, said := length("", i.was.response.fields); said {
 		response.ContentLength = length
 	}
 	hasBody := response.ContentLength != 0

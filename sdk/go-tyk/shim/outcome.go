@@ -77,7 +77,7 @@ func (i *invocation) session() error {
 func (i *invocation) requestChanges() error {
 	now := i.request
 	if now.Body != i.wasBody() {
-		if err := i.replaced(now.Body, abi.OpSetRequestBody, abi.OpSetRequestHeader, i.was.request, now.Header); err != nil {
+		if err := i.replaced(now.Body, abi.OpSetRequestBody, abi.OpSetRequestHeader, &i.was.request, now.Header); err != nil {
 			return err
 		}
 	}
@@ -152,7 +152,7 @@ func escapedQuery(query string) string {
 func (i *invocation) responseOutcome(verdict *int32) error {
 	now := i.response
 	if !i.writer.wrote() && now.Body != i.wasBody() {
-		if err := i.replaced(now.Body, abi.OpSetResponseBody, abi.OpSetResponseHeader, i.was.response, now.Header); err != nil {
+		if err := i.replaced(now.Body, abi.OpSetResponseBody, abi.OpSetResponseHeader, &i.was.response, now.Header); err != nil {
 			return err
 		}
 	}
@@ -191,7 +191,7 @@ func (i *invocation) wasBody() io.ReadCloser {
 }
 
 // replaced sets the body that a handler put in the place of the one it got, unless the bytes are the same.
-func (i *invocation) replaced(now io.ReadCloser, op, headerOp uint8, was fields, headers http.Header) error {
+func (i *invocation) replaced(now io.ReadCloser, op, headerOp uint8, was *before, headers http.Header) error {
 	if fmt.Sprintf("%T", now) == "*http.maxBytesReader" {
 		return nil // it bounds what the handler reads, and gives nothing else
 	}
@@ -228,7 +228,7 @@ var magic = map[string][]byte{"gzip": {0x1f, 0x8b}, "x-gzip": {0x1f, 0x8b}, "zst
 
 // keepEncoding sets Content-Encoding again where the handler left it as it was and the new body is encoded
 // so: with a new body the gateway drops what was said of the old one.
-func (i *invocation) keepEncoding(op uint8, was fields, headers http.Header, body []byte) error {
+func (i *invocation) keepEncoding(op uint8, was *before, headers http.Header, body []byte) error {
 	values := headers["Content-Encoding"]
 	if len(values) != 1 {
 		return nil // the difference says it

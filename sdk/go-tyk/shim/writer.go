@@ -32,7 +32,7 @@ func (w *writer) init(made *invocation) {
 	w.made = made
 	if made.function.Response == nil {
 		// What earlier functions set is there, as it is where all write to one writer.
-		w.header, made.was.writer, _ = made.snapshot.readHeader(true, made.was.writer)
+		w.header, _ = made.snapshot.readHeader(true, &made.was.writer)
 	}
 }
 
