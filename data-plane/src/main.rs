@@ -80,8 +80,20 @@ fn exit(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            complain(&format!("{e:#}"));
+            complain(&told(&e));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, without those whose words stand in it already: errors that are logged elsewhere
+/// name their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

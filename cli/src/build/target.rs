@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use gantry_domain::id::NameError;
 use gantry_domain::resolution::Convention;
 use gantry_domain::{Arch, FileName, GatewayVersion, LibcVersion, Platform};
 
@@ -35,9 +36,7 @@ impl BuildTarget {
             name: plugin.to_owned(),
             expected,
         };
-        let file: FileName = name
-            .parse()
-            .map_err(|e: gantry_domain::id::NameError| refused(e.to_string()))?;
+        let file: FileName = name.parse().map_err(|e| refused(rule(&e)))?;
         // `hooks_v5.3.0_linux_amd64` as a name for any gateway would say what it does not mean.
         let said = Convention::of(&file).map(|said| (said.stem, said.gateway_version));
         if said == self.gateway_version.map(|version| (plugin, version)) {
@@ -65,6 +64,18 @@ impl fmt::Display for BuildTarget {
         match self.gateway_version {
             Some(version) => write!(f, "{} for gateway {version}", self.platform),
             None => write!(f, "{} for any gateway version", self.platform),
+        }
+    }
+}
+
+/// What a name must be, without what came: a refusal of the plugin's name says that.
+fn rule(error: &NameError) -> String {
+    match error {
+        NameError::Empty { expected, .. } | NameError::Malformed { expected, .. } => {
+            (*expected).to_owned()
+        }
+        NameError::TooLong { max, length, .. } => {
+            format!("a name that makes a file name of at most {max} characters and not {length}")
         }
     }
 }
@@ -104,6 +115,9 @@ mod tests {
         for plugin in ["", "a/b", "..", "späße", "p_v5.3.0_linux_amd64"] {
             let refusal = target(None).file_name(plugin).unwrap_err();
             assert_eq!(refusal.code(), "NAME_INVALID", "{plugin}");
+            let words = refusal.to_string();
+            assert_eq!(words.matches("expected").count(), 1, "{words}");
+            assert!(words.starts_with(&format!("plugin name {plugin:?}: expected a")));
         }
         let file = target(Some("5.3.0")).file_name("my_plug-in").unwrap();
         assert!(file.as_str().starts_with("my_plug-in_v5.3.0_linux_"));

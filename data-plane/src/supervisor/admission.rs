@@ -224,17 +224,22 @@ impl Admitter {
             return;
         }
         let verdicts = probe::probe(&self.tenant, &self.settings, request).await;
+        // A library that fails takes its uses along: that is one thing to say.
+        let mut said = Vec::new();
         for ((library, each), verdict) in verdicts {
             let (digest, uses) = &trials[library];
             let trial = match each {
                 None => Trial::Library(*digest),
                 Some(each) => Trial::Use(uses[each].clone()),
             };
-            if let Err(failure) = &verdict {
+            if let Err(failure) = &verdict
+                && !said.contains(&(library, failure.clone()))
+            {
                 tracing::error!(
                     code = failure.code, plugin.digest = %digest,
                     "library {} does not pass the probe: {}", digest.short(), failure.message
                 );
+                said.push((library, failure.clone()));
             }
             self.verdicts.record(trial, verdict);
         }

@@ -144,6 +144,8 @@ fn access_log_that_cannot_be_opened_is_refused_at_the_start() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("ACCESS_LOG_UNUSABLE"), "{errors}");
+    let cause = errors.matches("No such file or directory").count();
+    assert_eq!(cause, 1, "the cause is said once: {errors}");
     std::fs::write(config, "[access_log]\noutput = 'file'\nformat = 'xml'\n").unwrap();
     let output = run(&["config", "check", "--config", config]);
     let errors = String::from_utf8(output.stderr).unwrap();

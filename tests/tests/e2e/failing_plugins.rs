@@ -175,6 +175,9 @@ fn library_whose_constructor_crashes_kills_the_probe_and_nothing_else() {
     lab.put(&gateway, &pre("Plain", "bomb.so"));
     failed_code(&gateway, "PROBE_CRASHED");
     failed_code(&gateway, "it had said: no such luck");
+    let log = gateway.log();
+    let said = log.matches("does not pass the probe").count();
+    assert_eq!(said, 1, "one library is one line: {log}");
     assert_eq!(get(&gateway, "/api/x").status, 500);
     assert_eq!(get(&gateway, "/healthy/x").status, 200);
     assert_eq!(

@@ -169,7 +169,10 @@ fn answer_to_head_tells_the_length_that_a_handler_set_and_has_no_body() {
     for (function, body) in [("Serve", "as long as this"), ("Greet", "hello ")] {
         let entries = [(function, "go-tyk.so")];
         let middleware = middleware(&[("pre", &entries)]);
-        lab.put(&gateway, &json!({"use_keyless": true, "custom_middleware": middleware}));
+        lab.put(
+            &gateway,
+            &json!({"use_keyless": true, "custom_middleware": middleware}),
+        );
         let ask = |method, last| {
             format!("{method} /api/page HTTP/1.1\r\nhost: any.example\r\n{last}\r\n")
         };
