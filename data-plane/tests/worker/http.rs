@@ -300,6 +300,28 @@ async fn client_that_leaves_takes_its_upstream_request_with_it() {
 }
 
 #[tokio::test]
+async fn head_that_is_too_large_or_malformed_is_refused_without_a_body() {
+    let upstream = Upstream::start().await;
+    let worker = plain(&upstream).await;
+    let with = |headers: &str| {
+        format!("GET /a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")
+    };
+    let many = |count: usize| "x-a: 1\r\n".repeat(count - 2);
+    let long = format!("x-a: {}\r\n", "1".repeat(512 << 10));
+    for (headers, status) in [
+        // The upstream of this test takes no more either, and gets three from the gateway.
+        (many(97), 200),
+        (many(101), 431),
+        (long, 431),
+        ("malformed\r\n".to_owned(), 400),
+    ] {
+        let refused = read(&exchange(worker.address, &with(&headers)).await);
+        assert_eq!(refused.status, status, "{} bytes", headers.len());
+        assert_eq!(refused.body.is_empty(), status != 200);
+    }
+}
+
+#[tokio::test]
 async fn client_that_is_refused_while_it_sends_gets_the_answer() {
     let upstream = Upstream::start().await;
     let worker = plain(&upstream).await;
