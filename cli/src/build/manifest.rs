@@ -22,6 +22,8 @@ pub(crate) struct Manifest {
     /// The file, as it is called in refusals.
     path: PathBuf,
     wishes: Vec<Wish>,
+    /// The libraries that its entries name, each with the first place.
+    libraries: BTreeMap<FileName, String>,
 }
 
 /// What one entry says.
@@ -47,18 +49,21 @@ impl Manifest {
         };
         let mut findings = Vec::new();
         let limits = Limits::default();
-        let wishes = match parse_object(&bytes, limits.manifest_bytes_max, limits.json_depth_max) {
-            Ok(map) => wishes(&map, &mut |code, message| {
-                findings.push(finding(&path, code, message, ""));
-            }),
-            Err(e) => {
-                let message = format!("expected {}, found {}", e.expected, e.found);
-                findings.push(finding(&path, e.code, message, ""));
-                Vec::new()
-            }
-        };
+        let map = parse_object(&bytes, limits.manifest_bytes_max, limits.json_depth_max);
+        let map = map.unwrap_or_else(|e| {
+            let message = format!("expected {}, found {}", e.expected, e.found);
+            findings.push(finding(&path, e.code, message, ""));
+            Map::new()
+        });
+        let wishes = wishes(&map, &mut |code, message| {
+            findings.push(finding(&path, code, message, ""));
+        });
         if findings.is_empty() {
-            Ok(Self { path, wishes })
+            Ok(Self {
+                path,
+                wishes,
+                libraries: libraries(&map),
+            })
         } else {
             Err(BuildError::SourceRefused(findings))
         }
@@ -89,15 +94,28 @@ impl Manifest {
         if !refused.is_empty() {
             return Err(BuildError::SourceRefused(refused));
         }
-        let Some(other) = self.wishes.first() else {
-            return Ok(None);
-        };
-        let Wish { library, field, .. } = other;
-        Ok(self.of(file).next().is_none().then(|| {
-            let message = format!("{field} is for {library}; no entry with inline is for {file}");
-            let advice = "if it means this library, name it alike: --name, or path in the manifest";
-            finding(&self.path, "INLINE_ELSEWHERE", message, advice)
-        }))
+        Ok(self.elsewhere(file))
+    }
+
+    /// Says that the manifest is for other libraries.
+    fn elsewhere(&self, file: &FileName) -> Option<Finding> {
+        let advice = "if it means this library, name it alike: --name, or path in the manifest";
+        let told = |code, message| Some(finding(&self.path, code, message, advice));
+        match self.wishes.first() {
+            Some(Wish { library, field, .. }) if self.of(file).next().is_none() => {
+                let message =
+                    format!("{field} is for {library}; no entry with inline is for {file}");
+                return told("INLINE_ELSEWHERE", message);
+            }
+            _ => {}
+        }
+        let (library, field) = self.libraries.first_key_value()?;
+        let is_named = |library| matches(library, file).is_some();
+        if self.libraries.keys().any(is_named) {
+            return None;
+        }
+        let message = format!("{field} is for {library}; no entry is for {file}");
+        told("MANIFEST_ELSEWHERE", message)
     }
 
     fn differs(&self, wish: &Wish, file: &FileName, note: &PluginNote) -> Option<Finding> {
@@ -135,36 +153,65 @@ fn finding(path: &Path, code: &str, message: String, advice: &str) -> Finding {
     }
 }
 
-/// The entries that say something, and run. The manifest may be Tyk's, so nothing else is judged.
-fn wishes(map: &Map<String, Value>, refuse: &mut impl FnMut(&str, String)) -> Vec<Wish> {
-    let mut wishes: Vec<Wish> = Vec::new();
-    let Some(Value::Object(hooks)) = map.get("custom_middleware") else {
-        return wishes;
-    };
+/// The entries of all hooks, each with its place.
+fn entries(map: &Map<String, Value>) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    let hooks = map.get("custom_middleware").and_then(Value::as_object);
     for hook in Hook::ALL {
-        let Some(value) = hooks.get(hook.field()) else {
+        let Some(value) = hooks.and_then(|hooks| hooks.get(hook.field())) else {
             continue;
         };
         let at = format!("custom_middleware.{}", hook.field());
-        let entries = match value {
+        match value {
             Value::Array(entries) => {
                 let entries = entries.iter().enumerate();
-                entries
-                    .map(|(i, entry)| (format!("{at}[{i}]"), entry))
-                    .collect()
+                found.extend(entries.map(|(i, entry)| (format!("{at}[{i}]"), entry)));
             }
-            entry => vec![(at, entry)],
-        };
-        for (at, entry) in entries {
-            match wish(&at, entry) {
-                None => {}
-                Some(Ok(wish)) => wishes.push(wish),
-                Some(Err((field, expected, found))) => {
-                    refuse(
-                        "FIELD_INVALID",
-                        format!("{field}: expected {expected}, found {found}"),
-                    );
-                }
+            entry => found.push((at, entry)),
+        }
+    }
+    found
+}
+
+/// What an entry says under a name; nothing that is no text.
+fn text<'a>(entry: &'a Value, name: &str) -> &'a str {
+    entry.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The library that an entry names: a file in a bundle, whatever folders Tyk finds it in.
+fn library(entry: &Value) -> &str {
+    text(entry, "path").rsplit('/').next().unwrap_or_default()
+}
+
+fn is_off(entry: &Value) -> bool {
+    entry.get("disabled") == Some(&Value::Bool(true))
+}
+
+/// The libraries that entries name which run.
+fn libraries(map: &Map<String, Value>) -> BTreeMap<FileName, String> {
+    let mut found = BTreeMap::new();
+    for (at, entry) in entries(map) {
+        let named = library(entry).parse().ok();
+        let is_library = |file: &FileName| file.as_str().strip_suffix(".so").is_some();
+        if let Some(file) = named.filter(|file| is_library(file) && !is_off(entry)) {
+            found.entry(file).or_insert(format!("{at}.path"));
+        }
+    }
+    found
+}
+
+/// The entries that say something, and run. The manifest may be Tyk's, so nothing else is judged.
+fn wishes(map: &Map<String, Value>, refuse: &mut impl FnMut(&str, String)) -> Vec<Wish> {
+    let mut wishes: Vec<Wish> = Vec::new();
+    for (at, entry) in entries(map) {
+        match wish(&at, entry) {
+            None => {}
+            Some(Ok(wish)) => wishes.push(wish),
+            Some(Err((field, expected, found))) => {
+                refuse(
+                    "FIELD_INVALID",
+                    format!("{field}: expected {expected}, found {found}"),
+                );
             }
         }
     }
@@ -185,24 +232,21 @@ type Wrong = (String, String, String);
 
 fn wish(at: &str, entry: &Value) -> Option<Result<Wish, Wrong>> {
     let said = entry.get("inline").filter(|said| !said.is_null())?;
-    if entry.get("disabled") == Some(&Value::Bool(true)) {
+    if is_off(entry) {
         return None;
     }
-    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
     let wrong = |name: &str, expected: String| {
         let found = entry.get(name).map_or("nothing".to_owned(), describe);
         (format!("{at}.{name}"), expected, found)
     };
     let read = || {
         let inline = Inline::from_json(said);
-        // A path is a file name in a bundle, whatever folders Tyk finds it in.
-        let library = text("path").rsplit('/').next().unwrap_or_default();
         Ok(Wish {
             inline: inline.ok_or_else(|| wrong("inline", Inline::EXPECTED.to_owned()))?,
-            function: text("name")
+            function: text(entry, "name")
                 .parse()
                 .map_err(|e: gantry_domain::id::NameError| wrong("name", e.to_string()))?,
-            library: library
+            library: library(entry)
                 .parse()
                 .map_err(|e: gantry_domain::id::NameError| wrong("path", e.to_string()))?,
             field: format!("{at}.inline"),
@@ -276,6 +320,28 @@ mod tests {
             &note(r#"{"name":"A","hooks":["pre"],"flags":[]}"#),
         );
         assert_eq!(elsewhere.unwrap().unwrap().code, "INLINE_ELSEWHERE");
+    }
+
+    #[test]
+    fn manifest_for_other_libraries_is_told_whatever_it_says_of_inline() {
+        let manifest = read(
+            r#"{"file_list": ["x.so"], "custom_middleware": {"driver": "goplugin",
+                "pre": [{"name": "Off", "path": "off.so", "disabled": true}, {"name": "P", "path": "hook.py"}],
+                "post": [{"name": "A", "path": "middleware/x.so"}, {"name": "B", "path": "y.so"}],
+                "auth_check": {"name": "", "path": ""}}}"#,
+        )
+        .unwrap();
+        let told = |file: &str| {
+            let told = manifest.elsewhere(&file.parse().unwrap())?;
+            Some(format!("{} {}", told.message, told.code))
+        };
+        assert_eq!(told("x.so"), None);
+        assert_eq!(told("y_v5.3.0_linux_arm64.so"), None);
+        let x =
+            "custom_middleware.post[0].path is for x.so; no entry is for off.so MANIFEST_ELSEWHERE";
+        assert_eq!(told("off.so").as_deref(), Some(x));
+        let empty = read(r#"{"custom_middleware": {"pre": []}}"#).unwrap();
+        assert!(empty.elsewhere(&"z.so".parse().unwrap()).is_none());
     }
 
     #[test]
