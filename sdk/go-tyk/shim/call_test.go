@@ -134,6 +134,22 @@ func TestWriterOfAHandlerThatHasReturnedTakesNothing(t *testing.T) {
 	}
 }
 
+func TestLinesOfACallThatHasEndedNameIt(t *testing.T) {
+	var kept *call.State
+	modes(t, func(_ http.ResponseWriter, r *http.Request) {
+		kept = call.Of(r.Context())
+		kept.Log("info", "during")
+	}, func(t *testing.T, run func(*request) int32) {
+		made := newRequest(t)
+		run(made)
+		kept.Log("warn", "after")
+		during, after, _ := strings.Cut(made.lines(), "after")
+		if strings.Contains(during, "api.id") || !strings.HasPrefix(after, " api.id=orders function=F trace_id=0af76519") {
+			t.Errorf("%q", made.lines())
+		}
+	})
+}
+
 func TestLinesOfPackageLogCarryTheCall(t *testing.T) {
 	log.SetOutput(os.Stderr)
 	captured = sync.Once{}

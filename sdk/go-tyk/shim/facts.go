@@ -34,6 +34,10 @@ func (f *facts) Log(level, message string) {
 	if !known {
 		number = abi.LogInfo
 	}
+	// What a goroutine says of a call that has ended, the gateway cannot place any more.
+	if f.writer.isClosed() {
+		message += " api.id=" + f.APIID() + " function=" + f.Function() + " trace_id=" + f.TraceID()
+	}
 	f.host.Log(number, message)
 }
 

@@ -132,6 +132,13 @@ func (w *writer) close() {
 	w.ended = true
 }
 
+// isClosed says whether the handler has returned.
+func (w *writer) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended
+}
+
 // wrote says whether there is an answer.
 func (w *writer) wrote() bool { return w.status != 0 }
 
