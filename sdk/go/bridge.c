@@ -75,14 +75,29 @@ gantry_function *gantry_go_function(gantry_plugin *plugin, size_t index) {
   return (gantry_function *)plugin->functions[index];
 }
 
-int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, gantry_str *out) {
-  gantry_str none = {NULL, 0};
-  return host->get(call, part, none, out);
+static int32_t give(int32_t code, gantry_str found, uintptr_t out[2]) {
+  out[0] = (uintptr_t)found.ptr;
+  out[1] = found.len;
+  return code;
 }
 
-int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts,
-                           gantry_str *out) {
-  return host->snapshot(call, parts, out);
+int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, uintptr_t out[2]) {
+  gantry_str none = {NULL, 0}, found = none;
+  int32_t code = host->get(call, part, none, &found);
+  return give(code, found, out);
+}
+
+int32_t gantry_go_header(const gantry_host *host, gantry_call call, uint32_t part, const uint8_t *name,
+                         size_t name_len, uintptr_t out[2]) {
+  gantry_str key = {name, name_len}, found = {NULL, 0};
+  int32_t code = host->get(call, part, key, &found);
+  return give(code, found, out);
+}
+
+int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts, uintptr_t out[2]) {
+  gantry_str found = {NULL, 0};
+  int32_t code = host->snapshot(call, parts, &found);
+  return give(code, found, out);
 }
 
 int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *ptr, size_t len) {

@@ -21,8 +21,12 @@ void gantry_go_is_of_layer(gantry_function *function);
 /* The call of a layer's function that this thread was entered with; 0 without. */
 gantry_call gantry_go_current(void);
 
-int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, gantry_str *out);
-int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts, gantry_str *out);
+/* What the host gives goes to Go as two numbers, and names as bytes: arguments whose types hold no pointers
+ * are not looked through for Go's at each call. */
+int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, uintptr_t out[2]);
+int32_t gantry_go_header(const gantry_host *host, gantry_call call, uint32_t part, const uint8_t *name,
+                         size_t name_len, uintptr_t out[2]);
+int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts, uintptr_t out[2]);
 int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *ptr, size_t len);
 int32_t gantry_go_mutate(const gantry_host *host, gantry_call call, uint32_t op, const void *ptr,
                          size_t len);

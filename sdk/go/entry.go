@@ -45,7 +45,7 @@ func newTable() *C.gantry_plugin {
 		entry := C.gantry_go_function(table, C.size_t(i))
 		entry.name = cStr(function.Name)
 		entry.hooks = C.uint32_t(function.hookBits())
-		entry.want_parts = C.uint64_t(function.wantParts())
+		entry.want_parts = C.uint64_t(function.snapshotParts())
 		entry.flags = C.uint32_t(function.flagBits())
 		if function.mayPend() {
 			C.gantry_go_may_pend(entry)
@@ -86,7 +86,7 @@ func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_
 //export gantryGoCall
 func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
 	turn(uint64(frame.call))
-	made, own := started.get(uintptr(handle)), native{frame.host, frame.call}
+	made, own := started.get(uintptr(handle)), native{host: frame.host, call: frame.call}
 	entered := layer.Frame{
 		Call: uint64(frame.call), Snapshot: borrow(frame.snapshot),
 		Out:   unsafe.Slice((*byte)(frame.out), int(frame.out_cap)),
@@ -139,22 +139,31 @@ func gantryGoRelease(carry C.uint64_t) {
 //export gantryGoStop
 func gantryGoStop(handle C.uintptr_t) { started.remove(uintptr(handle)) }
 
-// native is the host behind one call. It keeps numbers only, so that it can outlive the call.
+// native is the host behind one call. It keeps numbers only, so that it can outlive the call, and room for what
+// the host gives, which would be allocated each time otherwise.
 type native struct {
 	host *C.gantry_host
 	call C.gantry_call
+	out  [2]C.uintptr_t
+}
+
+// given is what the host has put into out.
+func (n *native) given() []byte { return borrow(*(*C.gantry_str)(unsafe.Pointer(&n.out))) }
+
+// header gives the first value of a header.
+func (n *native) header(part uint32, name string) ([]byte, int32) {
+	code := C.gantry_go_header(n.host, n.call, C.uint32_t(part), (*C.uint8_t)(unsafe.StringData(name)), C.size_t(len(name)), &n.out[0])
+	return n.given(), int32(code)
 }
 
 func (n *native) Get(part uint32) ([]byte, int32) {
-	var out C.gantry_str
-	code := C.gantry_go_get(n.host, n.call, C.uint32_t(part), &out)
-	return borrow(out), int32(code)
+	code := C.gantry_go_get(n.host, n.call, C.uint32_t(part), &n.out[0])
+	return n.given(), int32(code)
 }
 
 func (n *native) Snapshot(parts uint64) ([]byte, int32) {
-	var out C.gantry_str
-	code := C.gantry_go_snapshot(n.host, n.call, C.uint64_t(parts), &out)
-	return borrow(out), int32(code)
+	code := C.gantry_go_snapshot(n.host, n.call, C.uint64_t(parts), &n.out[0])
+	return n.given(), int32(code)
 }
 
 func (n *native) Apply(mutations []byte) int32 {

@@ -273,8 +273,15 @@ func (f Function) flagBits() (all uint32) {
 	return all
 }
 
-// wantParts gives what comes with every call without being asked for. The rest is asked for when it is
-// read.
+// snapshotParts gives what comes with every call without being asked for.
+func (f Function) snapshotParts() uint64 {
+	if f.Layer == nil && !f.Detached {
+		return 0 // most read little
+	}
+	return f.wantParts()
+}
+
+// wantParts gives what snapshots hold. The rest is asked for when it is read.
 func (f Function) wantParts() uint64 {
 	if f.Layer != nil {
 		return f.Parts

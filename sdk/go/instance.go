@@ -3,6 +3,7 @@ package gantry
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"gantry.example/sdk/go/abi"
 	"gantry.example/sdk/go/layer"
@@ -18,6 +19,7 @@ type instance struct {
 	response func(*ResponseCall) error
 	calls    layer.Calls
 	known    layer.Documents
+	many     atomic.Bool // the latest call read so much that the next one begins with a snapshot
 }
 
 // start makes a function; a panic of the author's code is a refusal.
@@ -75,7 +77,7 @@ func (i *instance) inline(frame *layer.Frame, own native) (verdict int32) {
 	at.backend, at.own, at.hook, at.snapshot, at.wants = frame.Host, own, i.hook, frame.Snapshot, i.wants
 	at.body, at.out = i.body, frame.Out[:0:len(frame.Out)]
 	if frame.Host == nil {
-		at.backend = &at.own
+		at.backend, at.asks = &at.own, !i.many.Load()
 	}
 	if len(frame.Snapshot) > 0 {
 		at.holds = i.wants
@@ -90,6 +92,9 @@ func (i *instance) inline(frame *layer.Frame, own native) (verdict int32) {
 		at.end()
 	}()
 	verdict, frame.Written = i.run(at)
+	if many := at.read == readMany; many != i.many.Load() {
+		i.many.Store(many)
+	}
 	returned = true
 	return verdict
 }

@@ -26,7 +26,12 @@ type work struct {
 	hook     Hook
 	body     bool // the function declares that it wants the body
 	answered bool
+	asks     bool  // the host is asked for what is read, without a snapshot
+	read     uint8 // how often something was read, up to readMany
 }
+
+// readMany is how many things a call reads for which a snapshot is cheaper than asking for each.
+const readMany = 3
 
 var idle = sync.Pool{New: func() any { return new(work) }}
 
@@ -126,6 +131,7 @@ func (w *work) apply(mutations []byte) {
 // prepare sees to it that the snapshot holds a part, as the function has left it.
 func (w *work) prepare(part uint32) {
 	bit := uint64(1) << part
+	w.read = readMany
 	if w.changed&bit != 0 {
 		w.flush()
 	}
@@ -140,7 +146,7 @@ func (w *work) prepare(part uint32) {
 
 func (w *work) text(part uint32) string {
 	bit := uint64(1) << part
-	if w.wants&bit == 0 {
+	if w.wants&bit == 0 || w.holds&bit == 0 && w.few() {
 		if w.changed&bit != 0 {
 			w.flush()
 		}
@@ -155,8 +161,24 @@ func (w *work) text(part uint32) string {
 	return string(value)
 }
 
+// few counts what is read, and says whether to ask for it alone.
+func (w *work) few() bool {
+	if w.read < readMany {
+		w.read++
+	}
+	return w.asks && w.read < readMany
+}
+
 func (w *work) first(part uint32, name string) (string, bool) {
-	if w.changed>>part&1 != 0 || w.holds>>part&1 == 0 {
+	changed, held := w.changed>>part&1 != 0, w.holds>>part&1 != 0
+	if !held && w.few() {
+		if changed {
+			w.flush()
+		}
+		value, code := w.own.header(part, name)
+		return string(value), code == abi.OK
+	}
+	if changed || !held {
 		w.prepare(part)
 	}
 	bytes, found := w.snapshot.First(part, name)
