@@ -370,7 +370,7 @@ fn exchange() -> Exchange {
         path: "/articles/4711".to_owned(),
         query: Some("from=search".to_owned()),
         headers,
-        remote_addr: ([192, 0, 2, 1], 4711).into(),
+        remote_addr: "192.0.2.1:4711".into(),
         host: "api.example".to_owned(),
         session: None,
         token: None,

@@ -3,8 +3,6 @@
 
 mod changes;
 
-use std::cell::OnceCell;
-
 use bytes::Bytes;
 use gantry_abi::constants::{is_body, is_reserved_part, is_served_part, part};
 use gantry_abi::{Fault, Side};
@@ -22,7 +20,6 @@ pub(crate) struct ActiveCall<'a> {
     function: &'a str,
     bodies: Bodies,
     exchange: &'a mut Exchange,
-    remote_addr: OnceCell<String>,
     scratch: &'a mut Scratch,
     draft: Draft,
 }
@@ -69,7 +66,6 @@ impl<'a> ActiveCall<'a> {
             function,
             bodies,
             exchange,
-            remote_addr: OnceCell::new(),
             scratch,
             draft,
         }
@@ -91,7 +87,7 @@ impl<'a> ActiveCall<'a> {
             api_id: self.exchange.api.api_id.as_str(),
             function: self.function,
             hook: self.hook,
-            trace_id: &self.exchange.trace.trace_id,
+            trace_id: self.exchange.trace.trace_id(),
         }
     }
 
@@ -119,17 +115,13 @@ impl<'a> ActiveCall<'a> {
             part::PATH => Some(exchange.path.as_bytes()),
             part::QUERY => exchange.query.as_deref().map(str::as_bytes),
             part::HOST => Some(exchange.host.as_bytes()),
-            part::REMOTE_ADDR => Some(
-                self.remote_addr
-                    .get_or_init(|| exchange.remote_addr.to_string())
-                    .as_bytes(),
-            ),
+            part::REMOTE_ADDR => Some(exchange.remote_addr.as_bytes()),
             part::SESSION => exchange.session.as_deref(),
             part::API_ID => Some(exchange.api.api_id.as_str().as_bytes()),
             part::API_DEFINITION => Some(&exchange.api.definition),
             part::CONFIG_DATA => Some(&exchange.api.config),
-            part::TRACE_ID => Some(exchange.trace.trace_id.as_bytes()),
-            part::TRACEPARENT => Some(exchange.trace.traceparent.as_bytes()),
+            part::TRACE_ID => Some(exchange.trace.trace_id().as_bytes()),
+            part::TRACEPARENT => Some(exchange.trace.traceparent().as_bytes()),
             part::HOOK => Some(self.hook.as_str().as_bytes()),
             part::STATUS => exchange
                 .status

@@ -1,7 +1,6 @@
 //! One request on its way through the hooks: what functions see and change. Plain data; the worker
 //! owns it, and this crate touches it only during a call.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -22,8 +21,8 @@ pub struct Exchange {
     pub query: Option<String>,
     /// Request headers.
     pub headers: HeaderMap,
-    /// The client's address.
-    pub remote_addr: SocketAddr,
+    /// The client's address and port as text; one text for all requests of a connection.
+    pub remote_addr: Arc<str>,
     /// Host that the client asked for, without port.
     pub host: String,
     /// Session, a JSON object; `None` before authentication.
@@ -96,12 +95,30 @@ impl Serial {
 }
 
 /// A request's place in a distributed trace (W3C Trace Context).
-#[derive(Debug, Clone, Default)]
-pub struct Trace {
+#[derive(Debug, Clone)]
+pub struct Trace(Arc<str>);
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self::new("00-00000000000000000000000000000000-0000000000000000-00")
+    }
+}
+
+impl Trace {
+    /// The trace that a `traceparent` header names.
+    pub fn new(traceparent: &str) -> Self {
+        Self(traceparent.into())
+    }
+
     /// 32 lower-case hexadecimal characters.
-    pub trace_id: String,
+    pub fn trace_id(&self) -> &str {
+        self.0.get(3..35).unwrap_or_default()
+    }
+
     /// The `traceparent` header for requests made on behalf of this one.
-    pub traceparent: String,
+    pub fn traceparent(&self) -> &str {
+        &self.0
+    }
 }
 
 /// An answer that a function gave instead of the upstream.

@@ -20,7 +20,7 @@ use gantry_abi::{Call, Fault, verdict};
 use gantry_domain::Hook;
 
 use crate::carry::Carry;
-use crate::exchange::{ApiContext, Exchange};
+use crate::exchange::{ApiContext, Exchange, Trace};
 use crate::instance::Instance;
 use crate::logging::LogOrigin;
 use crate::wakes;
@@ -50,7 +50,7 @@ pub(crate) struct Record {
     keeper: Keeper,
     hook: Hook,
     api: Arc<ApiContext>,
-    trace_id: String,
+    trace: Trace,
     state: Mutex<State>,
 }
 
@@ -67,7 +67,7 @@ struct State {
 impl Record {
     /// A call that is about to begin, under a new handle; `None` if there are too many.
     pub(crate) fn open(keeper: Keeper, hook: Hook, exchange: &Exchange) -> Option<Arc<Self>> {
-        let (api, trace_id) = (Arc::clone(&exchange.api), exchange.trace.trace_id.clone());
+        let (api, trace) = (Arc::clone(&exchange.api), exchange.trace.clone());
         let mut table = table();
         let handle = table.reserve()?;
         let record = Arc::new(Self {
@@ -75,7 +75,7 @@ impl Record {
             keeper,
             hook,
             api,
-            trace_id,
+            trace,
             state: Mutex::default(),
         });
         table.slots[slot(handle)].record = Some(Arc::clone(&record));
@@ -108,7 +108,7 @@ impl Record {
             api_id: self.api.api_id.as_str(),
             function: self.instance().function().name.as_str(),
             hook: self.hook,
-            trace_id: &self.trace_id,
+            trace_id: self.trace.trace_id(),
         }
     }
 

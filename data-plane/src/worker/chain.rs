@@ -186,7 +186,7 @@ fn exchange_of(
         method: head.method,
         path,
         query: head.uri.query().map(str::to_owned),
-        remote_addr: client.address,
+        remote_addr: Arc::clone(&client.name),
         host,
         session: None,
         token: None,

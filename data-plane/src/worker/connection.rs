@@ -11,6 +11,7 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -31,6 +32,8 @@ const LINGER_PIECE: usize = 16 << 10;
 pub struct Client<'c> {
     /// Its address.
     pub address: SocketAddr,
+    /// Its address as text.
+    pub name: Arc<str>,
     /// Its IP address as a header's value.
     pub ip: HeaderValue,
     connection: &'c TcpStream,
@@ -43,6 +46,7 @@ impl<'c> Client<'c> {
         let ip = HeaderValue::from_str(&address.ip().to_canonical().to_string()).ok()?;
         Some(Self {
             address,
+            name: address.to_string().into(),
             ip,
             connection,
             left: AtomicBool::new(false),

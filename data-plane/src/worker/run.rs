@@ -148,10 +148,7 @@ fn report_failure(
     let tables = worker.memory.tables();
     tables.count_hook_error(function.hook(), kind);
     let cause = format!("{}: {}", failure.code, failure.message);
-    let (api, trace) = (
-        exchange.api.api_id.as_str(),
-        exchange.trace.trace_id.as_str(),
-    );
+    let (api, trace) = (exchange.api.api_id.as_str(), exchange.trace.trace_id());
     worker
         .reporter
         .call_failed(api, function.name(), function.hook(), trace, &cause);

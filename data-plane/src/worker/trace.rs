@@ -73,22 +73,16 @@ impl Context {
 
     /// The trace as functions see it.
     pub fn for_functions(&self, headers: &HeaderMap) -> Trace {
-        let traceparent = match (self.span, self.parent) {
-            (Some(span), _) => text(&traceparent(&self.trace_id, span, self.flags | SAMPLED)),
+        let made = |span, flags| named_by(&traceparent(&self.trace_id, span, flags));
+        match (self.span, self.parent) {
+            (Some(span), _) => made(span, self.flags | SAMPLED),
             (None, Some(parent)) => {
                 let came = headers
                     .get(TRACEPARENT)
                     .and_then(|value| value.to_str().ok());
-                came.map_or_else(
-                    || text(&traceparent(&self.trace_id, parent, self.flags)),
-                    str::to_owned,
-                )
+                came.map_or_else(|| made(parent, self.flags), Trace::new)
             }
-            (None, None) => text(&traceparent(&self.trace_id, fresh_span_id(), self.flags)),
-        };
-        Trace {
-            trace_id: traceparent[3..35].to_owned(),
-            traceparent,
+            (None, None) => made(fresh_span_id(), self.flags),
         }
     }
 
@@ -180,8 +174,8 @@ fn to_hex(bytes: &[u8], digits: &mut [u8]) {
     }
 }
 
-fn text(digits: &[u8]) -> String {
-    String::from_utf8_lossy(digits).into_owned()
+fn named_by(traceparent: &[u8]) -> Trace {
+    Trace::new(&String::from_utf8_lossy(traceparent))
 }
 
 /// Numbers that do not repeat in practice, without a system call each; never 0. Not secret.
@@ -218,8 +212,8 @@ mod tests {
             let mut headers = headers(&[named]);
             let context = Context::of(&headers, None).unwrap();
             let trace = context.for_functions(&headers);
-            assert_eq!(trace.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
-            assert_eq!(trace.traceparent, named);
+            assert_eq!(trace.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+            assert_eq!(trace.traceparent(), named);
             assert_eq!(context.tell(&mut headers), None);
             assert_eq!(headers[TRACEPARENT], named);
         }
@@ -270,7 +264,7 @@ mod tests {
             );
             assert!(headers[TRACEPARENT].to_str().unwrap().ends_with(flags));
             assert_eq!(headers[TRACESTATE], "vendor=1");
-            let seen = context.for_functions(&headers).traceparent;
+            let seen = context.for_functions(&headers).traceparent().to_owned();
             assert!(
                 seen.ends_with(flags) && seen.starts_with(&NAMED[..35]),
                 "{seen}"
@@ -306,9 +300,9 @@ mod tests {
     fn fresh_traces_differ_and_are_proper() {
         let trace = || Context::fresh().for_functions(&HeaderMap::new());
         let (first, second) = (trace(), trace());
-        assert_ne!(first.trace_id, second.trace_id);
-        let again = named(&headers(&[&first.traceparent])).unwrap();
+        assert_ne!(first.trace_id(), second.trace_id());
+        let again = named(&headers(&[first.traceparent()])).unwrap();
         assert_eq!(again.2, 0);
-        assert_eq!(first.traceparent[3..35], first.trace_id);
+        assert_eq!(&first.traceparent()[3..35], first.trace_id());
     }
 }
