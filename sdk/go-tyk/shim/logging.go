@@ -12,6 +12,7 @@ import (
 
 	gantry "gantry.example/sdk/go"
 	"gantry.example/sdk/go-tyk/call"
+	"gantry.example/sdk/go-tyk/goid"
 	"gantry.example/sdk/go/abi"
 	"gantry.example/sdk/go/layer"
 )
@@ -36,6 +37,7 @@ func init() { log.SetOutput(logWriter{}) }
 func captureLog() {
 	captured.Do(func() {
 		call.SetCurrent(currentState)
+		goid.Current() // finds out how, before a call does
 		if writer := log.Writer(); writer != os.Stderr && writer != io.Writer(logWriter{}) {
 			return
 		}
@@ -110,13 +112,7 @@ func current() *invocation {
 			return made
 		}
 	}
-	return running.get(goroutine())
-}
-
-// goroutine gives the number of this goroutine. The runtime tells it in traces only.
-func goroutine() uint64 {
-	var room [64]byte
-	return number(room[:runtime.Stack(room[:], false)], "goroutine ")
+	return running.get(goid.Current())
 }
 
 // parent gives the call whose goroutine started this one, if it still runs.
@@ -125,14 +121,7 @@ func parent() *invocation {
 	trace := room[:runtime.Stack(room, false)]
 	const started = " in goroutine "
 	if at := bytes.LastIndex(trace, []byte(started)); at >= 0 {
-		return running.get(number(trace[at:], started))
+		return running.get(goid.Number(trace[at+len(started):]))
 	}
 	return nil
-}
-
-func number(text []byte, after string) (number uint64) {
-	for at := len(after); at < len(text) && '0' <= text[at] && text[at] <= '9'; at++ {
-		number = 10*number + uint64(text[at]-'0')
-	}
-	return number
 }

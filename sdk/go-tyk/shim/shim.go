@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 
 	gantry "gantry.example/sdk/go"
+	"gantry.example/sdk/go-tyk/goid"
 	"gantry.example/sdk/go/abi"
 	"gantry.example/sdk/go/layer"
 )
@@ -116,7 +117,7 @@ func (s *started) Call(frame *layer.Frame) int32 {
 	made.carried = claim(frame)
 	made.carried.lasts(pending.Cancel)
 	pending.Run(func() (int32, []byte) {
-		key := goroutine()
+		key := goid.Current()
 		running.put(key, made)
 		defer running.remove(key)
 		made.build(pending.Context())

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"gantry.example/sdk/go-tyk/goid"
 )
 
 // overrun is how long an inline call may take: it holds up every other request of its thread.
@@ -45,7 +47,7 @@ func (w *watch) begin() timed {
 	}
 	w.left.Add(-1)
 	late := &watched{worked: worked()}
-	number := goroutine()
+	number := goid.Current()
 	late.alarm = time.AfterFunc(overrun, func() {
 		if waits := waiting(number); waits != "" && !late.ended.Load() {
 			late.seen.Store(&waits)

@@ -23,7 +23,8 @@ type Pending struct {
 	ask     sync.Once
 	refused int32
 	arrive  sync.Once
-	arrived chan struct{}
+	mu      sync.Mutex
+	arrived chan struct{} // of most calls nobody asks for the body: see coming
 	body    []byte
 }
 
@@ -51,7 +52,6 @@ func (p *Pending) Begin(calls *Calls, frame *Frame) {
 	if frame.DeadlineMS > 0 {
 		p.ctx = &timed{p.ctx, time.Now().Add(time.Duration(frame.DeadlineMS) * time.Millisecond)}
 	}
-	p.arrived = make(chan struct{})
 	calls.put(p)
 }
 
@@ -74,23 +74,35 @@ func (p *Pending) Body(part uint32) ([]byte, int32) {
 	if p.refused != abi.OK {
 		return nil, p.refused
 	}
+	arrived := p.coming()
 	select {
-	case <-p.arrived:
+	case <-arrived:
 		return p.body, abi.OK
 	case <-p.ctx.Done():
 	}
 	select {
-	case <-p.arrived:
+	case <-arrived:
 		return p.body, abi.OK
 	default:
 		return nil, abi.EDeadHandle
 	}
 }
 
+// coming is closed when the body is there.
+func (p *Pending) coming() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.arrived == nil {
+		p.arrived = make(chan struct{})
+	}
+	return p.arrived
+}
+
 // Run does the work on a goroutine and ends the call with what it gives. If it panics or leaves by
 // runtime.Goexit, the call has failed and a log line says why.
 func (p *Pending) Run(work func() (verdict int32, mutations []byte)) {
 	go func() {
+		grow()
 		var (
 			verdict   int32
 			mutations []byte
@@ -111,6 +123,18 @@ func (p *Pending) Run(work func() (verdict int32, mutations []byte)) {
 	}()
 }
 
+// grow lets the goroutine's stack grow once and at its start, while there is next to nothing on it to move. Any
+// handler needs more than the 2 KiB that it begins with.
+//
+//go:noinline
+func grow() {
+	var room [3 << 10]byte
+	use(&room)
+}
+
+//go:noinline
+func use(*[3 << 10]byte) {}
+
 func (p *Pending) end(verdict int32, mutations []byte) {
 	p.calls.remove(p.call)
 	if code := p.host.Resume(verdict, mutations); code != abi.OK && code != abi.EDeadHandle {
@@ -128,7 +152,7 @@ func (p *Pending) event(event uint32, detail []byte) {
 	case abi.EventBody:
 		p.arrive.Do(func() {
 			p.body = append([]byte{}, detail...)
-			close(p.arrived)
+			close(p.coming())
 		})
 	case abi.EventCancel:
 		p.cancel()
