@@ -158,6 +158,7 @@ impl App {
             idle_max: config.storage.upload_idle_max,
             revisions: config.metadata.revisions_kept,
             revoked_keys: config.metadata.revoked_keys_kept,
+            audit_entries: config.metadata.audit_entries_kept,
         };
         Ok(Self {
             housekeeping: Housekeeping::new(metadata.clone(), clock.clone(), kept),

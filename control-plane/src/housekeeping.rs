@@ -1,5 +1,6 @@
-//! Drops rows that have had their time: `OpenAPI` documents that no API names, revisions and tombstones of
-//! keys beyond those that are kept. Bytes are the publisher's to sweep.
+//! Drops rows that have had their time: definitions that no environment has any more, `OpenAPI` documents
+//! that no API names, revisions, tombstones of keys and audit entries beyond those that are kept. Bytes are
+//! the publisher's to sweep.
 //!
 //! Invariant: nothing goes that an environment's head names, or that somebody may be about to name.
 
@@ -18,12 +19,15 @@ const PAGE_ENTRIES: usize = 500;
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
-    /// How long a document stays that no API names.
+    /// How long a document stays that no API names. A definition that no environment has stays for half as long
+    /// at least: a gateway may have been told of it and not have asked for it yet.
     pub idle_max: Duration,
     /// Revisions of an environment, the newest.
     pub revisions: u64,
     /// Tombstones of an environment's keys, the newest.
     pub revoked_keys: u64,
+    /// Entries of a tenant's audit log, the newest.
+    pub audit_entries: u64,
 }
 
 /// Sweeps a store.
@@ -66,6 +70,14 @@ impl Housekeeping {
         for row in &environments {
             self.prune(tenant, row).await?;
         }
+        let (kept, full) = (self.kept.audit_entries, PAGE_ENTRIES as u64);
+        while self
+            .metadata
+            .prune_audit(tenant, kept, PAGE_ENTRIES)
+            .await?
+            == full
+        {}
+        self.drop_definitions(tenant, &environments).await?;
         self.drop_documents(tenant, &environments).await
     }
 
@@ -86,6 +98,69 @@ impl Housekeeping {
         Ok(())
     }
 
+    /// Drops definitions that no head has and that nobody put for a while. One that is put while this looks is
+    /// not dropped: to put it is to use it.
+    async fn drop_definitions(
+        &self,
+        tenant: &TenantId,
+        environments: &[EnvironmentRow],
+    ) -> Result<(), MetadataError> {
+        let (now, long, half) = (self.clock.now(), self.ago(1), self.ago(2));
+        let mut had = None;
+        let mut after: Option<Digest> = None;
+        loop {
+            let unused = self
+                .metadata
+                .unused_definitions(tenant, after.as_ref(), half, PAGE_ENTRIES)
+                .await?;
+            let Some((last, _)) = unused.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            let had = match &mut had {
+                Some(had) => had,
+                None => had.insert(self.had(tenant, environments).await?),
+            };
+            let (used, unused): (Vec<_>, Vec<_>) = unused
+                .into_iter()
+                .partition(|(digest, _)| had.contains(digest));
+            let used: Vec<_> = used.into_iter().map(|(digest, _)| digest).collect();
+            // What was had for long and is not had now was used half that time ago at the earliest.
+            let unused: Vec<_> = unused.into_iter().filter(|(_, at)| *at < long).collect();
+            if !used.is_empty() {
+                self.metadata.use_definitions(tenant, &used, now).await?;
+            }
+            let dropped = match unused.as_slice() {
+                [] => 0,
+                unused => self.metadata.drop_definitions(tenant, unused).await?,
+            };
+            if dropped > 0 {
+                tracing::info!(tenant.id = %tenant, "dropped {dropped} definitions that no environment has");
+            }
+        }
+    }
+
+    /// A part of the time for which what nobody uses stays, before now.
+    fn ago(&self, parts: i64) -> Timestamp {
+        let idle_ms = i64::try_from(self.kept.idle_max.as_millis()).unwrap_or(i64::MAX);
+        let now = self.clock.now().as_millis();
+        Timestamp::from_millis(now.saturating_sub(idle_ms / parts))
+    }
+
+    /// The definitions that heads have.
+    async fn had(
+        &self,
+        tenant: &TenantId,
+        environments: &[EnvironmentRow],
+    ) -> Result<HashSet<Digest>, MetadataError> {
+        let mut had = HashSet::new();
+        for row in environments {
+            let head = self.metadata.head(tenant, &row.environment).await?;
+            had.extend(head.into_iter().flat_map(|head| head.apis.into_values()));
+        }
+        Ok(had)
+    }
+
     /// Drops documents that no head names and that nobody put or named for a while. A document that is put or
     /// named while this looks is not dropped, and a definition comes with its document or not at all.
     async fn drop_documents(
@@ -93,9 +168,7 @@ impl Housekeeping {
         tenant: &TenantId,
         environments: &[EnvironmentRow],
     ) -> Result<(), MetadataError> {
-        let now = self.clock.now();
-        let idle_ms = i64::try_from(self.kept.idle_max.as_millis()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_millis(now.as_millis().saturating_sub(idle_ms));
+        let (now, before) = (self.clock.now(), self.ago(1));
         let mut named = None;
         let mut after: Option<Digest> = None;
         loop {
@@ -149,12 +222,9 @@ impl Housekeeping {
         environments: &[EnvironmentRow],
     ) -> Result<HashSet<Digest>, MetadataError> {
         let mut named = HashSet::new();
-        for row in environments {
-            let head = self.metadata.head(tenant, &row.environment).await?;
-            for digest in head.into_iter().flat_map(|head| head.apis.into_values()) {
-                let definition = self.metadata.definition(tenant, &digest).await?;
-                named.extend(definition.and_then(|text| OpenApi::named_by(text.as_bytes())));
-            }
+        for digest in self.had(tenant, environments).await? {
+            let definition = self.metadata.definition(tenant, &digest).await?;
+            named.extend(definition.and_then(|text| OpenApi::named_by(text.as_bytes())));
         }
         Ok(named)
     }

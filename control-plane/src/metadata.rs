@@ -49,7 +49,7 @@ pub use uploads::{UploadFileRow, UploadRow};
 use writing::{Timed, Writing};
 
 /// The migrations, oldest first. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (
         1,
         "first",
@@ -71,6 +71,11 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
         include_str!("metadata/migrations/0004_openapi.sql"),
     ),
     (5, "kept", include_str!("metadata/migrations/0005_kept.sql")),
+    (
+        6,
+        "definitions",
+        include_str!("metadata/migrations/0006_definitions.sql"),
+    ),
 ];
 
 /// How long a writer waits for another one.

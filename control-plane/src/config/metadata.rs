@@ -8,6 +8,8 @@ use super::source::Source;
 const REVISIONS_KEPT_DEFAULT: u64 = 1_000;
 /// Tombstones of an environment's keys that are kept unless configuration says otherwise.
 const REVOKED_KEYS_KEPT_DEFAULT: u64 = 100_000;
+/// Entries of a tenant's audit log that are kept unless configuration says otherwise.
+const AUDIT_ENTRIES_KEPT_DEFAULT: u64 = 1_000_000;
 
 /// Where rows lie, and how many are kept.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct MetadataConfig {
     /// `revoked_keys_kept`: the newest revoked keys of an environment, by which gateways learn that a key is
     /// gone. A gateway that is further behind is sent all keys.
     pub revoked_keys_kept: u64,
+    /// `audit_entries_kept`: the newest entries of a tenant's audit log; at least 1.
+    pub audit_entries_kept: u64,
 }
 
 impl MetadataConfig {
@@ -32,10 +36,19 @@ impl MetadataConfig {
         }
         let revoked_keys_kept =
             source.setting("metadata.revoked_keys_kept", REVOKED_KEYS_KEPT_DEFAULT);
+        let audit_entries_kept =
+            source.setting("metadata.audit_entries_kept", AUDIT_ENTRIES_KEPT_DEFAULT);
+        if audit_entries_kept == 0 {
+            source.conflict(
+                "metadata.audit_entries_kept",
+                "expected at least 1, found 0",
+            );
+        }
         Self {
             file,
             revisions_kept,
             revoked_keys_kept,
+            audit_entries_kept,
         }
     }
 }

@@ -3,7 +3,7 @@
 use gantry_domain::{TenantId, Timestamp, TokenId};
 use sqlx::{Sqlite, Transaction};
 
-use super::row::count;
+use super::row::{count, signed};
 use super::{Metadata, MetadataError, failed};
 
 /// A change that is about to be made.
@@ -54,6 +54,31 @@ pub(super) async fn record(
 }
 
 impl Metadata {
+    /// Forgets changes of a tenant but the newest `kept`, at most `entries_max` of them. Gives how many. The
+    /// newest stays always: the next one is numbered by it.
+    pub async fn prune_audit(
+        &self,
+        tenant: &TenantId,
+        kept: u64,
+        entries_max: usize,
+    ) -> Result<u64, MetadataError> {
+        let mut tx = self.write("prune the audit log").await?;
+        let pruned = sqlx::query(
+            "DELETE FROM audit WHERE tenant = ?1 AND seq IN (
+               SELECT seq FROM audit
+               WHERE tenant = ?1 AND seq <= (SELECT max(seq) FROM audit WHERE tenant = ?1) - ?2
+               ORDER BY seq LIMIT ?3)",
+        )
+        .bind(tenant.as_str())
+        .bind(signed(kept.max(1)))
+        .bind(count(entries_max))
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("prune the audit log"))?;
+        tx.commit().await.map_err(failed("prune the audit log"))?;
+        Ok(pruned.rows_affected())
+    }
+
     /// The newest changes of a tenant, newest first.
     pub async fn audit(
         &self,

@@ -1,7 +1,8 @@
 //! Documents by their digests: what gateways may ask for.
 
-use gantry_domain::{Digest, TenantId};
+use gantry_domain::{Digest, TenantId, Timestamp};
 
+use super::row::{Column, count};
 use super::{Metadata, MetadataError, failed};
 
 impl Metadata {
@@ -14,6 +15,81 @@ impl Metadata {
         let sql = "SELECT document FROM definitions WHERE tenant = ? AND digest = ?";
         self.by_digest(sql, "read a definition", tenant, digest)
             .await
+    }
+
+    /// Definitions of a tenant that were last used before a time, with when, in the order of their digests.
+    pub async fn unused_definitions(
+        &self,
+        tenant: &TenantId,
+        after: Option<&Digest>,
+        before: Timestamp,
+        entries_max: usize,
+    ) -> Result<Vec<(Digest, Timestamp)>, MetadataError> {
+        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(
+            "SELECT digest, used_at_ms FROM definitions
+             WHERE tenant = ? AND digest > ? AND used_at_ms < ? ORDER BY digest LIMIT ?",
+        )
+        .bind(tenant.as_str())
+        .bind(after.map_or(&[][..], |digest| digest.as_bytes().as_slice()))
+        .bind(before.as_millis())
+        .bind(count(entries_max))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list unused definitions"))?;
+        let digests = rows.into_iter();
+        digests
+            .map(|(digest, used_at)| {
+                let digest = Column("definitions", "digest").digest(&digest)?;
+                Ok((digest, Timestamp::from_millis(used_at)))
+            })
+            .collect()
+    }
+
+    /// Notes that definitions are used.
+    pub async fn use_definitions(
+        &self,
+        tenant: &TenantId,
+        digests: &[Digest],
+        at: Timestamp,
+    ) -> Result<(), MetadataError> {
+        let mut tx = self.write("use definitions").await?;
+        for digest in digests {
+            sqlx::query(
+                "UPDATE definitions SET used_at_ms = max(used_at_ms + 1, ?)
+                 WHERE tenant = ? AND digest = ?",
+            )
+            .bind(at.as_millis())
+            .bind(tenant.as_str())
+            .bind(digest.as_bytes().as_slice())
+            .execute(&mut **tx)
+            .await
+            .map_err(failed("use a definition"))?;
+        }
+        tx.commit().await.map_err(failed("use definitions"))
+    }
+
+    /// Drops definitions that were not used since they were last used at that time. Gives how many.
+    pub async fn drop_definitions(
+        &self,
+        tenant: &TenantId,
+        unused: &[(Digest, Timestamp)],
+    ) -> Result<u64, MetadataError> {
+        let mut tx = self.write("drop definitions").await?;
+        let mut all = 0;
+        for (digest, used_at) in unused {
+            let dropped = sqlx::query(
+                "DELETE FROM definitions WHERE tenant = ? AND digest = ? AND used_at_ms = ?",
+            )
+            .bind(tenant.as_str())
+            .bind(digest.as_bytes().as_slice())
+            .bind(used_at.as_millis())
+            .execute(&mut **tx)
+            .await
+            .map_err(failed("drop a definition"))?;
+            all += dropped.rows_affected();
+        }
+        tx.commit().await.map_err(failed("drop definitions"))?;
+        Ok(all)
     }
 
     pub(super) async fn release_document(

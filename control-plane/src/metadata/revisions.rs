@@ -89,12 +89,13 @@ impl Metadata {
                 return Ok(Err(NotCommitted::OpenApiGone(openapi)));
             }
             sqlx::query(
-                "INSERT INTO definitions (tenant, digest, document) VALUES (?, ?, ?)
-                 ON CONFLICT DO NOTHING",
+                "INSERT INTO definitions (tenant, digest, document, used_at_ms) VALUES (?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET used_at_ms = max(used_at_ms + 1, excluded.used_at_ms)",
             )
             .bind(deed.tenant.as_str())
             .bind(digest.as_bytes().as_slice())
             .bind(document)
+            .bind(deed.at.as_millis())
             .execute(&mut **tx)
             .await
             .map_err(failed("store a definition"))?;

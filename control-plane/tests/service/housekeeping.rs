@@ -1,4 +1,5 @@
-//! What is swept: documents that no API names, old revisions, old tombstones of keys.
+//! What is swept: definitions that no environment has, documents that no API names, old revisions, old
+//! tombstones of keys, old audit entries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ const KEPT: Kept = Kept {
     idle_max: DAY,
     revisions: 1_000,
     revoked_keys: 1_000,
+    audit_entries: 1_000,
 };
 
 /// The machine's clock, so much ahead.
@@ -198,6 +200,93 @@ async fn tenant_keeps_so_many_documents_and_no_more() {
     put_openapi(&acme, document(3).as_bytes()).await.unwrap();
     let other = app.tenant("other").await;
     put_openapi(&other, document(4).as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn definition_that_no_environment_has_goes_after_a_while_and_comes_back_when_it_is_put() {
+    let app = TestApp::start().await;
+    let (acme, gateway) = fleet(&app).await;
+    let (first, second) = (
+        api("a", "/a", &json!({})),
+        api("a", "/a", &json!({"name": "second"})),
+    );
+    acme.put_api(&first).await.unwrap();
+    acme.put_api(&second).await.unwrap();
+    app.tenant("other").await.put_api(&first).await.unwrap();
+    sweep(&app, DAY / 2, KEPT).await;
+    assert_eq!(
+        rows_of(&app, "definitions").await,
+        3,
+        "none has rested long"
+    );
+    sweep(&app, DAY * 2, KEPT).await;
+    assert_eq!(
+        rows_of(&app, "definitions").await,
+        2,
+        "what heads have stays"
+    );
+
+    // What an environment had until just now stays for those who were told of it.
+    let mut connected = FakeGateway::connect(&gateway, hello(profile("g1", "v5.3.0")))
+        .await
+        .unwrap();
+    let told = Revision::empty()
+        .apply(&connected.revision().await)
+        .unwrap();
+    let digest = told.apis.into_values().next().unwrap().to_string();
+    acme.put_api(&first).await.unwrap();
+    sweep(&app, DAY * 2 + DAY / 2, KEPT).await;
+    assert!(is_here(&gateway, &digest).await);
+    sweep(&app, DAY * 4, KEPT).await;
+    assert!(!is_here(&gateway, &digest).await);
+    assert_eq!(rows_of(&app, "definitions").await, 2);
+    acme.put_api(&second).await.unwrap();
+    assert!(is_here(&gateway, &digest).await);
+}
+
+#[tokio::test]
+async fn definition_that_is_put_between_the_look_and_the_drop_stays() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let definition = api("a", "/a", &json!({}));
+    acme.put_api(&definition).await.unwrap();
+    let (metadata, tenant) = (app.metadata().await, "acme".parse().unwrap());
+    let unused = metadata.unused_definitions(&tenant, None, Ahead(DAY * 2).now(), 10);
+    let seen = unused.await.unwrap();
+    assert_eq!(seen.len(), 1);
+    let delete = v1::DeleteApiRequest {
+        environment: "prod".into(),
+        api_id: "a".into(),
+    };
+    acme.apis().delete_api(delete).await.unwrap();
+    acme.put_api(&definition).await.unwrap();
+    let dropped = metadata.drop_definitions(&tenant, &seen).await.unwrap();
+    assert_eq!((dropped, rows_of(&app, "definitions").await), (0, 1));
+}
+
+#[tokio::test]
+async fn newest_audit_entries_are_kept_and_the_next_one_follows_them() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for name in ["a", "b", "c"] {
+        let definition = api(name, &format!("/{name}"), &json!({}));
+        acme.put_api(&definition).await.unwrap();
+    }
+    let (metadata, tenant) = (app.metadata().await, "acme".parse().unwrap());
+    let before = metadata.audit(&tenant, 100).await.unwrap();
+    assert!(before.len() > 3, "{before:?}");
+    for (kept, left) in [(2, 2), (0, 1)] {
+        let kept = Kept {
+            audit_entries: kept,
+            ..KEPT
+        };
+        sweep(&app, Duration::ZERO, kept).await;
+        let now = metadata.audit(&tenant, 100).await.unwrap();
+        assert_eq!(now, before[..left], "the newest");
+    }
+    acme.put_api(&api("d", "/d", &json!({}))).await.unwrap();
+    let now = metadata.audit(&tenant, 100).await.unwrap();
+    assert_eq!((now.len(), &now[1]), (2, &before[0]));
 }
 
 #[tokio::test]
