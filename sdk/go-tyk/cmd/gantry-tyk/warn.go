@@ -83,11 +83,11 @@ func (s *source) call(call *ast.CallExpr) *finding {
 		if ends.code == "SIGNALS_TAKEN" {
 			advice = "leave signals to the gateway; the request's context ends when it stops"
 		}
-		does := " acts on"
+		does := " acts on the whole worker of the gateway"
 		if of == "log" {
-			does = " can end" // where the output of package log is not ours
+			does = " fails the call, and ends the whole worker of the gateway where log.SetOutput was called"
 		}
-		return &finding{Code: ends.code, Message: shown + does + " the whole worker of the gateway", Advice: advice}
+		return &finding{Code: ends.code, Message: shown + does, Advice: advice}
 	}
 	if contains(opening[of], name) && len(call.Args) > 0 {
 		literal, ok := call.Args[0].(*ast.BasicLit)
