@@ -3,6 +3,7 @@ package shim
 import (
 	"net/http"
 	"net/textproto"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -153,6 +154,9 @@ func (b *before) diff(now http.Header, change func(name string, values []string)
 		if !same {
 			others = append(others, name)
 		}
+	}
+	if len(others) > 1 {
+		sort.Strings(others) // as a Go client writes them
 	}
 	for _, name := range others {
 		if !belongs[name] && isName(name) {
