@@ -44,7 +44,8 @@ impl Answer {
             .body(body)
     }
 
-    /// Sets a header. Length and connection headers belong to the gateway and fail the call.
+    /// Sets a header. Length and connection headers belong to the gateway and fail the call; but an answer to
+    /// `HEAD` may have the `content-length` of the body that it would have otherwise.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.into(), value.into()));

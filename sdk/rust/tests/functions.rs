@@ -34,6 +34,31 @@ impl RequestFunction for CheckToken {
     }
 }
 
+/// Says how long the body would be.
+struct Measure;
+
+impl RequestFunction for Measure {
+    fn start(_: &str) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn call(&self, _: &mut RequestCall<'_>) -> Result<Outcome, Failure> {
+        let answer = Answer::new(200).header("Content-Length", "31");
+        Ok(Outcome::Answer(answer))
+    }
+}
+
+#[test]
+fn answer_to_head_alone_tells_a_length() {
+    let head = TestCall::new(Hook::Pre).method("HEAD").run(&Measure);
+    assert_eq!(head.answer(), Some((200, "")));
+    assert_eq!(head.response_header("content-length"), Some("31"));
+    let get = TestCall::new(Hook::Pre).run(&Measure);
+    let failure = get.failure().unwrap();
+    assert!(failure.contains("\"Content-Length\""), "{failure}");
+    assert_eq!(get.response_header("content-length"), None);
+}
+
 #[test]
 fn type_with_state_answers_or_continues() {
     let function = CheckToken::start("secret").unwrap();
