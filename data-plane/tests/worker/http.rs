@@ -303,9 +303,8 @@ async fn client_that_leaves_takes_its_upstream_request_with_it() {
 async fn head_that_is_too_large_or_malformed_is_refused_without_a_body() {
     let upstream = Upstream::start().await;
     let worker = plain(&upstream).await;
-    let with = |headers: &str| {
-        format!("GET /a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")
-    };
+    let with =
+        |headers: &str| format!("GET /a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
     let many = |count: usize| "x-a: 1\r\n".repeat(count - 2);
     let long = format!("x-a: {}\r\n", "1".repeat(512 << 10));
     for (headers, status) in [
