@@ -6,7 +6,8 @@
 //! having: no sockets, no credentials, an empty environment.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -14,7 +15,9 @@ use gantry_domain::{ApiId, FunctionName, Hook, PluginNote};
 use gantry_plugin_host::{Instance, Library, StartContext};
 
 use crate::frames::write_blocking;
-use crate::protocol::{FRAME_BYTES_MAX, ProbeLibrary, ProbeRequest, ProbeUse, VERDICT_FD, Verdict};
+use crate::protocol::{
+    FRAME_BYTES_MAX, NEXT_LIBRARY, ProbeLibrary, ProbeRequest, ProbeUse, VERDICT_FD, Verdict,
+};
 use crate::sys::descriptors::take_inherited;
 use crate::sys::fault;
 use crate::worker::library;
@@ -49,7 +52,12 @@ pub fn run() -> anyhow::Result<()> {
     let request: ProbeRequest = serde_json::from_slice(&request).context("read request")?;
     let mut say =
         |verdict: &Verdict| write_blocking(&mut verdicts, verdict).context("give verdict");
+    // A library may put something else in place of standard error.
+    let stderr = std::io::stderr().as_fd().try_clone_to_owned();
+    let mut stderr = File::from(stderr.context("keep standard error")?);
     for (place, library) in request.libraries.iter().enumerate() {
+        // Without the mark a report quotes more than it should, and nothing else is wrong.
+        let _ = stderr.write_all(NEXT_LIBRARY);
         try_library(place, library, &mut say)?;
     }
     Ok(())

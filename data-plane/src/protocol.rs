@@ -15,6 +15,9 @@ pub const LISTENER_FD: i32 = 4;
 pub const SHARED_FD: i32 = 5;
 /// Where the probe writes its [`Verdict`]s, one frame each.
 pub const VERDICT_FD: i32 = 3;
+/// A line that the probe prints on standard error before it opens a library: what other libraries said
+/// ends there. Verdicts come another way, at times before what was printed earlier.
+pub const NEXT_LIBRARY: &[u8] = b"-- the probe opens a library --\n";
 
 /// Bytes of one frame, at most.
 pub const FRAME_BYTES_MAX: usize = 64 << 20;

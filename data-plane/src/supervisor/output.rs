@@ -11,6 +11,8 @@ use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::protocol::NEXT_LIBRARY;
+
 /// Bytes of a line, at most; the rest of a longer one becomes further lines.
 const LINE_BYTES_MAX: u64 = 4096;
 /// Lines of one stream in a second, at most.
@@ -53,7 +55,7 @@ pub fn follow(
 
 impl Printed {
     /// Waits a little for the last lines of a process that is gone, and gives what it said last on its
-    /// standard error; empty if it said nothing.
+    /// standard error; empty if it said nothing. Of a probe it is what came with its last library.
     pub async fn finish(mut self) -> String {
         let all = async { while self.readers.join_next().await.is_some() {} };
         // What is late is lost: dropping the set ends the readers.
@@ -131,6 +133,17 @@ async fn read(
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
+        // The line before it may have no end.
+        let ended = last_words
+            .as_deref()
+            .zip(line.strip_suffix(NEXT_LIBRARY).map(<[u8]>::len));
+        if let Some((last_words, unended)) = ended {
+            *lock(last_words) = LastWords::default();
+            if unended == 0 {
+                continue;
+            }
+            line.truncate(unended);
+        }
         let (admitted, dropped) = rate.admit(Instant::now());
         if dropped > 0 {
             tracing::warn!(
@@ -143,7 +156,9 @@ async fn read(
             );
         }
         let text = printable(&line);
-        if let Some(last_words) = &last_words {
+        if let Some(last_words) = &last_words
+            && ended.is_none()
+        {
             lock(last_words).hear(&text);
         }
         if admitted {
@@ -254,6 +269,31 @@ mod tests {
             "fatal error: all asleep | b | c"
         );
         assert_eq!(told(&["x".repeat(999).as_str()]).len(), LAST_WORDS_CHARS);
+    }
+
+    #[tokio::test]
+    async fn last_words_of_a_probe_are_those_that_came_with_its_last_library() {
+        let mark = std::str::from_utf8(NEXT_LIBRARY).unwrap();
+        let cases = [
+            (
+                format!("{mark}a: loaded\n{mark}b: no such luck\n"),
+                "b: no such luck",
+            ),
+            (format!("{mark}a: unended{mark}b\n"), "b"),
+            (
+                format!("{mark}panic: a\n\ngoroutine 1:\n{mark}b: 1\nb: 2\n"),
+                "b: 1 | b: 2",
+            ),
+            (format!("{mark}a\n{mark}"), ""),
+            ("a\n".to_owned(), "a"),
+        ];
+        for (printed, expected) in cases {
+            let heard = Arc::new(Mutex::new(LastWords::default()));
+            let tenant = "acme".parse().unwrap();
+            let source = printed.as_bytes();
+            read(source, "stderr", tenant, "probe", None, Some(heard.clone())).await;
+            assert_eq!(lock(&heard).told(), expected, "{printed}");
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 
 use gantry_gateway::frames::FrameReader;
-use gantry_gateway::protocol::{ProbeLibrary, ProbeRequest, ProbeUse, VERDICT_FD, Verdict};
+use gantry_gateway::protocol::{
+    NEXT_LIBRARY, ProbeLibrary, ProbeRequest, ProbeUse, VERDICT_FD, Verdict,
+};
 use gantry_gateway::sys::spawn::RoleCommand;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use crate::library::{Stored, fixture, steps};
@@ -29,6 +31,12 @@ fn library(stored: &Stored, uses: &[(&str, &str, &str)]) -> ProbeLibrary {
 
 /// The verdicts, and the signal that ended the probe, if one did.
 async fn probe(libraries: Vec<ProbeLibrary>) -> (Vec<Verdict>, Option<i32>) {
+    let (verdicts, signal, _) = probe_heard(libraries).await;
+    (verdicts, signal)
+}
+
+/// The same, with what came on standard error.
+async fn probe_heard(libraries: Vec<ProbeLibrary>) -> (Vec<Verdict>, Option<i32>, String) {
     let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
     near.set_nonblocking(true).unwrap();
     let mut child = RoleCommand::new("probe")
@@ -49,7 +57,10 @@ async fn probe(libraries: Vec<ProbeLibrary>) -> (Vec<Verdict>, Option<i32>) {
     }
     let status = child.wait().await.unwrap();
     assert!(status.success() || status.signal().is_some(), "{status}");
-    (verdicts, status.signal())
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).await.unwrap();
+    (verdicts, status.signal(), said)
 }
 
 fn begun(library: usize, r#use: Option<usize>) -> Verdict {
@@ -123,4 +134,15 @@ async fn library_whose_constructor_crashes_is_the_last_one_begun() {
     let (verdicts, signal) = probe(libraries).await;
     assert_eq!(verdicts, [begun(0, None), passed(0, None), begun(1, None)]);
     assert!(signal.is_some());
+}
+
+#[tokio::test]
+async fn what_libraries_print_is_told_apart() {
+    let libraries = vec![
+        library(&fixture("chatty_constructor"), &[]),
+        library(&fixture("constructor_crash"), &[]),
+    ];
+    let (_, _, said) = probe_heard(libraries).await;
+    let mark = std::str::from_utf8(NEXT_LIBRARY).unwrap();
+    assert_eq!(said, format!("{mark}all is well\n{mark}no such luck\n"));
 }

@@ -188,6 +188,34 @@ fn library_whose_constructor_crashes_kills_the_probe_and_nothing_else() {
 }
 
 #[test]
+fn report_of_a_library_that_crashes_quotes_no_other_library() {
+    let lab = Lab::start();
+    let plugins = [
+        ("chatty_constructor", "Chat"),
+        ("constructor_crash", "Plain"),
+    ];
+    for (name, function) in plugins {
+        let source = format!("tests/fixtures/plugins/{name}.c");
+        lab.deploy_c(&source, &name.replace('_', "-"), ("pre", function));
+    }
+    let gateway = lab.gateway();
+    // Both are tried in one probe.
+    let hooks = [
+        ("Chat", "chatty-constructor.so"),
+        ("Plain", "constructor-crash.so"),
+    ];
+    let hooks = middleware(&[("pre", &hooks)]);
+    lab.put(
+        &gateway,
+        &json!({"use_keyless": true, "custom_middleware": hooks}),
+    );
+    failed_code(&gateway, "it had said: no such luck");
+    let log = gateway.log();
+    assert!(log.contains("all is well"), "it was loaded too: {log}");
+    assert!(!log.contains("the probe opens"), "{log}");
+}
+
+#[test]
 fn api_keeps_its_previous_functions_when_the_new_ones_do_not_start() {
     let lab = Lab::start();
     lab.deploy_faulty();
