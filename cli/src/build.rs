@@ -32,7 +32,7 @@ pub(crate) use error::BuildError;
 pub(crate) use language::Language;
 pub(crate) use manifest::Manifest;
 pub(crate) use output::Built;
-pub(crate) use remarks::{Finding, Remarks, Skipped};
+pub(crate) use remarks::{Finding, Remarks, Skipped, in_order};
 pub(crate) use target::{BuildTarget, GLIBC_FLOOR};
 
 use room::Room;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::build::{BuildError, Finding};
 use crate::error::{CliError, about, violation_message};
 use crate::exit::Exit;
 use crate::settings::OutputFormat;
@@ -112,6 +113,9 @@ impl Printer {
 
     /// An error, everything that stands in the way, and what to do next.
     pub(crate) fn error(&self, error: &CliError) {
+        if let CliError::Build(BuildError::SourceRefused(findings)) = error {
+            return self.findings(findings);
+        }
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -132,6 +136,16 @@ impl Printer {
         }
         for hint in error.hints() {
             self.hint(hint);
+        }
+    }
+
+    /// Places in a source that are refused, each with what to do instead.
+    fn findings(&self, findings: &[Finding]) {
+        for finding in findings {
+            self.labelled("error", Colour::Red, &finding.to_string());
+            if !finding.advice.is_empty() {
+                self.hint(&finding.advice);
+            }
         }
     }
 

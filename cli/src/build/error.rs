@@ -8,7 +8,7 @@ use gantry_bundle::InspectError;
 use gantry_domain::Platform;
 use thiserror::Error;
 
-use super::Finding;
+use super::remarks::{Finding, in_order};
 use super::toolchain::Missing;
 use crate::exit::Exit;
 
@@ -54,7 +54,7 @@ pub(crate) enum BuildError {
     /// The plugin's name makes no file name.
     #[error("plugin name {name:?}: expected {expected}")]
     Name { name: String, expected: String },
-    /// Places in the source that cannot work; all of them are printed above this.
+    /// Places in the source that cannot work, in order.
     #[error("{}", first(.0))]
     SourceRefused(Vec<Finding>),
     /// A module that the source needs and that Go cannot get. What Go said is printed above this.
@@ -112,6 +112,11 @@ impl BuildError {
         }
     }
 
+    pub(super) fn source_refused(mut findings: Vec<Finding>) -> Self {
+        in_order(&mut findings);
+        Self::SourceRefused(findings)
+    }
+
     /// A stable code.
     pub(crate) fn code(&self) -> &str {
         match self {
@@ -137,7 +142,7 @@ impl BuildError {
         }
     }
 
-    /// What to do next.
+    /// What to do next. Places in the source have advice of their own.
     pub(crate) fn hints(&self) -> Vec<String> {
         let one = |hint: &str| vec![hint.to_owned()];
         match self {
@@ -158,15 +163,6 @@ impl BuildError {
                  --target at a time",
             ),
             Self::Name { .. } => one("give another with --name"),
-            Self::SourceRefused(findings) => {
-                let mut hints: Vec<String> = Vec::new();
-                for finding in findings {
-                    if !finding.advice.is_empty() && !hints.contains(&finding.advice) {
-                        hints.push(finding.advice.clone());
-                    }
-                }
-                hints
-            }
             Self::ModuleMissing { .. } => one(
                 "check its line in go.mod, GOPROXY and GOPRIVATE, or keep it in vendor/ with go mod vendor",
             ),
@@ -178,7 +174,8 @@ impl BuildError {
                 "the note must take the gateway version from GANTRY_GATEWAY_VERSION, as the SDKs' \
                  macros do",
             ),
-            Self::TooMany { .. }
+            Self::SourceRefused(_)
+            | Self::TooMany { .. }
             | Self::Failed { .. }
             | Self::Program { .. }
             | Self::Answer { .. }

@@ -65,7 +65,7 @@ impl Manifest {
                 libraries: libraries(&map),
             })
         } else {
-            Err(BuildError::SourceRefused(findings))
+            Err(BuildError::source_refused(findings))
         }
     }
 
@@ -92,7 +92,7 @@ impl Manifest {
             .filter_map(|wish| self.differs(wish, file, note))
             .collect();
         if !refused.is_empty() {
-            return Err(BuildError::SourceRefused(refused));
+            return Err(BuildError::source_refused(refused));
         }
         Ok(self.elsewhere(file))
     }

@@ -38,6 +38,12 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Puts findings in the order of files and lines.
+pub(crate) fn in_order(findings: &mut [Finding]) {
+    let place = |finding: &Finding| (finding.line, finding.column);
+    findings.sort_by(|a, b| a.file.cmp(&b.file).then_with(|| place(a).cmp(&place(b))));
+}
+
 /// A function that no hook can name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Skipped {
@@ -56,4 +62,31 @@ pub(crate) struct Skipped {
 pub(crate) struct Remarks {
     pub(crate) warnings: Vec<Finding>,
     pub(crate) skipped: Vec<Skipped>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_come_in_the_order_of_files_and_lines() {
+        let finding = |(file, line, column): (&str, u32, u32)| Finding {
+            file: file.to_owned(),
+            line,
+            column,
+            code: "CODE".to_owned(),
+            message: "words".to_owned(),
+            advice: String::new(),
+        };
+        let given = [
+            ("b.go", 1, 1),
+            ("a.go", 10, 1),
+            ("a.go", 9, 4),
+            ("a.go", 9, 2),
+        ];
+        let mut findings: Vec<_> = given.into_iter().map(finding).collect();
+        in_order(&mut findings);
+        let places: Vec<_> = findings.iter().map(Finding::place).collect();
+        assert_eq!(places, ["a.go:9:2", "a.go:9:4", "a.go:10:1", "b.go:1:1"]);
+    }
 }

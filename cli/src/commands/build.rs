@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::bundle::FunctionView;
 use crate::build::{
     BuildError, Built, Event, Finding, GLIBC_FLOOR, Language, Manifest, Request, Skipped, build,
+    in_order,
 };
 use crate::context::Context;
 use crate::error::CliError;
@@ -114,7 +115,9 @@ impl From<Built> for BuiltView {
                 advice => format!("{}; {advice}", finding.message),
             },
         };
-        warnings.extend(built.remarks.warnings.iter().map(of_source));
+        let mut found = built.remarks.warnings;
+        in_order(&mut found);
+        warnings.extend(found.iter().map(of_source));
         if let Some(libc) = target.libc.filter(|libc| *libc > GLIBC_FLOOR) {
             let message = format!("needs glibc {libc}: gateways on older machines pass it over");
             warnings.push(warn("GLIBC_ABOVE_FLOOR", message));
@@ -217,17 +220,8 @@ pub(super) fn run(arguments: Build, context: &Context) -> Result<(), CliError> {
 
 /// Prints what an error has to say beside itself.
 fn refused(error: BuildError, printer: &Printer) -> CliError {
-    match &error {
-        BuildError::Failed { said, .. } | BuildError::ModuleMissing { said, .. } => {
-            printer.quoted(said);
-        }
-        // The first of them is the error itself.
-        BuildError::SourceRefused(findings) => {
-            for finding in findings.iter().skip(1) {
-                printer.quoted(&finding.to_string());
-            }
-        }
-        _ => {}
+    if let BuildError::Failed { said, .. } | BuildError::ModuleMissing { said, .. } = &error {
+        printer.quoted(said);
     }
     CliError::Build(error)
 }

@@ -341,6 +341,42 @@ fn source_that_cannot_work_is_refused_at_its_place_with_what_to_do_instead() {
 }
 
 #[test]
+fn refusals_come_in_order_and_each_with_its_hint() {
+    let bench = Workbench::new();
+    let main = "package main\n\nimport (\n\t\"net/http\"\n\n\
+                \t_ \"github.com/TykTechnologies/tyk/storage\"\n\
+                \t_ \"github.com/TykTechnologies/tyk/config\"\n)\n\n\
+                func Hook(w http.ResponseWriter, r *http.Request) {}\n";
+    let other = "package main\n\nimport _ \"github.com/TykTechnologies/tyk/config\"\n";
+    let files = [("main.go", main), ("a.go", other)];
+    let folder = sources(&bench, "two", &files);
+    for output in ["table", "json"] {
+        let outcome = bench.try_build(&folder, &[SYSTEM, "--output", output]);
+        assert_eq!(outcome.code, 3, "{}", outcome.stderr);
+        let told = outcome.stderr.lines().filter_map(|line| {
+            let told = line.starts_with("error: ") || line.starts_with("hint: ");
+            told.then(|| {
+                line.split_whitespace()
+                    .take(2)
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
+        });
+        let told: Vec<_> = told.collect();
+        let places = [
+            "error: a.go:3:8:",
+            "error: main.go:6:2:",
+            "error: main.go:7:2:",
+        ];
+        assert_eq!(told.len(), 6, "{}", outcome.stderr);
+        for (pair, place) in told.chunks(2).zip(places) {
+            assert_eq!(pair[0], place, "{}", outcome.stderr);
+            assert!(pair[1].starts_with("hint: "), "{}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
 fn module_that_cannot_be_had_is_named() {
     let bench = Workbench::new();
     let main = "package main\n\nimport (\n\t\"net/http\"\n\n\t\"example.com/acme/absent\"\n)\n\n\

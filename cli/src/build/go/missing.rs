@@ -17,7 +17,7 @@ pub(super) fn explained(error: BuildError) -> BuildError {
     };
     let refused: Vec<_> = said.lines().filter_map(not_of_tyk).collect();
     if !refused.is_empty() {
-        return BuildError::SourceRefused(refused);
+        return BuildError::source_refused(refused);
     }
     if let Some(wanted) = language_wanted(&said) {
         let what = format!("Go {wanted} or newer, which go.mod asks for");
@@ -63,7 +63,7 @@ pub(super) fn assembly_with_c(error: BuildError) -> BuildError {
     });
     match refused.collect::<Vec<_>>() {
         refused if refused.is_empty() => error,
-        refused => BuildError::SourceRefused(refused),
+        refused => BuildError::source_refused(refused),
     }
 }
 

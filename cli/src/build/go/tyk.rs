@@ -64,7 +64,7 @@ impl Plugin {
         question.tags = format!("{TAG},{}", question.tags);
         let found = scan::run(&self.sdk, &question)?;
         if !found.refusals.is_empty() {
-            return Err(BuildError::SourceRefused(found.refusals));
+            return Err(BuildError::source_refused(found.refusals));
         }
         if found.functions.is_empty() {
             return Err(BuildError::NotAPlugin {
