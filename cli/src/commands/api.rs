@@ -6,14 +6,14 @@ mod openapi;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use gantry_client::{ClientError, Repeat, Violation};
+use gantry_client::Repeat;
 use gantry_domain::{ApiId, Limits};
 use gantry_proto::v1;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::context::{Context, list, refused};
-use crate::error::{CliError, violation_message};
+use crate::error::CliError;
 use crate::settings::read_text;
 use crate::view::{Shown, View, Warning, given, or_dash, short};
 use filled::FilledView;
@@ -185,7 +185,7 @@ async fn put(arguments: Put, context: &Context) -> Result<(), CliError> {
             client.apis().put_api(request).await
         })
         .await
-        .map_err(|refusal| refused(advised(refusal)))?;
+        .map_err(refused)?;
     let definition = parse_definition(&answer.definition)?;
     let given = serde_json::from_str(&text).unwrap_or(Value::Null);
     let view = PutView {
@@ -204,18 +204,6 @@ async fn put(arguments: Put, context: &Context) -> Result<(), CliError> {
     }
     printer.warnings(&view.warnings);
     Ok(())
-}
-
-/// Says of a definition as Tyk keeps it how it becomes one.
-fn advised(mut refusal: ClientError) -> ClientError {
-    let of_tyk = |field: &str| matches!(field, "org_id" | "version_data" | "x-tyk-api-gateway");
-    let unknown = |violation: &Violation| violation_message(violation).contains("FIELD_UNKNOWN");
-    let mut unknown = refusal.violations.iter().filter(|each| unknown(each));
-    if unknown.any(|violation| of_tyk(&violation.subject)) {
-        let advice = "a definition of Tyk's becomes one with `gantry import tyk FILE`";
-        refusal.advice.push(advice.to_owned());
-    }
-    refusal
 }
 
 fn read_definition(path: &Path) -> Result<String, CliError> {
@@ -299,35 +287,4 @@ async fn delete(arguments: Delete, context: &Context) -> Result<(), CliError> {
         environment,
         revision: answer.revision,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use gantry_client::Kind;
-
-    use super::*;
-
-    fn advice(field: &str, code: &str) -> Vec<String> {
-        let violation = Violation {
-            subject: field.into(),
-            code: String::new(),
-            description: format!("{field}: expected something else ({code})"),
-        };
-        let refusal = ClientError {
-            kind: Kind::Invalid,
-            reason: None,
-            message: "the API definition is refused".into(),
-            violations: vec![violation],
-            advice: Vec::new(),
-            retry_after: None,
-        };
-        advised(refusal).advice
-    }
-
-    #[test]
-    fn definition_as_tyk_keeps_it_is_pointed_to_its_import() {
-        assert!(advice("version_data", "FIELD_UNKNOWN")[0].contains("gantry import tyk"));
-        assert!(advice("version_date", "FIELD_UNKNOWN").is_empty());
-        assert!(advice("org_id", "FIELD_TYPE").is_empty());
-    }
 }

@@ -354,6 +354,33 @@ fn check_bounds(rest: &Value, bytes: usize, limits: &Limits, findings: &mut Find
     }
 }
 
+/// Fields that a definition as Tyk keeps it has, and none of ours: the most telling ones.
+const FIELDS_OF_TYK: [&str; 12] = [
+    "auth_configs",
+    "definition",
+    "enable_ip_whitelisting",
+    "enable_jwt",
+    "global_rate_limit",
+    "org_id",
+    "response_processors",
+    "slug",
+    "use_basic_auth",
+    "use_oauth2",
+    "version_data",
+    "x-tyk-api-gateway",
+];
+
+/// Says once of a definition as Tyk keeps it how it becomes one of ours.
+fn point_to_import(findings: &mut Findings) {
+    let of_tyk = |error: &&mut FieldError| {
+        error.code == "FIELD_UNKNOWN" && FIELDS_OF_TYK.contains(&error.path.as_str())
+    };
+    if let Some(error) = findings.errors.iter_mut().find(of_tyk) {
+        error.expected +=
+            ": a definition of Tyk's becomes one of Gantry's with `gantry import tyk FILE`";
+    }
+}
+
 fn read(
     map: Map<String, Value>,
     limits: &Limits,
@@ -408,6 +435,7 @@ fn read(
         );
     }
     fields.finish();
+    point_to_import(findings);
     let (listen_path, target_url, strip_listen_path) = read_proxy(proxy?, findings)?;
     let plugins = match (inline, bundle) {
         (Some(map), _) => {

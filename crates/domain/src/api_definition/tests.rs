@@ -197,6 +197,26 @@ fn unknown_and_unsupported_fields_are_refused_with_their_path() {
 }
 
 #[test]
+fn definition_as_tyk_keeps_it_is_pointed_to_its_import_once() {
+    let told = |document: &Value| -> Vec<String> {
+        let errors = put(document).unwrap_err();
+        let unknown = errors.iter().filter(|error| error.code == "FIELD_UNKNOWN");
+        let pointed = unknown.filter(|error| error.expected.contains("`gantry import tyk FILE`"));
+        pointed.map(|error| error.path.clone()).collect()
+    };
+    let kept = with(&json!({"org_id": "5e", "slug": "orders", "version_data": {"a": 1}}));
+    assert_eq!(told(&kept), ["org_id"]);
+    assert_eq!(
+        told(&with(&json!({"x-tyk-api-gateway": {"info": {}}}))),
+        ["x-tyk-api-gateway"]
+    );
+    assert!(told(&with(&json!({"version_date": "2026-01-01"}))).is_empty());
+    let mut nested = base();
+    nested["proxy"]["org_id"] = json!("5e");
+    assert!(told(&nested).is_empty());
+}
+
+#[test]
 fn malformed_routes_and_upstreams_are_refused() {
     for path in ["", "orders", "/a//b", "/a/../b", "/a%2fb", "/a?b", "//"] {
         let mut document = base();
