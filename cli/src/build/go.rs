@@ -8,6 +8,7 @@ mod below;
 mod kept;
 mod missing;
 mod modules;
+mod name;
 mod native;
 mod note;
 mod overlay;

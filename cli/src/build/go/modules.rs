@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::super::room::write;
 use super::super::sdk::Sdk;
 use super::super::{BuildError, step, toolchain};
+use super::name::{is_major, name_of, plain};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{Scan, SdkModule};
@@ -145,16 +146,10 @@ impl Author {
 
     /// What the plugin is called unless somebody says otherwise: its module, or else its folder.
     pub(super) fn name(&self, folder: &Path) -> String {
-        let parts: Vec<_> = self.path.split('/').collect();
-        let is_major = |part: &&&str| {
-            let digits = part.strip_prefix('v').unwrap_or_default();
-            !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
-        };
-        let module = parts.iter().rev().find(|part| !is_major(part));
-        match module {
-            Some(module) if folder == self.root => plain(module),
-            _ => name_of(folder),
-        }
+        // Without a module file the path is made up from the folder's name.
+        let is_named = self.file.is_some() && folder == self.root;
+        let module = is_named.then(|| self.path.rsplit('/').find(|part| !is_major(part)));
+        module.flatten().map_or_else(|| name_of(folder), plain)
     }
 
     /// Modules whose source is on this machine.
@@ -342,24 +337,6 @@ fn language(goversion: &str) -> String {
     format!("{major}.{minor}")
 }
 
-/// What a folder is called.
-fn name_of(folder: &Path) -> String {
-    plain(&folder.file_name().unwrap_or_default().to_string_lossy())
-}
-
-/// A name that fits file names and module paths.
-fn plain(name: &str) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let name: String = name
-        .chars()
-        .map(|c| if fits(c) { c } else { '-' })
-        .collect();
-    match name.trim_matches(['.', '-']) {
-        "" => "plugin".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,13 +353,29 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_to_fit() {
-        for (name, expected) in [
-            ("my plugin", "my-plugin"),
-            ("..", "plugin"),
-            ("a_b-1.c", "a_b-1.c"),
-        ] {
-            assert_eq!(plain(name), expected);
-        }
+    fn name_says_no_major_version() {
+        let name = |module: &str, root: &str, folder: &str| {
+            let author = Author {
+                root: root.into(),
+                path: module.to_owned(),
+                stand_in: None,
+                file: (!module.starts_with("plugin.example/")).then(|| "/a/go.mod".into()),
+                listed: Listed::default(),
+                vendored: None,
+                neighbours: Vec::new(),
+            };
+            author.name(Path::new(folder))
+        };
+        assert_eq!(name("example.com/auth/v2", "/a", "/a"), "auth");
+        assert_eq!(name("example.com/go", "/a", "/a"), "go");
+        assert_eq!(name("example.com/auth", "/a", "/a/plugin/v2"), "plugin");
+        assert_eq!(
+            name("example.com/auth", "/a", "/a/plugin/version"),
+            "version"
+        );
+        assert_eq!(
+            name("plugin.example/hooks", "/a/hooks/v3", "/a/hooks/v3"),
+            "hooks"
+        );
     }
 }
