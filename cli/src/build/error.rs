@@ -8,6 +8,7 @@ use gantry_bundle::InspectError;
 use gantry_domain::Platform;
 use thiserror::Error;
 
+use super::go::of_a_fork;
 use super::remarks::{Finding, in_order};
 use super::toolchain::Missing;
 use crate::exit::Exit;
@@ -163,9 +164,11 @@ impl BuildError {
                  --target at a time",
             ),
             Self::Name { .. } => one("give another with --name"),
-            Self::ModuleMissing { .. } => one(
-                "check its line in go.mod, GOPROXY and GOPRIVATE, or keep it in vendor/ with go mod vendor",
-            ),
+            Self::ModuleMissing { module, .. } => {
+                let general = "check its line in go.mod, GOPROXY and GOPRIVATE, or keep it in vendor/ with \
+                               go mod vendor";
+                of_a_fork(module).into_iter().chain(one(general)).collect()
+            }
             Self::ModuleName(_) => one(
                 "go mod edit -module example.com/plugin, and the same path where its packages are imported",
             ),

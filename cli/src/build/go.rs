@@ -19,6 +19,8 @@ mod tyk;
 mod vendored;
 mod workspace;
 
+pub(super) use missing::of_a_fork;
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};

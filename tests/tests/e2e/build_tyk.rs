@@ -407,6 +407,31 @@ fn module_that_cannot_be_had_is_named() {
 }
 
 #[test]
+fn fork_of_tyk_that_cannot_be_had_is_told_the_path_that_is_there() {
+    let bench = Workbench::new();
+    let main = "package main\n\nimport (\n\t\"net/http\"\n\n\t\"github.com/someone/tyk/ctx\"\n)\n\n\
+                func Hook(w http.ResponseWriter, r *http.Request) { ctx.GetSession(r) }\n";
+    let listed = "module shop\n\ngo 1.21\n\nrequire github.com/someone/tyk v1.2.3\n";
+    for (i, module) in [None, Some(listed)].into_iter().enumerate() {
+        let mut files = vec![("main.go", main)];
+        files.extend(module.map(|module| ("go.mod", module)));
+        let folder = sources(&bench, &format!("fork-{i}"), &files);
+        let outcome = bench.try_build(&folder, &[SYSTEM]);
+        assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+        for word in [
+            "(MODULE_MISSING)",
+            "hint: import github.com/TykTechnologies/tyk/ctx",
+        ] {
+            assert!(
+                outcome.stderr.contains(word),
+                "{word} is in\n{}",
+                outcome.stderr
+            );
+        }
+    }
+}
+
+#[test]
 fn code_that_can_end_a_worker_is_warned_about_and_built() {
     let bench = Workbench::new();
     let main = "package main\n\nimport (\n\t\"net/http\"\n\t\"os\"\n)\n\n\

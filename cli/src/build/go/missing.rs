@@ -3,6 +3,7 @@
 
 use super::super::toolchain::Missing;
 use super::super::{BuildError, Finding};
+use super::name::is_major;
 use super::program::INSTALL;
 
 /// Names what is missing, if that is what Go says.
@@ -112,6 +113,30 @@ fn not_of_tyk(line: &str) -> Option<Finding> {
     })
 }
 
+/// What to do about a fork of Tyk, if that is what a module or a package is of.
+pub(in crate::build) fn of_a_fork(module: &str) -> Option<String> {
+    let path = module.split('@').next()?;
+    let mut parts = path.split('/').skip(1);
+    let (_owner, "tyk") = (parts.next()?, parts.next()?) else {
+        return None;
+    };
+    let mut own = "github.com/TykTechnologies/tyk".to_owned();
+    let package: Vec<_> = parts.collect();
+    let package = match package.split_first() {
+        Some((first, rest)) if is_major(first) => rest,
+        _ => &package,
+    };
+    for part in package {
+        own = format!("{own}/{part}");
+    }
+    if package.is_empty() {
+        own += "/ctx and the like";
+    }
+    Some(format!(
+        "import {own}: packages of Tyk's own path are there without any module, those of a fork are not"
+    ))
+}
+
 /// What Go says of modules that it does not get.
 const NOT_HAD: [&str; 9] = [
     "module lookup disabled",
@@ -204,6 +229,32 @@ mod tests {
         ];
         for (said, expected) in cases {
             assert_eq!(module_named(said).as_deref(), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn fork_of_tyk_is_told_what_stands_in_for_it() {
+        let told =
+            |module: &str| of_a_fork(module).map(|hint| hint.split(':').next().unwrap().to_owned());
+        let cases = [
+            (
+                "github.com/someone/tyk/ctx",
+                Some("import github.com/TykTechnologies/tyk/ctx"),
+            ),
+            (
+                "github.com/someone/tyk/v5/apidef/oas",
+                Some("import github.com/TykTechnologies/tyk/apidef/oas"),
+            ),
+            (
+                "github.com/someone/tyk@v1.2.3",
+                Some("import github.com/TykTechnologies/tyk/ctx and the like"),
+            ),
+            ("github.com/someone/tyk-pump/ctx", None),
+            ("example.com/tyk", None),
+            ("mylib", None),
+        ];
+        for (module, expected) in cases {
+            assert_eq!(told(module).as_deref(), expected, "{module}");
         }
     }
 
