@@ -25,24 +25,10 @@ impl Metadata {
         before: Timestamp,
         entries_max: usize,
     ) -> Result<Vec<(Digest, Timestamp)>, MetadataError> {
-        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(
-            "SELECT digest, used_at_ms FROM definitions
-             WHERE tenant = ? AND digest > ? AND used_at_ms < ? ORDER BY digest LIMIT ?",
-        )
-        .bind(tenant.as_str())
-        .bind(after.map_or(&[][..], |digest| digest.as_bytes().as_slice()))
-        .bind(before.as_millis())
-        .bind(count(entries_max))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list unused definitions"))?;
-        let digests = rows.into_iter();
-        digests
-            .map(|(digest, used_at)| {
-                let digest = Column("definitions", "digest").digest(&digest)?;
-                Ok((digest, Timestamp::from_millis(used_at)))
-            })
-            .collect()
+        let sql = "SELECT digest, used_at_ms FROM definitions
+             WHERE tenant = ? AND digest > ? AND used_at_ms < ? ORDER BY digest LIMIT ?";
+        self.unused(sql, "definitions", tenant, after, before, entries_max)
+            .await
     }
 
     /// Notes that definitions are used.
@@ -113,6 +99,33 @@ impl Metadata {
              UNION ALL SELECT document FROM openapi WHERE tenant = ?1 AND digest = ?2
              LIMIT 1";
         self.by_digest(SQL, "read a document", tenant, digest).await
+    }
+
+    /// What a query finds of a table's unused documents.
+    pub(super) async fn unused(
+        &self,
+        sql: &'static str,
+        table: &'static str,
+        tenant: &TenantId,
+        after: Option<&Digest>,
+        before: Timestamp,
+        entries_max: usize,
+    ) -> Result<Vec<(Digest, Timestamp)>, MetadataError> {
+        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(sql)
+            .bind(tenant.as_str())
+            .bind(after.map_or(&[][..], |digest| digest.as_bytes().as_slice()))
+            .bind(before.as_millis())
+            .bind(count(entries_max))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list unused documents"))?;
+        let digests = rows.into_iter();
+        digests
+            .map(|(digest, used_at)| {
+                let digest = Column(table, "digest").digest(&digest)?;
+                Ok((digest, Timestamp::from_millis(used_at)))
+            })
+            .collect()
     }
 
     async fn by_digest(

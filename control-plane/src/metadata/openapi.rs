@@ -4,7 +4,7 @@
 use gantry_domain::{Digest, TenantId, Timestamp};
 use sqlx::{Sqlite, Transaction};
 
-use super::row::{Column, count};
+use super::row::count;
 use super::{Deed, Metadata, MetadataError, audit, failed};
 
 /// What became of a document.
@@ -90,24 +90,10 @@ impl Metadata {
         before: Timestamp,
         entries_max: usize,
     ) -> Result<Vec<(Digest, Timestamp)>, MetadataError> {
-        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(
-            "SELECT digest, used_at_ms FROM openapi WHERE tenant = ? AND digest > ? AND used_at_ms < ?
-             ORDER BY digest LIMIT ?",
-        )
-        .bind(tenant.as_str())
-        .bind(after.map_or(&[][..], |digest| digest.as_bytes().as_slice()))
-        .bind(before.as_millis())
-        .bind(count(entries_max))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list unused OpenAPI documents"))?;
-        let digests = rows.into_iter();
-        digests
-            .map(|(digest, used_at)| {
-                let digest = Column("openapi", "digest").digest(&digest)?;
-                Ok((digest, Timestamp::from_millis(used_at)))
-            })
-            .collect()
+        let sql = "SELECT digest, used_at_ms FROM openapi
+             WHERE tenant = ? AND digest > ? AND used_at_ms < ? ORDER BY digest LIMIT ?";
+        self.unused(sql, "openapi", tenant, after, before, entries_max)
+            .await
     }
 
     /// Drops a document if it was not used since it was last used at that time. `false`: it was, or is gone.
