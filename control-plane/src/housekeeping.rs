@@ -106,7 +106,6 @@ impl Housekeeping {
         environments: &[EnvironmentRow],
     ) -> Result<(), MetadataError> {
         let (now, long, half) = (self.clock.now(), self.ago(1), self.ago(2));
-        let mut had = None;
         let mut after: Option<Digest> = None;
         loop {
             let unused = self
@@ -117,10 +116,8 @@ impl Housekeeping {
                 return Ok(());
             };
             after = Some(*last);
-            let had = match &mut had {
-                Some(had) => had,
-                None => had.insert(self.had(tenant, environments).await?),
-            };
+            // After the list: what is put meanwhile is not in it, or is had.
+            let had = self.had(tenant, environments).await?;
             let (used, unused): (Vec<_>, Vec<_>) = unused
                 .into_iter()
                 .partition(|(digest, _)| had.contains(digest));
@@ -169,7 +166,6 @@ impl Housekeeping {
         environments: &[EnvironmentRow],
     ) -> Result<(), MetadataError> {
         let (now, before) = (self.clock.now(), self.ago(1));
-        let mut named = None;
         let mut after: Option<Digest> = None;
         loop {
             let unused = self
@@ -180,11 +176,9 @@ impl Housekeeping {
                 return Ok(());
             };
             after = Some(*last);
-            let named = match &mut named {
-                Some(named) => named,
-                // Only where there is something to decide: it reads every definition.
-                None => named.insert(self.named(tenant, environments).await?),
-            };
+            // After the list: what is named meanwhile is not in it, or is named. Only where there is something to
+            // decide: it reads every definition.
+            let named = self.named(tenant, environments).await?;
             for (digest, used_at) in &unused {
                 if named.contains(digest) {
                     self.metadata.use_openapi(tenant, digest, now).await?;
