@@ -97,10 +97,8 @@ func (b *before) match(name string, values []string) (was, same bool) {
 			return true, b.had(int(at), name, values)
 		}
 	}
-	for at := range b.fields {
-		if b.fields[at].name == name {
-			return true, b.had(int(at), name, values)
-		}
+	if at := b.index(name); at >= 0 {
+		return true, b.had(at, name, values)
 	}
 	return false, len(values) == 0
 }
