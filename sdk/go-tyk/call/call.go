@@ -49,27 +49,32 @@ type Host interface {
 type State struct {
 	host Host
 
-	mu     sync.Mutex
-	live   any
+	mu      sync.Mutex
+	session *live  // nil: none was set or kept
+	token   string // the consumer key: the one that was set last, else the gateway's
+	failed  string
+}
+
+// live is the session object of a call.
+type live struct {
+	object any
 	encode func() ([]byte, error)
-	base   []byte // how the live object was encoded when it was last known to agree with the gateway
+	base   []byte // how the object was encoded when it was last known to agree with the gateway
 	seen   []byte // the gateway's session at that time
-	set    bool   // a session was set, not only kept
+	set    bool   // it was set, not only kept
 	key    string
 	store  bool
-	token  string
-	failed string
 }
 
 // New makes the state of a call. Unit tests of plugins pass [Facts].
 func New(host Host) *State {
 	state := new(State)
-	state.Init(host)
+	state.Init(host, host.AuthToken())
 	return state
 }
 
 // Init is New in place, for a state that is part of something larger.
-func (s *State) Init(host Host) { s.host, s.token = host, host.AuthToken() }
+func (s *State) Init(host Host, authToken string) { s.host, s.token = host, authToken }
 
 type contextKey struct{}
 
@@ -131,31 +136,44 @@ func (s *State) AuthToken() string {
 func (s *State) LiveSession() any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.live
+	if s.session == nil {
+		return nil
+	}
+	return s.session.object
 }
 
 // KeepSession keeps an object that was decoded from SessionJSON. When the function returns it is encoded
 // again, and sent if it changed. Encode may run on another goroutine.
-func (s *State) KeepSession(live any, encode func() ([]byte, error)) {
+func (s *State) KeepSession(object any, encode func() ([]byte, error)) {
 	base, err := encode()
 	if err != nil {
 		base = nil // so that it counts as changed, and the error shows
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.live, s.encode, s.base, s.seen = live, encode, base, s.host.SessionJSON()
+	kept := s.own()
+	kept.object, kept.encode, kept.base, kept.seen = object, encode, base, s.host.SessionJSON()
+}
+
+// own gives the session to change. Under the lock.
+func (s *State) own() *live {
+	if s.session == nil {
+		s.session = new(live)
+	}
+	return s.session
 }
 
 // SetSession makes an object the session of this request, under a consumer key, which may be empty if it is
 // not stored. With store it is also kept among the environment's consumer keys. It is encoded when the
 // function returns.
-func (s *State) SetSession(live any, key string, store bool, encode func() ([]byte, error)) {
+func (s *State) SetSession(object any, key string, store bool, encode func() ([]byte, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.live, s.encode, s.set = live, encode, true
-	s.store = store || s.store
+	set := s.own()
+	set.object, set.encode, set.set = object, encode, true
+	set.store = store || set.store
 	if key != "" {
-		s.key, s.token = key, key
+		set.key, s.token = key, key
 	}
 }
 
@@ -180,14 +198,21 @@ func (s *State) Failed() string {
 // session that it stood for.
 func (s *State) Inherit(earlier *State) {
 	earlier.mu.Lock()
-	live, encode, base, seen, token := earlier.live, earlier.encode, earlier.base, earlier.seen, earlier.token
+	token := earlier.token
+	var inherited live
+	if earlier.session != nil {
+		inherited = live{
+			object: earlier.session.object, encode: earlier.session.encode,
+			base: earlier.session.base, seen: earlier.session.seen,
+		}
+	}
 	earlier.mu.Unlock()
-	if live == nil || !bytes.Equal(seen, s.host.SessionJSON()) {
+	if inherited.object == nil || !bytes.Equal(inherited.seen, s.host.SessionJSON()) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.live, s.encode, s.base, s.seen = live, encode, base, seen
+	s.session = &inherited
 	if s.token == "" {
 		s.token = token
 	}
@@ -205,20 +230,21 @@ type Session struct {
 func (s *State) Finish(sent bool) (*Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.live == nil || s.encode == nil {
+	if s.session == nil || s.session.object == nil || s.session.encode == nil {
 		return nil, nil
 	}
-	encoded, err := s.encode()
+	last := s.session
+	encoded, err := last.encode()
 	if err != nil {
 		return nil, err
 	}
-	if !s.set && bytes.Equal(encoded, s.base) {
+	if !last.set && bytes.Equal(encoded, last.base) {
 		return nil, nil
 	}
-	session := &Session{JSON: encoded, Key: s.key, Store: s.store}
-	s.base, s.set, s.store = encoded, false, false
+	session := &Session{JSON: encoded, Key: last.key, Store: last.store}
+	last.base, last.set, last.store = encoded, false, false
 	if sent {
-		s.seen = encoded
+		last.seen = encoded
 	}
 	return session, nil
 }

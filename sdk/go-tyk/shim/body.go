@@ -121,8 +121,8 @@ func (i *invocation) read() (bytes []byte, known bool) {
 	switch {
 	case i.function.Response != nil:
 		return nil, false
-	case i.left != nil:
-		return i.left, true
+	case i.scratch.left != nil:
+		return i.scratch.left, true
 	case i.body == nil:
 		return nil, false
 	}

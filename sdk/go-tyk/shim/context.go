@@ -3,6 +3,8 @@ package shim
 import (
 	"context"
 	"net/http"
+	"reflect"
+	"unsafe"
 
 	"gantry.example/sdk/go-tyk/call"
 )
@@ -36,4 +38,24 @@ func (c *callContext) Value(key any) any {
 		return value
 	}
 	return c.earlier.Value(key)
+}
+
+// contextPlace is where requests keep their context; 0, where nothing of a request can be meant, if that is
+// not where it was in any version so far.
+var contextPlace = func() uintptr {
+	field, found := reflect.TypeOf(http.Request{}).FieldByName("ctx")
+	if !found || field.Type != reflect.TypeOf((*context.Context)(nil)).Elem() {
+		return 0
+	}
+	return field.Offset
+}()
+
+// withContext gives a request that nobody else has yet its context. net/http offers that at the price of
+// another request.
+func withContext(request *http.Request, ctx context.Context) *http.Request {
+	if contextPlace == 0 {
+		return request.WithContext(ctx)
+	}
+	*(*context.Context)(unsafe.Add(unsafe.Pointer(request), contextPlace)) = ctx
+	return request
 }

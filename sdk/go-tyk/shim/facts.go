@@ -9,14 +9,22 @@ import (
 // facts is an invocation as Tyk's packages see it.
 type facts invocation
 
-func (f *facts) APIID() string       { return f.snapshot.text(abi.PartAPIID) }
+func (f *facts) APIID() string       { return f.function.apiID }
 func (f *facts) Function() string    { return f.function.Name }
 func (f *facts) Hook() string        { return abi.HookName(f.function.hook) }
-func (f *facts) TraceID() string     { return f.snapshot.text(abi.PartTraceID) }
-func (f *facts) Traceparent() string { return f.snapshot.text(abi.PartTraceparent) }
-func (f *facts) AuthToken() string   { return f.snapshot.text(abi.PartAuthToken) }
-func (f *facts) SessionJSON() []byte { return f.snapshot.bytes(abi.PartSession) }
+func (f *facts) Traceparent() string { return f.traceparent }
+func (f *facts) AuthToken() string   { return f.state.AuthToken() }
+func (f *facts) SessionJSON() []byte { return f.sessionJSON }
 func (f *facts) OpenAPI() []byte     { return f.documents.OpenAPI }
+
+// TraceID is the second field of the traceparent.
+func (f *facts) TraceID() string {
+	const begin, end = len("00-"), len("00-") + 32
+	if len(f.traceparent) < end {
+		return ""
+	}
+	return f.traceparent[begin:end]
+}
 
 func (f *facts) Definition() []byte {
 	if f.documents.OpenAPI != nil {

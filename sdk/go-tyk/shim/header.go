@@ -5,7 +5,6 @@ import (
 	"net/textproto"
 	"sort"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 )
@@ -21,41 +20,23 @@ type fields []field
 type before struct {
 	fields
 	values    []string
+	names     int  // how many different ones
 	scattered bool // lines of one name are not together
-}
-
-// headersBefore are the headers of a call as they were before its handler ran. Nothing that a handler may
-// keep leads here, so the room that a call took serves later ones.
-type headersBefore struct{ request, response, writer before }
-
-var spare = sync.Pool{New: func() any { return new(headersBefore) }}
-
-// linesKept is how many lines of a side keep their room.
-const linesKept = 128
-
-// giveBack ends the use of it.
-func (h *headersBefore) giveBack() {
-	for _, side := range []*before{&h.request, &h.response, &h.writer} {
-		if cap(side.fields) > linesKept {
-			side.fields = nil
-		}
-		*side = before{fields: side.fields[:0]}
-	}
-	spare.Put(h)
 }
 
 // readHeader builds a header as net/http does: canonical names, all values in one slice, a request's Host
 // apart. A response without any has none.
 func (s snapshot) readHeader(ofResponse bool, was *before) (header http.Header, host string) {
-	first, count := s.headers(ofResponse)
+	lines := s.headers(ofResponse)
+	count := len(lines) / headerBytes
 	if count == 0 && ofResponse {
 		return nil, ""
 	}
 	header = make(http.Header, count+1)
-	values, begin, names := make([]string, 0, count), 0, 0
-	for i := first; i < first+2*count; i += 2 {
-		lower, _ := s.pair(i)
-		value, _ := s.pair(i + 1)
+	values, begin, runs := make([]string, 0, count), 0, 0
+	for ; len(lines) >= headerBytes; lines = lines[headerBytes:] {
+		lower, _ := s.value(lines)
+		value, _ := s.value(lines[pairBytes:])
 		name := canonical(lower)
 		if name == "Host" && !ofResponse {
 			if host == "" {
@@ -65,13 +46,13 @@ func (s snapshot) readHeader(ofResponse bool, was *before) (header http.Header, 
 		}
 		if last := len(was.fields) - 1; last < 0 || was.fields[last].name != name {
 			begin = len(values)
-			names++
+			runs++
 		}
 		was.fields, values = append(was.fields, field{name, value}), append(values, value)
 		header[name] = values[begin:len(values):len(values)]
 	}
-	was.values = values
-	if was.scattered = names > len(header); was.scattered {
+	was.values, was.names = values, len(header)
+	if was.scattered = runs > len(header); was.scattered {
 		regroup(header, was.fields)
 	}
 	return header, host
@@ -161,19 +142,9 @@ func (b *before) diff(now http.Header, change func(name string, values []string)
 			change(name, now[name])
 		}
 	}
-	if kept < b.names() {
+	if kept < b.names {
 		b.gone(now, change)
 	}
-}
-
-// names counts them.
-func (f fields) names() (count int) {
-	for i := range f {
-		if i == 0 || f[i].name != f[i-1].name {
-			count++
-		}
-	}
-	return count
 }
 
 // gone calls change for each name that is not there any more.

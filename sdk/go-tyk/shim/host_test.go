@@ -39,7 +39,7 @@ func newRequest(t *testing.T, lines ...string) *request {
 	parts := map[uint32]string{
 		abi.PartMethod: "POST", abi.PartPath: "/orders/1", abi.PartQuery: "a=1", abi.PartHost: "gateway.test",
 		abi.PartRemoteAddr: "192.0.2.1:4711", abi.PartAPIID: "orders", abi.PartAPIDefinition: `{"name":"orders"}`,
-		abi.PartConfigData: "{}", abi.PartTraceID: strings.Repeat("0af76519", 4), abi.PartTraceparent: "00-0af-1-01",
+		abi.PartConfigData: "{}", abi.PartTraceID: strings.Repeat("0af76519", 4), abi.PartTraceparent: "00-" + strings.Repeat("0af76519", 4) + "-00f067aa0ba902b7-01",
 		abi.PartRequestBody: "", abi.PartResponseBody: "", abi.PartStatus: "200",
 	}
 	made := &request{t: t, message: abi.Message{Parts: parts}, definition: 1, nextCall: 1 << 63, resumed: make(chan ended, 8)}

@@ -13,47 +13,51 @@ import (
 	"gantry.example/sdk/go/layer"
 )
 
-// invocation is one call of a handler: what it gets, and what it got at first, to tell what it changed.
+// invocation is one call of a handler. Handlers may keep what they get, and with it this: what the call needs
+// until its end only is apart.
 type invocation struct {
-	function  *started
-	host      layer.Host
-	number    uint64         // the call's handle
-	detached  *layer.Pending // nil: it is inline
-	snapshot  snapshot
-	documents *layer.DocumentSet
-	state     call.State
-	carried   *carried // nil: an inline call has nothing to carry yet
-	ctx       callContext
+	function    *started
+	host        layer.Host
+	number      uint64         // the call's handle
+	detached    *layer.Pending // nil: it is inline
+	scratch     *scratch       // nil: it has ended
+	documents   *layer.DocumentSet
+	traceparent string
+	sessionJSON []byte
+	state       call.State
+	carried     *carried // nil: an inline call has nothing to carry yet
+	ctx         callContext
 
-	request  *http.Request
-	address  url.URL // r.URL; what it was is in the snapshot, or in the next two
-	path     string
-	rawPath  string
-	host0    string // r.Host as it was
-	was      *headersBefore
+	request  *http.Request // usually the next
+	made     http.Request
+	address  url.URL // r.URL
 	response *http.Response
 	writer   writer
-	body     *body  // nil: there is none
-	left     []byte // the body that the handler left in the request's place; nil: none
-
-	changes []byte // flat mutations
-	large   []byte // a body that an inline call gives to the gateway apart, before the rest
-	largeOp uint8
+	body     *body // nil: there is none
 }
 
 // newInvocation copies what the handler may read. The frame is used until Call returns only.
 func newInvocation(function *started, frame *layer.Frame) *invocation {
+	got, room := copied(frame.Snapshot), spare.Get().(*scratch)
+	room.snapshot = got
 	made := &invocation{
-		function: function, host: frame.Host, number: frame.Call, snapshot: copied(frame.Snapshot),
-		documents: function.documents.Of(frame),
+		function: function, host: frame.Host, number: frame.Call, scratch: room, documents: function.documents.Of(frame),
+		traceparent: got.text(abi.PartTraceparent), sessionJSON: got.bytes(abi.PartSession),
 	}
-	made.state.Init((*facts)(made))
+	made.state.Init((*facts)(made), got.text(abi.PartAuthToken))
 	return made
+}
+
+// giveBack ends the use of what the call needs for itself.
+func (i *invocation) giveBack() {
+	i.scratch.giveBack()
+	i.scratch = nil
 }
 
 // build makes request and response as a Go server and client would.
 func (i *invocation) build(ctx context.Context) {
-	i.ctx, i.was = callContext{Context: ctx, state: &i.state}, spare.Get().(*headersBefore)
+	i.ctx = callContext{Context: ctx, state: &i.state}
+	i.scratch.read()
 	if i.carried != nil {
 		i.carried.Lock()
 		i.ctx.earlier = i.carried.values
@@ -71,19 +75,21 @@ func (i *invocation) build(ctx context.Context) {
 }
 
 func (i *invocation) buildRequest() {
-	request := http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-	request.Method = i.snapshot.text(abi.PartMethod)
+	request := &i.made
+	request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/1.1", 1, 1
+	request.Method = i.scratch.method
 	request.RequestURI = i.buildAddress()
 	request.URL = &i.address
-	request.RemoteAddr = i.snapshot.text(abi.PartRemoteAddr)
-	request.Header, request.Host = i.snapshot.readHeader(false, &i.was.request)
+	got := i.scratch.snapshot
+	request.RemoteAddr = got.text(abi.PartRemoteAddr)
+	request.Header, request.Host = got.readHeader(false, &i.scratch.request)
 	if request.Host == "" { // the header has its port, too
-		request.Host = i.snapshot.text(abi.PartHost)
+		request.Host = got.text(abi.PartHost)
 	}
-	i.host0 = request.Host
+	i.scratch.host = request.Host
 	// A body of length 0 is known to be none only if somebody has said so.
 	said := false
-	request.ContentLength, said = length(request.Method, i.was.request.fields)
+	request.ContentLength, said = length(request.Method, i.scratch.request.fields)
 	request.Body = http.NoBody
 	switch {
 	case request.ContentLength == 0 && said:
@@ -93,7 +99,7 @@ func (i *invocation) buildRequest() {
 	default:
 		request.Body = i.spentBody()
 	}
-	i.request = request.WithContext(&i.ctx)
+	i.request = withContext(request, &i.ctx)
 }
 
 // spentBody makes req.Body of a response function.
@@ -109,7 +115,7 @@ func (i *invocation) spentBody() *spent {
 
 // buildAddress makes r.URL and gives r.RequestURI.
 func (i *invocation) buildAddress() string {
-	path, query := i.snapshot.text(abi.PartPath), i.snapshot.text(abi.PartQuery)
+	path, query := i.scratch.path, i.scratch.query
 	whole := path
 	if query != "" {
 		whole += "?" + query
@@ -120,7 +126,7 @@ func (i *invocation) buildAddress() string {
 			i.address = *parsed
 		}
 	}
-	i.path, i.rawPath = i.address.Path, i.address.RawPath
+	i.scratch.urlPath, i.scratch.urlRawPath = i.address.Path, i.address.RawPath
 	return whole
 }
 
@@ -142,17 +148,17 @@ func length(method string, headers fields) (length int64, said bool) {
 }
 
 func (i *invocation) buildResponse() {
-	status, _ := strconv.Atoi(i.snapshot.text(abi.PartStatus))
+	status, _ := strconv.Atoi(i.scratch.status)
 	response := &http.Response{
-		Status:     strconv.Itoa(status) + " " + http.StatusText(status),
+		Status:     statusLine(status),
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: i.request, Body: http.NoBody,
 	}
-	response.Header, _ = i.snapshot.readHeader(true, &i.was.response)
+	response.Header, _ = i.scratch.snapshot.readHeader(true, &i.scratch.response)
 	if response.Header == nil {
 		response.Header = make(http.Header)
 	}
 	response.ContentLength = -1
-	if length, said := length("", i.was.response.fields); said {
+	if length, said := length("", i.scratch.response.fields); said {
 		response.ContentLength = length
 	}
 	hasBody := response.ContentLength != 0
@@ -169,6 +175,14 @@ func (i *invocation) buildResponse() {
 		response.Body = i.body
 	}
 	i.response = response
+}
+
+// statusLine is what a Go client makes of a status.
+func statusLine(status int) string {
+	if status == http.StatusOK {
+		return "200 OK" // of most, and not put together each time
+	}
+	return strconv.Itoa(status) + " " + http.StatusText(status)
 }
 
 // handle runs the handler: negative if it failed, and then it has been logged.
@@ -213,7 +227,7 @@ func (i *invocation) finish(verdict int32, room []byte) (int32, []byte) {
 	if verdict < 0 {
 		return verdict, nil
 	}
-	i.changes = room
+	i.scratch.changes = room
 	if ctx := i.request.Context(); ctx != context.Context(&i.ctx) {
 		call.Leave(&i.state, ctx)
 	}
@@ -224,7 +238,7 @@ func (i *invocation) finish(verdict int32, room []byte) (int32, []byte) {
 	if i.detached != nil {
 		i.keep()
 	}
-	return verdict, i.changes
+	return verdict, i.scratch.changes
 }
 
 // keeps says whether later functions of this request have something to take over.
@@ -250,9 +264,11 @@ func (i *invocation) keep() {
 }
 
 func (i *invocation) put(op uint8, key, value string) {
-	at := len(i.changes)
-	i.changes = append(i.changes, make([]byte, abi.MutationLen(key, value))...)
-	abi.PutMutation(i.changes[at:], op, key, value)
+	changes := i.scratch.changes
+	at := len(changes)
+	changes = append(changes, make([]byte, abi.MutationLen(key, value))...)
+	abi.PutMutation(changes[at:], op, key, value)
+	i.scratch.changes = changes
 }
 
 // apply gives changes that do not fit into an inline call's output to the gateway.
@@ -261,9 +277,9 @@ func (i *invocation) apply(changes []byte) int32 {
 	if i.writer.wrote() {
 		verdict = abi.Respond
 	}
-	if i.large != nil {
-		if code := i.host.Mutate(i.largeOp, i.large); code != abi.OK {
-			i.say(abi.LogError, "the gateway does not take a body of "+strconv.Itoa(len(i.large))+" bytes")
+	if large := i.scratch.large; large != nil {
+		if code := i.host.Mutate(i.scratch.largeOp, large); code != abi.OK {
+			i.say(abi.LogError, "the gateway does not take a body of "+strconv.Itoa(len(large))+" bytes")
 			return abi.Failed
 		}
 	}

@@ -77,11 +77,11 @@ func (i *invocation) session() error {
 func (i *invocation) requestChanges() error {
 	now := i.request
 	if now.Body != i.wasBody() {
-		if err := i.replaced(now.Body, abi.OpSetRequestBody, abi.OpSetRequestHeader, &i.was.request, now.Header); err != nil {
+		if err := i.replaced(now.Body, abi.OpSetRequestBody, abi.OpSetRequestHeader, &i.scratch.request, now.Header); err != nil {
 			return err
 		}
 	}
-	if now.Method != i.snapshot.text(abi.PartMethod) {
+	if now.Method != i.scratch.method {
 		method := now.Method
 		if method == "" {
 			method = http.MethodGet // as a Go client takes it
@@ -91,10 +91,10 @@ func (i *invocation) requestChanges() error {
 	if now.URL != nil {
 		i.addressChanges(now.URL)
 	}
-	if now.Host != i.host0 {
+	if now.Host != i.scratch.host {
 		i.sayOnce("r.Host belongs to the gateway and stays as it is")
 	}
-	i.was.request.diff(now.Header, func(name string, values []string) {
+	i.scratch.request.diff(now.Header, func(name string, values []string) {
 		if len(values) == 0 {
 			i.put(abi.OpRemoveRequestHeader, name, "")
 		}
@@ -110,16 +110,16 @@ func (i *invocation) requestChanges() error {
 }
 
 func (i *invocation) addressChanges(now *url.URL) {
-	if now.Path != i.path || now.RawPath != i.rawPath {
+	if now.Path != i.scratch.urlPath || now.RawPath != i.scratch.urlRawPath {
 		path := now.EscapedPath()
 		if !strings.HasPrefix(path, "/") {
 			path = "/" + path
 		}
-		if path != i.snapshot.text(abi.PartPath) {
+		if path != i.scratch.path {
 			i.put(abi.OpSetPath, "", path)
 		}
 	}
-	if now.RawQuery != i.snapshot.text(abi.PartQuery) {
+	if now.RawQuery != i.scratch.query {
 		i.put(abi.OpSetQuery, "", escapedQuery(now.RawQuery))
 	}
 	if now.Host != "" {
@@ -152,17 +152,17 @@ func escapedQuery(query string) string {
 func (i *invocation) responseOutcome(verdict *int32) error {
 	now := i.response
 	if !i.writer.wrote() && now.Body != i.wasBody() {
-		if err := i.replaced(now.Body, abi.OpSetResponseBody, abi.OpSetResponseHeader, &i.was.response, now.Header); err != nil {
+		if err := i.replaced(now.Body, abi.OpSetResponseBody, abi.OpSetResponseHeader, &i.scratch.response, now.Header); err != nil {
 			return err
 		}
 	}
-	if was := i.snapshot.text(abi.PartStatus); !i.writer.wrote() && strconv.Itoa(now.StatusCode) != was {
+	if was := i.scratch.status; !i.writer.wrote() && strconv.Itoa(now.StatusCode) != was {
 		if now.StatusCode < 200 || now.StatusCode > 599 {
 			return fmt.Errorf("a response cannot have status %d", now.StatusCode)
 		}
 		i.put(abi.OpSetStatus, "", strconv.Itoa(now.StatusCode))
 	}
-	i.was.response.diff(now.Header, func(name string, values []string) {
+	i.scratch.response.diff(now.Header, func(name string, values []string) {
 		if len(values) == 0 {
 			i.put(abi.OpRemoveResponseHeader, name, "")
 		}
@@ -210,7 +210,7 @@ func (i *invocation) replaced(now io.ReadCloser, op, headerOp uint8, was *before
 		return nil
 	}
 	if op == abi.OpSetRequestBody {
-		i.left = append([]byte{}, bytes...)
+		i.scratch.left = append([]byte{}, bytes...)
 	}
 	if i.detached == nil && !i.function.Body {
 		return errors.New("the body is not declared: an inline function that replaces it says //gantry:inline body")
@@ -218,7 +218,7 @@ func (i *invocation) replaced(now io.ReadCloser, op, headerOp uint8, was *before
 	if len(bytes) < largeFrom || i.detached != nil {
 		i.put(op, "", string(bytes))
 	} else {
-		i.large, i.largeOp = bytes, op
+		i.scratch.large, i.scratch.largeOp = bytes, op
 	}
 	return i.keepEncoding(headerOp, was, headers, bytes)
 }

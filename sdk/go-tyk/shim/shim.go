@@ -78,14 +78,15 @@ func Main() { gantry.Main() }
 
 const (
 	requestParts = 1<<abi.PartMethod | 1<<abi.PartPath | 1<<abi.PartQuery | 1<<abi.PartHost | 1<<abi.PartRemoteAddr |
-		1<<abi.PartRequestHeader | 1<<abi.PartSession | 1<<abi.PartAPIID | 1<<abi.PartTraceID | 1<<abi.PartTraceparent |
-		1<<abi.PartAuthToken | 1<<abi.PartResponseHeader
+		1<<abi.PartRequestHeader | 1<<abi.PartSession | 1<<abi.PartTraceparent | 1<<abi.PartAuthToken |
+		1<<abi.PartResponseHeader
 	responseParts = requestParts | 1<<abi.PartStatus
 )
 
 // started is a function at one place of an API definition.
 type started struct {
 	Function
+	apiID     string
 	hook      uint32
 	inline    atomic.Bool
 	watch     watch
@@ -96,7 +97,7 @@ type started struct {
 
 func start(function Function, place layer.Place) *started {
 	captureLog()
-	made := &started{Function: function, hook: place.Hook}
+	made := &started{Function: function, apiID: place.APIID, hook: place.Hook}
 	made.inline.Store(function.Inline)
 	return made
 }
@@ -113,6 +114,7 @@ func (s *started) Call(frame *layer.Frame) int32 {
 	// What a handler starts with r.Context() may go on until the request has ended, as in a Go server.
 	pending := &layer.Pending{Lasting: true}
 	made.detached = pending
+	made.scratch.keepIndex()
 	pending.Begin(&s.calls, frame)
 	made.carried = claim(frame)
 	made.carried.lasts(pending.Cancel)
@@ -122,7 +124,7 @@ func (s *started) Call(frame *layer.Frame) int32 {
 		defer running.remove(key)
 		made.build(pending.Context())
 		verdict, changes := made.finish(made.handle(), nil)
-		made.was.giveBack()
+		made.giveBack()
 		return verdict, changes
 	})
 	return abi.Pending
@@ -143,16 +145,16 @@ func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32
 	made.carried = find(frame.Carry)
 	made.build(background)
 	verdict, changes := made.finish(made.handle(), frame.Out[:0])
-	made.was.giveBack()
 	if verdict >= 0 && made.keeps() {
 		made.carried = claim(frame)
 		made.keep()
 	}
-	if verdict >= 0 && len(changes) <= len(frame.Out) && made.large == nil {
+	if verdict >= 0 && len(changes) <= len(frame.Out) && made.scratch.large == nil {
 		frame.Written = len(changes) // it lies in Out already
 	} else if verdict >= 0 {
 		verdict = made.apply(changes)
 	}
+	made.giveBack()
 	if late := s.watch.ends(timed); late != "" && s.inline.CompareAndSwap(true, false) {
 		made.say(abi.LogWarn, "inline function "+s.Name+" "+late+", and was over "+overrun.String()+
 			" shortly before: it is detached from now on")

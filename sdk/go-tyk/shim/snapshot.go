@@ -1,35 +1,65 @@
 package shim
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
-// snapshot is a copied flat snapshot. What is read from it are pieces of one string, so that a request's
-// strings cost one copy and belong to whoever keeps them.
-type snapshot string
-
-func copied(bytes []byte) snapshot { return snapshot(bytes) }
-
-func (s snapshot) number(at uint64) uint64 {
-	if at+4 > uint64(len(s)) {
-		return 0
-	}
-	return uint64(s[at]) | uint64(s[at+1])<<8 | uint64(s[at+2])<<16 | uint64(s[at+3])<<24
+// snapshot is a flat snapshot in two pieces: where its values lie, which is used until request and response
+// are built, and the values. What is read from those are pieces of one string, so that a request's strings
+// cost one copy and belong to whoever keeps them.
+type snapshot struct {
+	index  []byte
+	values string
 }
 
-func (s snapshot) pair(index uint64) (string, bool) {
-	at := 16 + 8*index
-	offset, length := s.number(at), s.number(at+4)
-	if offset == 0 || offset+length > uint64(len(s)) {
+const (
+	indexHead   = 16
+	pairBytes   = 8
+	headerBytes = 2 * pairBytes
+)
+
+// copied copies the values of a snapshot; the index stays where it is.
+func copied(bytes []byte) snapshot {
+	if len(bytes) < indexHead {
+		return snapshot{}
+	}
+	whole := snapshot{index: bytes}
+	end := whole.headersBegin() + headerBytes*(whole.number(8)+whole.number(12))
+	if end > uint64(len(bytes)) { // no snapshot that this could be
+		return snapshot{}
+	}
+	return snapshot{index: bytes[:end:end], values: string(bytes[end:])}
+}
+
+// number gives a number of the head.
+func (s snapshot) number(at int) uint64 {
+	if len(s.index) < indexHead {
+		return 0
+	}
+	return uint64(binary.LittleEndian.Uint32(s.index[at:]))
+}
+
+func (s snapshot) headersBegin() uint64 { return indexHead + pairBytes*s.number(4) }
+
+// value gives the value that the pair at the beginning of these bytes is about; false where it is absent.
+func (s snapshot) value(pair []byte) (string, bool) {
+	place := binary.LittleEndian.Uint64(pair)
+	offset, length := place&(1<<32-1), place>>32
+	begin := offset - uint64(len(s.index))
+	if offset < uint64(len(s.index)) || begin+length > uint64(len(s.values)) {
 		return "", false
 	}
-	return string(s[offset : offset+length]), true
+	return s.values[begin : begin+length], true
 }
 
 // part gives the value of a part without key; false where it is absent.
 func (s snapshot) part(part uint64) (string, bool) {
-	if part >= s.number(4) {
+	at := indexHead + pairBytes*part
+	if part >= s.number(4) || at+pairBytes > uint64(len(s.index)) {
 		return "", false
 	}
-	return s.pair(part)
+	return s.value(s.index[at:])
 }
 
 func (s snapshot) text(part uint64) string {
@@ -49,14 +79,15 @@ func (s snapshot) bytes(part uint64) []byte {
 	return unsafe.Slice(unsafe.StringData(value), len(value))
 }
 
-// headers gives where the pairs of a side begin, and how many headers it has.
-func (s snapshot) headers(ofResponse bool) (first, count uint64) {
-	first, count = s.number(4), s.number(8)
+// headers gives the index of a side's headers, a pair for the name and one for the value of each.
+func (s snapshot) headers(ofResponse bool) []byte {
+	if len(s.index) == 0 {
+		return nil
+	}
+	begin, end := s.headersBegin(), uint64(len(s.index))
+	ofRequest := begin + headerBytes*s.number(8)
 	if ofResponse {
-		first, count = first+2*count, s.number(12)
+		return s.index[ofRequest:end]
 	}
-	if first+2*count > uint64(len(s))/8 { // no snapshot that this could be
-		return 0, 0
-	}
-	return first, count
+	return s.index[begin:ofRequest]
 }

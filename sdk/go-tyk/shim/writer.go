@@ -32,7 +32,7 @@ func (w *writer) init(made *invocation) {
 	w.made = made
 	if made.function.Response == nil {
 		// What earlier functions set is there, as it is where all write to one writer.
-		w.header, _ = made.snapshot.readHeader(true, &made.was.writer)
+		w.header, _ = made.scratch.snapshot.readHeader(true, &made.scratch.writer)
 	}
 }
 
@@ -170,7 +170,7 @@ func (w *writer) answer() error {
 // else the gateway counts.
 func (w *writer) lengthToHead() (string, bool) {
 	values := w.sent["Content-Length"]
-	if len(values) != 1 || w.made.snapshot.text(abi.PartMethod) != http.MethodHead {
+	if len(values) != 1 || w.made.scratch.method != http.MethodHead {
 		return "", false
 	}
 	length, err := strconv.ParseUint(values[0], 10, 63)
@@ -181,7 +181,7 @@ func (w *writer) lengthToHead() (string, bool) {
 // those of the upstream: cookies are added, others replace.
 func (w *writer) putHeaders(now http.Header) {
 	i := w.made
-	i.was.writer.diff(now, func(name string, values []string) {
+	i.scratch.writer.diff(now, func(name string, values []string) {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
 			return
 		}
