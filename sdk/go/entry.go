@@ -67,7 +67,8 @@ func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_
 	setUp.Do(func() {
 		theHost.Store(host)
 		layer.Current = func() uint64 { return uint64(C.gantry_go_current()) }
-		tune()
+		tuneProcessors()
+		tuneCollections()
 	})
 	made, err := start(string(borrow(context.function)), Start{
 		APIID:  string(borrow(context.api_id)),

@@ -5,25 +5,17 @@ import (
 	"os"
 	"path"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 )
-
-// gcPercent is higher than Go's default: a plugin's heap is small, and with the default it would be
-// collected hundreds of times a second. GOGC in the worker's environment overrides it.
-const gcPercent = 400
 
 // procsMin is how many processors a quota leaves at least: with one, a goroutine that a call starts waits
 // until the caller has left Go.
 const procsMin = 2
 
-// tune sets what Go takes from the version in a plugin's go.mod otherwise: before 1.25 it does not see the
+// tuneProcessors sets what Go takes from the version in a plugin's go.mod otherwise: before 1.25 it does not see the
 // processor quota of its container.
-func tune() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+func tuneProcessors() {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return
 	}
