@@ -11,14 +11,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::api::{Api, Function};
 use super::connection::Client;
 use super::context::{RecordSettings, Worker};
 use super::records;
 use super::respond::Refusal;
-use super::trace::{Context, fresh_span_id};
+use super::trace::{Context, Told, fresh_span_id};
 use crate::record::{
     AnsweredBy, CallOutcome, CallRecord, PATH_BYTES_MAX, Record, RequestRecord, Span, SpanId,
     TraceId, UpstreamPart, UpstreamRecord,
@@ -58,8 +58,21 @@ struct Notes {
 #[derive(Debug)]
 pub struct Asked {
     begun: u64,
-    span: Option<SpanId>,
+    told: Option<Told>,
     method: Option<Method>,
+}
+
+impl Asked {
+    /// Tells the upstream of the trace.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        if let Some(told) = &self.told {
+            told.put(headers);
+        }
+    }
+
+    fn span(&self) -> Option<SpanId> {
+        self.told.as_ref().and_then(|told| told.span)
+    }
 }
 
 /// An account that is open; settled when it is dropped.
@@ -147,14 +160,13 @@ impl Account {
         records::write(memory, &Record::Call(record));
     }
 
-    /// A request is about to go upstream; tells it of the trace.
-    pub fn asks_upstream<B>(&self, request: &mut Request<B>) -> Asked {
-        let trace = self.notes.trace.as_ref();
-        let span = trace.and_then(|trace| trace.tell(request.headers_mut()));
+    /// A request is about to go upstream.
+    pub fn asks_upstream(&self, method: &Method) -> Asked {
+        let told = self.notes.trace.as_ref().and_then(Context::upstream);
+        let is_recorded = told.as_ref().is_some_and(|told| told.span.is_some());
         Asked {
-            span,
-            // The same method again, in a request that is recorded.
-            method: span.map(|_| request.method().clone()),
+            told,
+            method: is_recorded.then(|| method.clone()),
             begun: monotonic_nanos(),
         }
     }
@@ -178,7 +190,7 @@ impl Account {
         });
         self.notes.answered_by = AnsweredBy::Upstream;
         if let (Some(id), Some(method), Some((trace_id, parent))) =
-            (asked.span, &asked.method, self.recorded())
+            (asked.span(), &asked.method, self.recorded())
         {
             let record = UpstreamRecord {
                 trace_id,

@@ -98,6 +98,7 @@ async fn pass(
         method: head.method,
         path,
         headers: head.headers,
+        kept: None,
         body,
         through,
     };
@@ -148,6 +149,7 @@ async fn hooked(
         method: exchange.method.clone(),
         path,
         headers,
+        kept: watched.then_some(&exchange.headers),
         body,
         through,
     };
@@ -269,10 +271,12 @@ fn refuse_access(worker: &Worker, refusal: Refusal) -> Refusal {
 }
 
 /// A request as it goes upstream.
-struct Outgoing {
+struct Outgoing<'k> {
     method: Method,
     path: PathAndQuery,
     headers: HeaderMap,
+    /// The same headers, where somebody else reads them later.
+    kept: Option<&'k HeaderMap>,
     body: RequestBody,
     /// Resolves when the body is out; a whole one is out at once.
     through: Option<oneshot::Receiver<()>>,
@@ -282,16 +286,23 @@ struct Outgoing {
 async fn forward(
     serving: &Serving,
     client: &Client<'_>,
-    outgoing: Outgoing,
+    outgoing: Outgoing<'_>,
     account: &mut Account,
 ) -> Result<(response::Parts, AnswerBody), Refusal> {
+    let asked = account.asks_upstream(&outgoing.method);
+    let addressed = |mut headers| {
+        headers::address_upstream(&mut headers, &serving.target.authority, &client.ip);
+        asked.tell(&mut headers);
+        headers
+    };
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method;
     *request.uri_mut() = outgoing.path.into();
-    *request.headers_mut() = outgoing.headers;
-    headers::address_upstream(request.headers_mut(), &serving.target.authority, &client.ip);
-    let asked = account.asks_upstream(&mut request);
-    let answered = serving.upstream.send(request, outgoing.through).await;
+    *request.headers_mut() = addressed(outgoing.headers);
+    let made_again = outgoing.kept.map(|kept| || addressed(kept.clone()));
+    let again = made_again.as_ref().map(|make| make as _);
+    let (upstream, through) = (&serving.upstream, outgoing.through);
+    let answered = upstream.send(request, through, again).await;
     account.upstream_answered(&asked, &answered);
     let (response, lease) = answered?;
     let (mut head, body) = response.into_parts();

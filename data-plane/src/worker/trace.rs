@@ -86,22 +86,39 @@ impl Context {
         }
     }
 
-    /// Tells the upstream. Gives the number of the span that it was told, if the request is recorded.
-    pub fn tell(&self, headers: &mut HeaderMap) -> Option<SpanId> {
+    /// What the upstream is to be told; nothing, if what the client named goes on as it came.
+    pub fn upstream(&self) -> Option<Told> {
         if !self.takes_part || (self.span.is_none() && self.parent.is_some()) {
             return None;
         }
         let span = fresh_span_id();
         let sampled = if self.span.is_some() { SAMPLED } else { 0 };
         let value = traceparent(&self.trace_id, span, self.flags | sampled);
-        if let Ok(value) = HeaderValue::from_bytes(&value) {
-            headers.insert(TRACEPARENT, value);
-        }
-        if self.parent.is_none() {
+        Some(Told {
+            span: self.span.map(|_| span),
+            traceparent: HeaderValue::from_bytes(&value).ok()?,
+            is_root: self.parent.is_none(),
+        })
+    }
+}
+
+/// What an upstream is told of a trace.
+#[derive(Debug)]
+pub struct Told {
+    /// The number of the span that it is told, if the request is recorded.
+    pub span: Option<SpanId>,
+    traceparent: HeaderValue,
+    is_root: bool,
+}
+
+impl Told {
+    /// Says it in a request's headers.
+    pub fn put(&self, headers: &mut HeaderMap) {
+        headers.insert(TRACEPARENT, self.traceparent.clone());
+        if self.is_root {
             // It belongs to a trace that was not named properly.
             headers.remove(TRACESTATE);
         }
-        self.span.map(|_| span)
     }
 }
 
@@ -209,13 +226,12 @@ mod tests {
     fn named_trace_is_taken_over_and_passed_on_as_it_came() {
         let later = format!("cc{}-more", &NAMED[2..]);
         for named in [NAMED, &later] {
-            let mut headers = headers(&[named]);
+            let headers = headers(&[named]);
             let context = Context::of(&headers, None).unwrap();
             let trace = context.for_functions(&headers);
             assert_eq!(trace.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
             assert_eq!(trace.traceparent(), named);
-            assert_eq!(context.tell(&mut headers), None);
-            assert_eq!(headers[TRACEPARENT], named);
+            assert!(context.upstream().is_none());
         }
     }
 
@@ -246,8 +262,11 @@ mod tests {
         let mut headers = headers(values);
         headers.insert(TRACESTATE, HeaderValue::from_static("vendor=1"));
         let context = Context::of(&headers, Some(&sampler.parse().unwrap())).unwrap();
-        let span = context.tell(&mut headers);
-        (context, span, headers)
+        let told = context.upstream();
+        if let Some(told) = &told {
+            told.put(&mut headers);
+        }
+        (context, told.and_then(|told| told.span), headers)
     }
 
     #[test]

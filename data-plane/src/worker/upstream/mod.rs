@@ -83,20 +83,32 @@ enum Attempt {
     Failed(Refusal),
 }
 
+/// Makes a request's headers once more, where its sender keeps what they are made of: that costs nothing
+/// as long as nobody asks, while a copy is made for every request.
+pub type HeadersAgain<'h> = Option<&'h (dyn Fn() -> HeaderMap + Sync)>;
+
 /// What is needed to send a safe request without a body once more.
-struct Spare {
+struct Spare<'h> {
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    headers: SpareHeaders<'h>,
 }
 
-impl Spare {
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
+enum SpareHeaders<'h> {
+    Copied(HeaderMap),
+    Made(&'h (dyn Fn() -> HeaderMap + Sync)),
+}
+
+impl<'h> Spare<'h> {
+    fn of(request: &Request<RequestBody>, again: HeadersAgain<'h>) -> Option<Self> {
         let repeatable = request.method().is_safe() && request.body().is_end_stream();
         repeatable.then(|| Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            headers: request.headers().clone(),
+            headers: match again {
+                Some(make) => SpareHeaders::Made(make),
+                None => SpareHeaders::Copied(request.headers().clone()),
+            },
         })
     }
 
@@ -104,7 +116,10 @@ impl Spare {
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
+        *request.headers_mut() = match self.headers {
+            SpareHeaders::Copied(headers) => headers,
+            SpareHeaders::Made(make) => make(),
+        };
         request
     }
 }
@@ -133,7 +148,8 @@ impl Upstream {
         })
     }
 
-    /// Sends a request. `through` resolves when its body is out; a request without one has none.
+    /// Sends a request. `through` resolves when its body is out; a request without one has none. `again` is
+    /// what makes its headers, if that is at hand.
     ///
     /// # Errors
     /// The upstream cannot be reached, or did not answer properly or in time.
@@ -141,10 +157,11 @@ impl Upstream {
         &self,
         mut request: Request<RequestBody>,
         mut through: Option<oneshot::Receiver<()>>,
+        again: HeadersAgain<'_>,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
         if let Some(sender) = pool::take(self.id) {
             let mut lease = self.lease(sender);
-            let spare = Spare::of(&request);
+            let spare = Spare::of(&request, again);
             match self.attempt(&mut lease, request, &mut through).await {
                 Attempt::Answered(response) => return Ok((response, lease)),
                 Attempt::Unsent(unsent) => request = *unsent,
