@@ -19,3 +19,4 @@ pub mod descriptors;
 pub mod dispositions;
 pub mod mapping;
 pub mod process;
+pub mod scheduling;

@@ -24,6 +24,7 @@ use super::loader::{Loader, Routes};
 use super::reports::{self, Reporter};
 use super::server::{self, ServerSettings};
 use super::signals;
+use super::threads;
 use super::upstream::{self, UpstreamSettings};
 use super::whole::BodyLimits;
 use crate::frames::{FrameError, FrameReader, FrameWriter};
@@ -151,6 +152,7 @@ impl Life {
         });
         tokio::spawn(upstream::sweep());
         tokio::spawn(signals::guard(worker));
+        tokio::spawn(threads::keep_back(worker.reporter.clone()));
         Ok(Self {
             worker,
             loader,

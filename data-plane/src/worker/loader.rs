@@ -13,6 +13,7 @@ use super::api::Api;
 use super::generation::Assembly;
 use super::reports::Reporter;
 use super::router::Router;
+use super::threads;
 use super::upstream::UpstreamSettings;
 use crate::protocol::{ApiFailure, Generation};
 use crate::sys::slot::SlotMemory;
@@ -62,6 +63,7 @@ impl Loader {
         std::thread::Builder::new()
             .name("loader".into())
             .spawn(move || {
+                threads::stand_back(&reporter);
                 let assembly = Assembly::new(memory, settings, reporter, assembly_jobs);
                 run(assembly, &queue, &routes);
             })?;

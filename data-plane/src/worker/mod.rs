@@ -37,6 +37,7 @@ pub mod pending;
 pub mod reports;
 pub mod sessions;
 pub mod signals;
+pub mod threads;
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;

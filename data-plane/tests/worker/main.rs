@@ -19,5 +19,6 @@ mod hooks;
 mod http;
 mod pending;
 mod probe;
+mod threads;
 mod tls;
 mod traps;
