@@ -13,8 +13,8 @@ import (
 // until the caller has left Go.
 const procsMin = 2
 
-// tuneProcessors sets what Go takes from the version in a plugin's go.mod otherwise: before 1.25 it does not see the
-// processor quota of its container.
+// tuneProcessors sets what Go takes from the version in a plugin's go.mod otherwise: before 1.25 it does not see
+// the processor quota of its container.
 func tuneProcessors() {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return

@@ -25,10 +25,10 @@ fn api(id: &str, url: &str, functions: &[(&str, &str)]) -> TestApi {
 }
 
 /// A file that functions wait for.
-struct Gate(TempDir);
+pub(crate) struct Gate(TempDir);
 
 impl Gate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -36,19 +36,19 @@ impl Gate {
         self.0.path().join("go")
     }
 
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         std::fs::write(self.file(), b"").unwrap();
     }
 
     /// Asks an API whose function waits for the file.
-    fn ask(&self, worker: &TestWorker, path: &'static str) -> JoinHandle<Answer> {
+    pub(crate) fn ask(&self, worker: &TestWorker, path: &'static str) -> JoinHandle<Answer> {
         let (address, file) = (worker.address, self.file().to_str().unwrap().to_owned());
         tokio::spawn(async move { send(address, "GET", path, &[("x-wait-for", &file)], "").await })
     }
 }
 
 /// Polls until something holds, for a while.
-async fn until(holds: impl Fn() -> bool) {
+pub(crate) async fn until(holds: impl Fn() -> bool) {
     let polling = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,12 +1,11 @@
 //! Threads of plugins, and the one that serves requests.
 
 use std::fs;
-use std::time::Duration;
 
 use crate::library::{go, pending};
 use crate::orders::{TestApi, everything};
+use crate::pending::{Gate, until};
 use crate::upstream::Upstream;
-use crate::wire::send;
 use crate::worker::{TestWorker, settings};
 
 /// `SCHED_OTHER` and `SCHED_BATCH` of `sched(7)`.
@@ -56,24 +55,14 @@ async fn threads_of_plugins_do_not_interrupt_the_one_that_serves_requests() {
         "{others:?}, of which {before} were there before"
     );
 
-    let gate = tempfile::tempdir().unwrap();
-    let file = gate.path().join("go");
-    let (address, name) = (worker.address, file.to_str().unwrap().to_owned());
-    let waiting =
-        tokio::spawn(async move { send(address, "GET", "/b", &[("x-wait-for", &name)], "").await });
-    let started = async {
-        loop {
-            let (first, now) = policies(worker.child.id().unwrap());
-            assert_eq!(first, USUAL);
-            if now.len() > others.len() && now.iter().all(|policy| *policy == BATCH) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), started)
-        .await
-        .expect("the thread that the call started is found");
-    fs::write(&file, b"").unwrap();
+    let gate = Gate::new();
+    let waiting = gate.ask(&worker, "/b");
+    until(|| {
+        let (first, now) = policies(worker.child.id().unwrap());
+        assert_eq!(first, USUAL);
+        now.len() > others.len() && now.iter().all(|policy| *policy == BATCH)
+    })
+    .await;
+    gate.open();
     assert_eq!(waiting.await.unwrap().status, 200);
 }

@@ -29,7 +29,7 @@ var spare = sync.Pool{New: func() any { return new(scratch) }}
 // linesKept is how many lines of a side keep their room, indexKept how many bytes of an index.
 const (
 	linesKept = 128
-	indexKept = indexHead + 2*pairBytes*linesKept
+	indexKept = indexHead + headerBytes*linesKept
 )
 
 // keepIndex lets the snapshot be read when the host's memory is gone.

@@ -85,7 +85,7 @@ enum Attempt {
 
 /// Makes a request's headers once more, where its sender keeps what they are made of: that costs nothing
 /// as long as nobody asks, while a copy is made for every request.
-pub type HeadersAgain<'h> = Option<&'h (dyn Fn() -> HeaderMap + Sync)>;
+pub type HeadersAgain<'h> = &'h (dyn Fn() -> HeaderMap + Sync);
 
 /// What is needed to send a safe request without a body once more.
 struct Spare<'h> {
@@ -96,11 +96,11 @@ struct Spare<'h> {
 
 enum SpareHeaders<'h> {
     Copied(HeaderMap),
-    Made(&'h (dyn Fn() -> HeaderMap + Sync)),
+    Made(HeadersAgain<'h>),
 }
 
 impl<'h> Spare<'h> {
-    fn of(request: &Request<RequestBody>, again: HeadersAgain<'h>) -> Option<Self> {
+    fn of(request: &Request<RequestBody>, again: Option<HeadersAgain<'h>>) -> Option<Self> {
         let repeatable = request.method().is_safe() && request.body().is_end_stream();
         repeatable.then(|| Self {
             method: request.method().clone(),
@@ -157,7 +157,7 @@ impl Upstream {
         &self,
         mut request: Request<RequestBody>,
         mut through: Option<oneshot::Receiver<()>>,
-        again: HeadersAgain<'_>,
+        again: Option<HeadersAgain<'_>>,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
         if let Some(sender) = pool::take(self.id) {
             let mut lease = self.lease(sender);
