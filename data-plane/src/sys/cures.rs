@@ -12,6 +12,8 @@ pub const VARIABLE: &str = "GANTRY_TEST_WITHOUT_CURES";
 pub enum Cure {
     /// `SIGURG` reaches the runtimes of all libraries.
     SharedPreemption,
+    /// `SIGURG` comes to threads that run functions again and again.
+    RepeatedPreemption,
     /// Signals that ask to end stay ignored, whatever libraries do.
     GuardedSignals,
 }
@@ -21,6 +23,7 @@ impl Cure {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SharedPreemption => "shared-preemption",
+            Self::RepeatedPreemption => "repeated-preemption",
             Self::GuardedSignals => "guarded-signals",
         }
     }

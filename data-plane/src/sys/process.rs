@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "process attributes are set by system calls")]
 
 use std::ffi::CStr;
+use std::fs::{self, DirEntry};
 use std::io;
 
 /// Makes the process unreadable for others of the same user: no core dump, no `ptrace`, no
@@ -25,6 +26,19 @@ pub fn libc_version() -> String {
     // SAFETY: it returns a constant C string.
     let version = unsafe { CStr::from_ptr(version) };
     version.to_string_lossy().into_owned()
+}
+
+/// The numbers of this process's threads.
+///
+/// # Errors
+/// They cannot be listed.
+pub fn threads() -> io::Result<Vec<libc::pid_t>> {
+    let number = |entry: io::Result<DirEntry>| -> io::Result<_> {
+        let name = entry?.file_name();
+        Ok(name.to_str().and_then(|name| name.parse().ok()))
+    };
+    let tasks = fs::read_dir("/proc/self/task")?;
+    tasks.filter_map(|task| number(task).transpose()).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 use std::io;
 
+use super::process::threads;
+
 /// Lets the calling thread, and those that it starts, wait for whoever runs: it is scheduled as a batch thread,
 /// which takes its fair share of a processor but does not interrupt another thread when it wakes (`sched(7)`,
 /// `SCHED_BATCH`).
@@ -23,11 +25,7 @@ pub fn stand_back() -> io::Result<()> {
 /// Threads cannot be listed, or the system refuses.
 pub fn let_others_stand_back() -> io::Result<()> {
     let first = std::process::id().cast_signed();
-    for task in std::fs::read_dir("/proc/self/task")? {
-        let name = task?.file_name();
-        let Some(thread) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
+    for thread in threads()? {
         if thread != first && is_usual(thread) {
             match set_batch(thread) {
                 // It has ended meanwhile.

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::api::Function;
 use super::pending::{InFlightCall, Outcome, Waiting};
 use super::respond::Refusal;
+use crate::sys::preemption;
 use crate::sys::slot::{Counter, Lane, SlotMemory};
 
 /// Threads.
@@ -130,7 +131,11 @@ impl Shared {
     fn add_one(self: &Arc<Self>) {
         let shared = Arc::clone(self);
         let number = self.alive.fetch_add(1, Relaxed);
-        let run = move || shared.serve(shared.memory.take_lane().as_ref());
+        let run = move || {
+            // Where the system has no timers, the thread that serves requests has said so.
+            let _ = preemption::repeat();
+            shared.serve(shared.memory.take_lane().as_ref());
+        };
         let spawned = std::thread::Builder::new()
             .name(format!("blocking-{number}"))
             .spawn(run);

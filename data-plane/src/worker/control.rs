@@ -118,6 +118,7 @@ impl Life {
     ) -> Result<Self, WorkerError> {
         let sink = reporter.clone();
         set_log_sink(Box::new(move |line| sink.plugin_log(line)));
+        threads::stay_interruptible(&reporter);
         let routes: Arc<Routes> = Arc::default();
         let upstreams = upstream_settings(settings);
         let loader = Loader::start(memory, upstreams, reporter.clone(), Arc::clone(&routes))?;

@@ -64,6 +64,7 @@ impl Loader {
             .name("loader".into())
             .spawn(move || {
                 threads::stand_back(&reporter);
+                threads::stay_interruptible(&reporter);
                 let assembly = Assembly::new(memory, settings, reporter, assembly_jobs);
                 run(assembly, &queue, &routes);
             })?;

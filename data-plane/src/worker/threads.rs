@@ -5,6 +5,8 @@
 //!
 //! Threads inherit it. Libraries are opened on a thread that stands back, so those that they start there do;
 //! those that they start in calls are found by looking again and again.
+//!
+//! And lets threads that run functions be interrupted again and again, which runtimes of libraries rely on.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::reports::Reporter;
-use crate::sys::scheduling;
+use crate::sys::{preemption, scheduling};
 
 /// How often threads are looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -35,6 +37,16 @@ pub async fn keep_back(reporter: Reporter) {
         if result.is_err() {
             return report(&reporter, result);
         }
+    }
+}
+
+/// Lets runtimes of libraries interrupt the calling thread also when a signal of theirs was lost.
+pub fn stay_interruptible(reporter: &Reporter) {
+    if let Err(error) = preemption::repeat() {
+        let text = format!(
+            "repeat SIGURG: {error}; a loop of a Go function may keep its garbage from being collected"
+        );
+        reporter.note("warn", "SIGNAL_NOT_REPEATED", text);
     }
 }
 

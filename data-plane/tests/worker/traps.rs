@@ -63,6 +63,30 @@ async fn loop_of_one_go_runtime_is_interrupted_although_another_took_the_signal(
     assert!(without < COLLECTIONS, "{without} without the cure");
 }
 
+/// How often a runtime collects while it loops, after a signal to the thread it loops on was lost.
+async fn collections_after_a_lost_signal(without: Option<Cure>) -> u64 {
+    let upstream = Upstream::start().await;
+    let mut worker = worker_without(without).await;
+    let library = go("tests/fixtures/go-faulty");
+    let [losing, looping] = ["LoseInterruption", "Collect"].map(|function| {
+        let prefix = format!("/{function}");
+        TestApi::new(function, &prefix, &upstream.url()).function_of(&library, "pre", function)
+    });
+    assert_eq!(worker.apply(everything(1, [losing, looping])).await, []);
+    assert_eq!(get(worker.address, "/LoseInterruption").await.status, 200);
+    let answer = get(worker.address, "/Collect").await;
+    assert_eq!(answer.status, 200);
+    answer.header("x-collections").parse().unwrap()
+}
+
+#[tokio::test]
+async fn loop_of_a_go_runtime_is_interrupted_although_a_signal_was_lost() {
+    let with = collections_after_a_lost_signal(None).await;
+    assert!(with >= COLLECTIONS, "{with} with the cure");
+    let without = collections_after_a_lost_signal(Some(Cure::RepeatedPreemption)).await;
+    assert!(without < COLLECTIONS, "{without} without the cure");
+}
+
 async fn worker_whose_signals_are_taken(without: Option<Cure>) -> TestWorker {
     let upstream = Upstream::start().await;
     let mut worker = worker_without(without).await;
