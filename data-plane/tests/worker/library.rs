@@ -1,5 +1,6 @@
 //! Libraries as the store holds them: real ones, compiled here, named by their digest.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -76,8 +77,10 @@ fn kept(bytes: &[u8]) -> Stored {
     let path = folder.join(format!("{digest}.so"));
     let file = tempfile::NamedTempFile::new_in(folder).unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    // Renamed into place: a test beside this one may have it open.
-    file.persist(&path).unwrap();
+    // Renamed into place, and left alone where it is: a test beside this one may be opening it.
+    if let Err(refused) = file.persist_noclobber(&path) {
+        assert_eq!(refused.error.kind(), ErrorKind::AlreadyExists);
+    }
     Stored {
         path,
         digest,
