@@ -2,9 +2,9 @@
 //! through the plugin host on an exchange with twelve headers, beside the same work on the native header
 //! map without any plugin.
 //!
-//! All subjects run in this process and take turns, block by block, in alternating order. Allocations
-//! are counted in a second process, into which a counting library is preloaded; the clock never runs
-//! there.
+//! All subjects run in this process and take turns, block by block, in alternating order, on one core as a
+//! worker does that is pinned to it. Allocations are counted in a second process, into which a counting library
+//! is preloaded; the clock never runs there.
 
 use std::fs;
 use std::hint::black_box;
@@ -26,6 +26,7 @@ use gantry_tests::plugins;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::build;
+use crate::measure;
 use crate::record::{Record, Samples};
 
 /// The bench's name.
@@ -62,6 +63,8 @@ const QUICK: Size = Size {
 pub(crate) fn run(quick: bool) -> Result<Vec<Record>> {
     let size = if quick { QUICK } else { FULL };
     let libraries = Libraries::build()?;
+    // Before libraries are opened: runtimes look at how many cores there are when they start.
+    measure::pin(&[std::process::id()], measure::PROXY_CORE)?;
     let mut subjects = libraries.subjects()?;
     let mut samples = Samples::default();
     for block in 0..=size.blocks {

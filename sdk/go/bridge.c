@@ -75,55 +75,48 @@ gantry_function *gantry_go_function(gantry_plugin *plugin, size_t index) {
   return (gantry_function *)plugin->functions[index];
 }
 
-static int32_t give(int32_t code, gantry_str found, uintptr_t out[2]) {
-  out[0] = (uintptr_t)found.ptr;
-  out[1] = found.len;
-  return code;
+static const gantry_host *of(gantry_go_host host) { return (const gantry_host *)host; }
+
+static gantry_go_given give(int32_t code, gantry_str found) {
+  gantry_go_given given = {(uintptr_t)found.ptr, found.len, code};
+  return given;
 }
 
-int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, uintptr_t out[2]) {
-  gantry_str none = {NULL, 0}, found = none;
-  int32_t code = host->get(call, part, none, &found);
-  return give(code, found, out);
+gantry_go_given gantry_go_get(gantry_go_host host, gantry_call call, uint32_t part) {
+  return gantry_go_header(host, call, part, NULL, 0);
 }
 
-int32_t gantry_go_header(const gantry_host *host, gantry_call call, uint32_t part, const uint8_t *name,
-                         size_t name_len, uintptr_t out[2]) {
+gantry_go_given gantry_go_header(gantry_go_host host, gantry_call call, uint32_t part, const uint8_t *name,
+                                 size_t name_len) {
   gantry_str key = {name, name_len}, found = {NULL, 0};
-  int32_t code = host->get(call, part, key, &found);
-  return give(code, found, out);
+  int32_t code = of(host)->get(call, part, key, &found);
+  return give(code, found);
 }
 
-int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts, uintptr_t out[2]) {
+gantry_go_given gantry_go_snapshot(gantry_go_host host, gantry_call call, uint64_t parts) {
   gantry_str found = {NULL, 0};
-  int32_t code = host->snapshot(call, parts, &found);
-  return give(code, found, out);
+  int32_t code = of(host)->snapshot(call, parts, &found);
+  return give(code, found);
 }
 
-int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *ptr, size_t len) {
+int32_t gantry_go_apply(gantry_go_host host, gantry_call call, const uint8_t *ptr, size_t len) {
   gantry_str mutations = {ptr, len};
-  return host->apply(call, mutations);
+  return of(host)->apply(call, mutations);
 }
 
-int32_t gantry_go_mutate(const gantry_host *host, gantry_call call, uint32_t op, const void *ptr,
-                         size_t len) {
-  gantry_str none = {NULL, 0};
-  gantry_str value = {ptr, len};
-  return host->mutate(call, op, none, value);
+int32_t gantry_go_mutate(gantry_go_host host, gantry_call call, uint32_t op, const uint8_t *ptr, size_t len) {
+  gantry_str none = {NULL, 0}, value = {ptr, len};
+  return of(host)->mutate(call, op, none, value);
 }
 
-int32_t gantry_go_log(const gantry_host *host, gantry_call call, uint32_t level, const void *ptr,
-                      size_t len) {
+int32_t gantry_go_log(gantry_go_host host, gantry_call call, uint32_t level, const uint8_t *ptr, size_t len) {
   gantry_str message = {ptr, len};
-  return host->log(call, level, message);
+  return of(host)->log(call, level, message);
 }
 
-int32_t gantry_go_resume(const gantry_host *host, gantry_call call, int32_t verdict, const void *ptr,
-                         size_t len) {
+int32_t gantry_go_resume(gantry_go_host host, gantry_call call, int32_t verdict, const uint8_t *ptr, size_t len) {
   gantry_str mutations = {ptr, len};
-  return host->resume(call, verdict, mutations);
+  return of(host)->resume(call, verdict, mutations);
 }
 
-int32_t gantry_go_ask(const gantry_host *host, gantry_call call, uint32_t part) {
-  return host->ask(call, part);
-}
+int32_t gantry_go_ask(gantry_go_host host, gantry_call call, uint32_t part) { return of(host)->ask(call, part); }

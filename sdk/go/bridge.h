@@ -21,19 +21,24 @@ void gantry_go_is_of_layer(gantry_function *function);
 /* The call of a layer's function that this thread was entered with; 0 without. */
 gantry_call gantry_go_current(void);
 
-/* What the host gives goes to Go as two numbers, and names as bytes: arguments whose types hold no pointers
- * are not looked through for Go's at each call. */
-int32_t gantry_go_get(const gantry_host *host, gantry_call call, uint32_t part, uintptr_t out[2]);
-int32_t gantry_go_header(const gantry_host *host, gantry_call call, uint32_t part, const uint8_t *name,
-                         size_t name_len, uintptr_t out[2]);
-int32_t gantry_go_snapshot(const gantry_host *host, gantry_call call, uint64_t parts, uintptr_t out[2]);
-int32_t gantry_go_apply(const gantry_host *host, gantry_call call, const void *ptr, size_t len);
-int32_t gantry_go_mutate(const gantry_host *host, gantry_call call, uint32_t op, const void *ptr,
-                         size_t len);
-int32_t gantry_go_log(const gantry_host *host, gantry_call call, uint32_t level, const void *ptr,
-                      size_t len);
-int32_t gantry_go_resume(const gantry_host *host, gantry_call call, int32_t verdict, const void *ptr,
-                         size_t len);
-int32_t gantry_go_ask(const gantry_host *host, gantry_call call, uint32_t part);
+/* Arguments whose types hold no pointers are not looked through for Go's at each call. So the host and what it
+ * gives are numbers, and names and values are bytes. */
+typedef uintptr_t gantry_go_host;
+
+typedef struct {
+  uintptr_t ptr;
+  size_t len;
+  int32_t code;
+} gantry_go_given;
+
+gantry_go_given gantry_go_get(gantry_go_host host, gantry_call call, uint32_t part);
+gantry_go_given gantry_go_header(gantry_go_host host, gantry_call call, uint32_t part, const uint8_t *name,
+                                 size_t name_len);
+gantry_go_given gantry_go_snapshot(gantry_go_host host, gantry_call call, uint64_t parts);
+int32_t gantry_go_apply(gantry_go_host host, gantry_call call, const uint8_t *ptr, size_t len);
+int32_t gantry_go_mutate(gantry_go_host host, gantry_call call, uint32_t op, const uint8_t *ptr, size_t len);
+int32_t gantry_go_log(gantry_go_host host, gantry_call call, uint32_t level, const uint8_t *ptr, size_t len);
+int32_t gantry_go_resume(gantry_go_host host, gantry_call call, int32_t verdict, const uint8_t *ptr, size_t len);
+int32_t gantry_go_ask(gantry_go_host host, gantry_call call, uint32_t part);
 
 #endif

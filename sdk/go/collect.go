@@ -4,21 +4,22 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
+	"time"
 )
 
 // How often Go collects is a choice between two costs. A collection costs what is alive; and what a call takes
 // from the heap was last used a collection ago, so the more lies between two of them, the less of it is still
 // in the processor's cache. A plugin with next to nothing alive is collected cheaply, so its heap stays as small
-// as a cache. One with more would not fit there anyway and is collected seldom.
+// as a cache, and is collected between two calls. One with more would not fit there anyway and is collected
+// seldom.
 const (
-	smallPercent = 50 // a heap of 2 MiB
+	smallEvery   = 3 << 19 // bytes taken between two collections of a small heap
+	smallWait    = 2 * time.Millisecond
+	smallPercent = 100 // Go itself collects at 4 MiB
 	largePercent = 400
 	smallMax     = 512 << 10 // bytes alive up to which a heap is small again
 	largeMin     = 768 << 10 // and from which it is large
 )
-
-const livePath, percentPath = "/gc/heap/live:bytes", "/gc/gogc:percent"
 
 // tuneCollections chooses, and chooses again after collections, unless GOGC in the worker's environment or the
 // author, with debug.SetGCPercent, has done so.
@@ -27,10 +28,13 @@ func tuneCollections() {
 		return
 	}
 	debug.SetGCPercent(smallPercent)
+	thePacer.on.Store(true)
 	afterCollection(&collected{percent: smallPercent})
 }
 
 const defaultPercent = 100
+
+var thePacer = pacer{every: smallEvery, patience: smallWait}
 
 // collected is what a collection finds unused.
 type collected struct {
@@ -40,12 +44,14 @@ type collected struct {
 
 func afterCollection(next *collected) {
 	runtime.SetFinalizer(next, func(last *collected) {
+		if heapNumber(percentPath) != uint64(last.percent) { // it is the author's
+			thePacer.on.Store(false)
+			return
+		}
 		if percent := last.chosen(heapNumber(livePath)); percent != last.percent {
-			if heapNumber(percentPath) != uint64(last.percent) {
-				return // it is the author's
-			}
 			debug.SetGCPercent(percent)
 			last.percent = percent
+			thePacer.on.Store(percent == smallPercent)
 		}
 		afterCollection(last)
 	})
@@ -61,14 +67,4 @@ func (c *collected) chosen(live uint64) int {
 	default:
 		return c.percent
 	}
-}
-
-// heapNumber reads one of the runtime's numbers; 0 if it has none by this name.
-func heapNumber(path string) uint64 {
-	sample := []metrics.Sample{{Name: path}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
-	}
-	return sample[0].Value.Uint64()
 }

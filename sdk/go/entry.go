@@ -20,7 +20,7 @@ import (
 var (
 	buildTable = sync.OnceValue(newTable)
 	setUp      sync.Once
-	theHost    atomic.Pointer[C.gantry_host]
+	theHost    atomic.Uintptr // 0 before the first start
 )
 
 //export gantryGoPlugin
@@ -65,7 +65,7 @@ func cStr(text string) C.gantry_str {
 //export gantryGoStart
 func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_t) C.int32_t {
 	setUp.Do(func() {
-		theHost.Store(host)
+		theHost.Store(uintptr(numberOf(host)))
 		layer.Current = func() uint64 { return uint64(C.gantry_go_current()) }
 		tuneProcessors()
 		tuneCollections()
@@ -87,7 +87,7 @@ func gantryGoStart(host *C.gantry_host, context *C.gantry_start, out *C.uintptr_
 //export gantryGoCall
 func gantryGoCall(handle C.uintptr_t, frame *C.gantry_frame) C.int32_t {
 	turn(uint64(frame.call))
-	made, own := started.get(uintptr(handle)), native{host: frame.host, call: frame.call}
+	made, own := started.get(uintptr(handle)), native{numberOf(frame.host), frame.call}
 	entered := layer.Frame{
 		Call: uint64(frame.call), Snapshot: borrow(frame.snapshot),
 		Out:   unsafe.Slice((*byte)(frame.out), int(frame.out_cap)),
@@ -140,43 +140,51 @@ func gantryGoRelease(carry C.uint64_t) {
 //export gantryGoStop
 func gantryGoStop(handle C.uintptr_t) { started.remove(uintptr(handle)) }
 
-// native is the host behind one call. It keeps numbers only, so that it can outlive the call, and room for what
-// the host gives, which would be allocated each time otherwise.
+// native is the host behind one call. It keeps numbers only, so that it can outlive the call.
 type native struct {
-	host *C.gantry_host
+	host C.gantry_go_host
 	call C.gantry_call
-	out  [2]C.uintptr_t
 }
 
-// given is what the host has put into out.
-func (n *native) given() []byte { return borrow(*(*C.gantry_str)(unsafe.Pointer(&n.out))) }
+// numberOf says of memory of the host's where it lies.
+func numberOf(host *C.gantry_host) C.gantry_go_host {
+	return C.gantry_go_host(uintptr(unsafe.Pointer(host)))
+}
+
+// received gives what the host gave.
+func received(given *C.gantry_go_given) ([]byte, int32) {
+	return borrow(*(*C.gantry_str)(unsafe.Pointer(given))), int32(given.code)
+}
+
+// first gives where bytes lie.
+func first(bytes []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(bytes)) }
 
 // header gives the first value of a header.
 func (n *native) header(part uint32, name string) ([]byte, int32) {
-	code := C.gantry_go_header(n.host, n.call, C.uint32_t(part), (*C.uint8_t)(unsafe.StringData(name)), C.size_t(len(name)), &n.out[0])
-	return n.given(), int32(code)
+	given := C.gantry_go_header(n.host, n.call, C.uint32_t(part), (*C.uint8_t)(unsafe.StringData(name)), C.size_t(len(name)))
+	return received(&given)
 }
 
 func (n *native) Get(part uint32) ([]byte, int32) {
-	code := C.gantry_go_get(n.host, n.call, C.uint32_t(part), &n.out[0])
-	return n.given(), int32(code)
+	given := C.gantry_go_get(n.host, n.call, C.uint32_t(part))
+	return received(&given)
 }
 
 func (n *native) Snapshot(parts uint64) ([]byte, int32) {
-	code := C.gantry_go_snapshot(n.host, n.call, C.uint64_t(parts), &n.out[0])
-	return n.given(), int32(code)
+	given := C.gantry_go_snapshot(n.host, n.call, C.uint64_t(parts))
+	return received(&given)
 }
 
 func (n *native) Apply(mutations []byte) int32 {
-	return int32(C.gantry_go_apply(n.host, n.call, unsafe.Pointer(unsafe.SliceData(mutations)), C.size_t(len(mutations))))
+	return int32(C.gantry_go_apply(n.host, n.call, first(mutations), C.size_t(len(mutations))))
 }
 
 func (n *native) Mutate(op uint8, value []byte) int32 {
-	return int32(C.gantry_go_mutate(n.host, n.call, C.uint32_t(op), unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value))))
+	return int32(C.gantry_go_mutate(n.host, n.call, C.uint32_t(op), first(value), C.size_t(len(value))))
 }
 
 func (n *native) Resume(verdict int32, mutations []byte) int32 {
-	return int32(C.gantry_go_resume(n.host, n.call, C.int32_t(verdict), unsafe.Pointer(unsafe.SliceData(mutations)), C.size_t(len(mutations))))
+	return int32(C.gantry_go_resume(n.host, n.call, C.int32_t(verdict), first(mutations), C.size_t(len(mutations))))
 }
 
 func (n *native) Ask(part uint32) int32 {
@@ -185,8 +193,13 @@ func (n *native) Ask(part uint32) int32 {
 
 func (n *native) Log(level uint32, message string) { logLine(n.host, n.call, level, message) }
 
-func logLine(host *C.gantry_host, call C.gantry_call, level uint32, message string) {
-	C.gantry_go_log(host, call, C.uint32_t(level), unsafe.Pointer(unsafe.StringData(message)), C.size_t(len(message)))
+func logLine(host C.gantry_go_host, call C.gantry_call, level uint32, message string) {
+	C.gantry_go_log(host, call, C.uint32_t(level), (*C.uint8_t)(unsafe.StringData(message)), C.size_t(len(message)))
+}
+
+// logOutside writes a line that belongs to no call.
+func logOutside(host uintptr, level uint32, message string) {
+	logLine(C.gantry_go_host(host), 0, level, message)
 }
 
 // borrow gives a string of the host's as long as the host says it lives.

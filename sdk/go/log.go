@@ -24,8 +24,8 @@ const (
 // error.
 func Logf(level Level, format string, arguments ...any) {
 	message := fmt.Sprintf(format, arguments...)
-	if host := theHost.Load(); host != nil {
-		logLine(host, 0, uint32(level), message)
+	if host := theHost.Load(); host != 0 {
+		logOutside(host, uint32(level), message)
 		return
 	}
 	fmt.Fprintln(os.Stderr, message)
