@@ -14,7 +14,7 @@ import (
 // seldom.
 const (
 	smallEvery   = 3 << 19 // bytes taken between two collections of a small heap
-	smallWait    = 2 * time.Millisecond
+	smallWait    = 3 * time.Millisecond
 	smallPercent = 100 // Go itself collects at 4 MiB
 	largePercent = 400
 	smallMax     = 512 << 10 // bytes alive up to which a heap is small again

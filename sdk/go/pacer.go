@@ -22,9 +22,10 @@ type pacer struct {
 	busy  atomic.Bool   // somebody does
 
 	// For whoever is busy.
-	counted        uint64 // calls since the last collection
-	taken, cycles  uint64 // bytes and collections until then
-	skip, skipNext uint32 // collections that are left to Go: now, and when the next one takes too long
+	counted       uint64 // calls since the last collection
+	taken, cycles uint64 // bytes and collections until then
+	skip          uint32 // collections that are left to Go
+	slow          uint32 // grows by each that took too long, and shrinks by each that did not
 }
 
 const (
@@ -74,8 +75,8 @@ func (p *pacer) lookAfter(calls uint64) {
 	p.due.Store(uint32(calls))
 }
 
-// collect waits for a collection, but not for long: where others want the processor, too, Go is left to do it for
-// a while.
+// collect waits for a collection, but not for long. One may take longer, after a pause for example; where others
+// want the processor, too, so does the next, and Go is left to collect by itself for a while.
 func (p *pacer) collect() {
 	done := make(chan struct{})
 	go func() {
@@ -86,12 +87,12 @@ func (p *pacer) collect() {
 	defer patience.Stop()
 	select {
 	case <-done:
-		p.skipNext /= 2
+		p.slow /= 2
 	case <-patience.C:
-		if p.skipNext = 2*p.skipNext + 1; p.skipNext > skipMax {
-			p.skipNext = skipMax
+		p.skip = p.slow
+		if p.slow = 2*p.slow + 1; p.slow > skipMax {
+			p.slow = skipMax
 		}
-		p.skip = p.skipNext
 	}
 }
 
