@@ -30,13 +30,16 @@ func start(name string, context Start) (made layer.Function, err error) {
 		}
 	}()
 	for _, function := range theRegistered().Functions {
-		switch {
-		case function.Name != name:
-		case function.Layer != nil:
-			return function.Layer(layer.Place{APIID: context.APIID, Hook: uint32(context.Hook), Config: context.Config})
-		default:
-			return function.start(context)
+		if function.Name != name {
+			continue
 		}
+		if function.Detached || function.Layer != nil && !function.Inline {
+			makeRoom()
+		}
+		if function.Layer != nil {
+			return function.Layer(layer.Place{APIID: context.APIID, Hook: uint32(context.Hook), Config: context.Config})
+		}
+		return function.start(context)
 	}
 	return nil, fmt.Errorf("no function %q is registered", name)
 }
@@ -124,6 +127,7 @@ func (w *work) conclude(err error) (verdict int32, written int) {
 }
 
 func init() {
+	layer.MakeRoom = makeRoom
 	layer.Open = func(function string, place layer.Place) (layer.Function, error) {
 		return start(function, Start{APIID: place.APIID, Hook: Hook(place.Hook), Config: place.Config})
 	}

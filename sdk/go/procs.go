@@ -7,10 +7,12 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-// procsMin is how many processors a quota leaves at least: with one, a goroutine that a call starts waits
-// until the caller has left Go.
+// procsMin is how many processors functions that are detached have at least. A goroutine that a call starts waits
+// for Go's only processor until Go's monitor has found that the thread that called has left it behind, which takes
+// from 20 microseconds to milliseconds. A function within the call needs none but the one.
 const procsMin = 2
 
 // tuneProcessors sets what Go takes from the version in a plugin's go.mod otherwise: before 1.25 it does not see
@@ -23,6 +25,13 @@ func tuneProcessors() {
 		runtime.GOMAXPROCS(quota)
 	}
 }
+
+// makeRoom gives Go the processors that functions need which are detached, in a process that may use fewer.
+var makeRoom = sync.OnceFunc(func() {
+	if os.Getenv("GOMAXPROCS") == "" && runtime.NumCPU() < procsMin && runtime.GOMAXPROCS(0) < procsMin {
+		runtime.GOMAXPROCS(procsMin)
+	}
+})
 
 // quota gives the processors of this process's cgroup (version 2), rounded up; false without a quota, and
 // where files cannot be read.

@@ -160,7 +160,7 @@ impl Driver {
 /// Requests fail, or the rate is beyond reach.
 pub(super) fn at_rate(subject: &Subject, rate: f64, seconds: f64) -> Result<(Seen, f64)> {
     let before = measure::cpu_nanoseconds(&subject.pids);
-    let seen = small_gets(subject.address, subject.prefix, rate, seconds)?;
+    let seen = small_gets(subject.address, &subject.prefix, rate, seconds)?;
     let after = measure::cpu_nanoseconds(&subject.pids);
     #[expect(clippy::cast_precision_loss, reason = "seconds of nanoseconds")]
     let cpu = (after - before) as f64 / 1e3 / seen.requests as f64;

@@ -31,7 +31,7 @@ pub(super) struct Subject {
     pub(super) name: &'static str,
     pub(super) address: SocketAddr,
     /// Before the path of every request.
-    pub(super) prefix: &'static str,
+    pub(super) prefix: String,
     /// Its process and all below.
     pub(super) pids: Vec<u32>,
     /// The process that serves requests.
@@ -66,21 +66,14 @@ impl Stage {
         let gantry = self.gantry()?;
         let plain = Subject {
             name: GANTRY_PLAIN,
-            prefix: "/plain",
+            prefix: "/plain".to_owned(),
             pids: gantry.pids.clone(),
             address: gantry.address,
             server: gantry.server,
             _running: Running::Shared,
         };
-        let inline = self.gantry_go()?;
-        let detached = Subject {
-            name: GANTRY_GO_DETACHED,
-            prefix: "/detached",
-            pids: inline.pids.clone(),
-            address: inline.address,
-            server: inline.server,
-            _running: Running::Shared,
-        };
+        let inline = self.gantry_go(GANTRY_GO_INLINE, "inline", ["MarkInline", "StampInline"])?;
+        let detached = self.gantry_go(GANTRY_GO_DETACHED, "detached", ["Mark", "Stamp"])?;
         let (relay, nginx, haproxy) = (self.relay()?, self.nginx()?, self.haproxy()?);
         let subjects = vec![gantry, plain, inline, detached, nginx, haproxy, relay];
         for subject in &subjects {
@@ -101,30 +94,29 @@ impl Stage {
             ];
             gateway::lay_out(&watched, &library, self.upstream, &apis)?;
         }
-        self.gateway(GANTRY, "bench", &watched, "/hooked")
+        self.gateway(GANTRY, "bench", &watched, "hooked")
     }
 
-    /// Another gateway, since Go's runtime would count as the first one's memory.
-    fn gantry_go(&self) -> Result<Subject> {
-        let watched = self.folder.join("watched-go");
-        if !watched.is_dir() {
-            let library = build::tyk(&self.folder)?;
-            let apis = [
-                Api::new("inline", Some("MarkInline"), Some("StampInline")),
-                Api::new("detached", Some("Mark"), Some("Stamp")),
-            ];
-            gateway::lay_out(&watched, &library, self.upstream, &apis)?;
-        }
-        self.gateway(GANTRY_GO_INLINE, "bench-go", &watched, "/inline")
-    }
-
-    fn gateway(
+    /// Another gateway, since Go's runtime would count as the first one's memory, and one for each way to run
+    /// functions, since a library sets its runtime up for those that it starts.
+    fn gantry_go(
         &self,
         name: &'static str,
-        id: &str,
-        watched: &Path,
-        prefix: &'static str,
+        api: &'static str,
+        functions: [&'static str; 2],
     ) -> Result<Subject> {
+        let watched = self.folder.join(format!("watched-{api}"));
+        if !watched.is_dir() {
+            let library = build::tyk(&self.folder)?;
+            let [request, response] = functions;
+            let apis = [Api::new(api, Some(request), Some(response))];
+            gateway::lay_out(&watched, &library, self.upstream, &apis)?;
+        }
+        self.gateway(name, &format!("bench-{api}"), &watched, api)
+    }
+
+    fn gateway(&self, name: &'static str, id: &str, watched: &Path, api: &str) -> Result<Subject> {
+        let prefix = format!("/{api}");
         let started = gateway::start(&self.folder, id, watched, &format!("{prefix}/s"))?;
         Ok(Subject {
             name,
@@ -142,7 +134,7 @@ impl Stage {
         let (process, address) = role(&["relay", &upstream], PROXY_CORE, &file)?;
         let pid = process.id();
         let mut subject = Self::pinned(RELAY, address, pid, pid, Running::Process(process))?;
-        subject.prefix = "";
+        subject.prefix = String::new();
         Ok(subject)
     }
 
@@ -181,7 +173,7 @@ impl Stage {
         Ok(Subject {
             name,
             address,
-            prefix: "/hooked",
+            prefix: "/hooked".to_owned(),
             pids,
             server,
             _running: running,

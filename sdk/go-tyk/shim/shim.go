@@ -156,6 +156,7 @@ func (s *started) runInline(made *invocation, frame *layer.Frame) (verdict int32
 	}
 	made.giveBack()
 	if late := s.watch.ends(timed); late != "" && s.inline.CompareAndSwap(true, false) {
+		layer.MakeRoom()
 		made.say(abi.LogWarn, "inline function "+s.Name+" "+late+", and was over "+overrun.String()+
 			" shortly before: it is detached from now on")
 	}

@@ -71,6 +71,9 @@ var Open func(function string, place Place) (Function, error)
 // was called; 0 on any other, so also in goroutines that such a call started. Package gantry sets it.
 var Current = func() uint64 { return 0 }
 
+// MakeRoom gives goroutines of calls a processor beside the one of the thread that calls. Package gantry sets it.
+var MakeRoom = func() {}
+
 // Describe gives a panic's value and, when called while it is recovered, the author's line.
 func Describe(recovered any) string {
 	var callers [64]uintptr
