@@ -50,7 +50,12 @@ async fn collections_beside_another_runtime(without: Option<Cure>) -> u64 {
         "Correlate",
     );
     assert_eq!(worker.apply(everything(1, [looping, beside])).await, []);
-    let answer = get(worker.address, "/a").await;
+    collections(&worker, "/a").await
+}
+
+/// What the function that loops tells.
+async fn collections(worker: &TestWorker, path: &str) -> u64 {
+    let answer = get(worker.address, path).await;
     assert_eq!(answer.status, 200);
     answer.header("x-collections").parse().unwrap()
 }
@@ -74,9 +79,7 @@ async fn collections_after_a_lost_signal(without: Option<Cure>) -> u64 {
     });
     assert_eq!(worker.apply(everything(1, [losing, looping])).await, []);
     assert_eq!(get(worker.address, "/LoseInterruption").await.status, 200);
-    let answer = get(worker.address, "/Collect").await;
-    assert_eq!(answer.status, 200);
-    answer.header("x-collections").parse().unwrap()
+    collections(&worker, "/Collect").await
 }
 
 #[tokio::test]
