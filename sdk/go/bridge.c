@@ -82,12 +82,8 @@ static gantry_go_given give(int32_t code, gantry_str found) {
   return given;
 }
 
-gantry_go_given gantry_go_get(gantry_go_host host, gantry_call call, uint32_t part) {
-  return gantry_go_header(host, call, part, NULL, 0);
-}
-
-gantry_go_given gantry_go_header(gantry_go_host host, gantry_call call, uint32_t part, const uint8_t *name,
-                                 size_t name_len) {
+gantry_go_given gantry_go_get(gantry_go_host host, gantry_call call, uint32_t part, const uint8_t *name,
+                              size_t name_len) {
   gantry_str key = {name, name_len}, found = {NULL, 0};
   int32_t code = of(host)->get(call, part, key, &found);
   return give(code, found);

@@ -31,9 +31,9 @@ typedef struct {
   int32_t code;
 } gantry_go_given;
 
-gantry_go_given gantry_go_get(gantry_go_host host, gantry_call call, uint32_t part);
-gantry_go_given gantry_go_header(gantry_go_host host, gantry_call call, uint32_t part, const uint8_t *name,
-                                 size_t name_len);
+/* A part of a call; of headers, the first value of a name. Without one, NULL. */
+gantry_go_given gantry_go_get(gantry_go_host host, gantry_call call, uint32_t part, const uint8_t *name,
+                              size_t name_len);
 gantry_go_given gantry_go_snapshot(gantry_go_host host, gantry_call call, uint64_t parts);
 int32_t gantry_go_apply(gantry_go_host host, gantry_call call, const uint8_t *ptr, size_t len);
 int32_t gantry_go_mutate(gantry_go_host host, gantry_call call, uint32_t op, const uint8_t *ptr, size_t len);

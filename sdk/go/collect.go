@@ -15,7 +15,7 @@ import (
 const (
 	smallEvery   = 3 << 19 // bytes taken between two collections of a small heap
 	smallWait    = 3 * time.Millisecond
-	smallPercent = 100 // Go itself collects at 4 MiB
+	smallPercent = defaultPercent // Go itself collects at 4 MiB
 	largePercent = 400
 	smallMax     = 512 << 10 // bytes alive up to which a heap is small again
 	largeMin     = 768 << 10 // and from which it is large
@@ -27,7 +27,6 @@ func tuneCollections() {
 	if os.Getenv("GOGC") != "" || heapNumber(percentPath) != defaultPercent {
 		return
 	}
-	debug.SetGCPercent(smallPercent)
 	thePacer.on.Store(true)
 	afterCollection(&collected{percent: smallPercent})
 }

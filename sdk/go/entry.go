@@ -161,12 +161,12 @@ func first(bytes []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(bytes
 
 // header gives the first value of a header.
 func (n *native) header(part uint32, name string) ([]byte, int32) {
-	given := C.gantry_go_header(n.host, n.call, C.uint32_t(part), (*C.uint8_t)(unsafe.StringData(name)), C.size_t(len(name)))
+	given := C.gantry_go_get(n.host, n.call, C.uint32_t(part), (*C.uint8_t)(unsafe.StringData(name)), C.size_t(len(name)))
 	return received(&given)
 }
 
 func (n *native) Get(part uint32) ([]byte, int32) {
-	given := C.gantry_go_get(n.host, n.call, C.uint32_t(part))
+	given := C.gantry_go_get(n.host, n.call, C.uint32_t(part), nil, 0)
 	return received(&given)
 }
 
