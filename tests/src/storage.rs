@@ -321,6 +321,8 @@ fn seaweedfs(folder: &Path, bucket: &Bucket, ports: &[u16; 9]) -> Result<Command
         .args(["server", "-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
         .args(["-master.telemetry=false", "-master.volumeSizeLimitMB=64"])
         .arg("-volume.max=20")
+        // By itself it takes no object where under a hundredth of the disk is free, however much that is.
+        .arg("-volume.minFreeSpace=64MiB")
         .arg(format!("-dir={}", folder.display()))
         .arg(format!("-s3.config={}", identities.display()))
         .arg(format!("-s3.port={}", bucket.address.port()));
