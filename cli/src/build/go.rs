@@ -5,6 +5,7 @@
 //! author's folder stays as it is.
 
 mod below;
+mod exit;
 mod kept;
 mod missing;
 mod modules;

@@ -29,7 +29,7 @@ var (
 	taken atomic.Bool
 )
 
-// From the start, so that what an author's init starts ends no worker by log.Fatal.
+// From the start, so that loggers which an author's init makes on log.Writer() have it, too.
 func init() { log.SetOutput(logWriter{}) }
 
 // captureLog lets package log write to the gateway's log, with API, function and trace where they are
@@ -51,39 +51,33 @@ func captureLog() {
 
 type logWriter struct{}
 
-// Write writes a line, to standard error until a gateway takes it. After one of log.Fatal it does not come
-// back, except where init functions run.
+// Write writes a line, to standard error until a gateway takes it.
 func (logWriter) Write(line []byte) (int, error) {
-	level, fatal := uint32(abi.LogInfo), isFatal()
-	if fatal {
+	if !taken.Load() {
+		return os.Stderr.Write(line)
+	}
+	level := uint32(abi.LogInfo)
+	if isFatal() {
 		level = abi.LogError
 	}
-	text := strings.TrimRight(string(line), "\n")
 	made := current()
-	switch by := made; {
-	case !taken.Load():
-		os.Stderr.Write(line)
-	default:
-		if by == nil {
-			by = parent()
-		}
-		if by != nil {
-			by.say(level, text)
-		} else {
-			gantry.Logf(gantry.Level(level), "%s", text)
-		}
+	if made == nil {
+		made = parent()
 	}
-	if fatal && made != nil {
-		made.state.Fail("the function logged a fatal line")
-		panic(call.ErrFailed)
-	}
-	if fatal {
-		call.Quit()
-	}
+	report(made, level, strings.TrimRight(string(line), "\n"))
 	return len(line), nil
 }
 
-// isFatal says whether the line is log.Fatal's, which ends the process when its line has been written.
+// report writes a line about a call, if there is one.
+func report(made *invocation, level uint32, text string) {
+	if made != nil {
+		made.say(level, text)
+	} else {
+		gantry.Logf(gantry.Level(level), "%s", text)
+	}
+}
+
+// isFatal says whether the line is log.Fatal's.
 func isFatal() bool {
 	var callers [8]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])

@@ -462,30 +462,39 @@ fn plugins_written_for_each_generation_of_tyk_run_as_they_lie_there() {
         "the whole body is there"
     );
 
-    lab.put(
-        &gateway,
-        &hooked(
-            "structured-log.so",
-            &[("pre", "LogEverywhere"), ("post", "LogFatal")],
-        ),
-    );
     let workers = gateway.worker_pids().unwrap();
-    let answer = get(&gateway, "/api/books");
-    assert_eq!(
-        (answer.status, &answer.json()["code"]),
-        (500, &json!("PLUGIN_FAILED"))
-    );
+    let fatal = [
+        (
+            "LogFatal",
+            "this call cannot go on",
+            "the function logged a fatal line",
+        ),
+        ("OwnFatal", "nor can this one", "os.Exit(1) was called at"),
+        (
+            "StandardFatal",
+            "and this one neither",
+            "os.Exit(1) was called at",
+        ),
+    ];
+    for (function, words, reason) in fatal {
+        let hooks = [("pre", "LogEverywhere"), ("post", function)];
+        lab.put(&gateway, &hooked("structured-log.so", &hooks));
+        let answer = get(&gateway, "/api/books");
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (500, &json!("PLUGIN_FAILED"))
+        );
+        let line = eventually("the fatal line", || {
+            let log = gateway.log();
+            let mut lines = log.lines().skip_while(|line| !line.contains(words));
+            lines.find(|line| line.contains(reason)).map(str::to_owned)
+        });
+        let line = line.unwrap();
+        assert!(line.contains(function), "{line}");
+    }
     assert_eq!(
         gateway.worker_pids().unwrap(),
         workers,
         "a fatal line ends no worker"
     );
-    let line = eventually("the fatal line", || {
-        let log = gateway.log();
-        let line = log
-            .lines()
-            .find(|line| line.contains("this call cannot go on"))?;
-        Some(line.to_owned())
-    });
-    assert!(line.unwrap().contains("LogFatal"));
 }

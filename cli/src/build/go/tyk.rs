@@ -17,7 +17,7 @@ use super::modules::{Author, Modules};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{Question, Scan};
-use super::{NOTE_FILE, NOTE_HEAD, missing, note, scan};
+use super::{NOTE_FILE, NOTE_HEAD, exit, missing, note, scan};
 
 /// The file of the glue, laid over the author's folder.
 const GLUE_FILE: &str = "glue_gantry.go";
@@ -163,9 +163,13 @@ impl Plugin {
 
 impl Builder for Plugin {
     fn build(&mut self, target: &BuildTarget, room: &Room) -> Result<Compiled, BuildError> {
-        let found = self.scan(target)?;
+        let mut found = self.scan(target)?;
         let folder = room.of(target)?;
         let mut overlay = Overlay::default();
+        match exit::lay(&self.go, room, &mut overlay)? {
+            Some(unknown) => found.warnings.push(unknown),
+            None => found.tags.push(exit::TAG.to_owned()),
+        }
         let glue = folder.join(GLUE_FILE);
         write(&glue, found.glue.as_bytes())?;
         overlay.lay(&self.go.folder.join(GLUE_FILE), &glue);

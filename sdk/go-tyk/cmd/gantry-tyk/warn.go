@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// ending names calls that end the worker or take its signals, by import path; every other one of the
+// ending names calls that mean to end the process or take its signals, by import path; every other one of the
 // package is fine, and an empty list means all of it.
 var ending = map[string]struct {
 	code  string
@@ -21,7 +21,13 @@ var ending = map[string]struct {
 	"os/signal": {"SIGNALS_TAKEN", nil},
 }
 
-// loggers names functions that make a logger whose fatal lines end the process.
+const (
+	// failing is what ending the process does where os.Exit is caught.
+	failing   = " fails the call with 500, or ends the goroutine that calls it"
+	answering = "answer the request with an error instead"
+)
+
+// loggers names functions that make a logger whose fatal lines mean to end the process.
 var loggers = map[string][]string{
 	"log":             {"New"},
 	logrusPath:        {"New"},
@@ -79,13 +85,13 @@ func (s *source) call(call *ast.CallExpr) *finding {
 	}
 	shown := baseName(of) + "." + name
 	if ends, listed := ending[of]; listed && (ends.names == nil || contains(ends.names, name)) {
-		advice := "answer the request with an error instead"
+		advice := answering
 		if ends.code == "SIGNALS_TAKEN" {
 			advice = "leave signals to the gateway; the request's context ends when it stops"
 		}
 		does := " acts on the whole worker of the gateway"
-		if of == "log" {
-			does = " fails the call, and ends the whole worker of the gateway where log.SetOutput was called"
+		if of == "log" || shown == "os.Exit" {
+			does = failing
 		}
 		return &finding{Code: ends.code, Message: shown + does, Advice: advice}
 	}
@@ -147,8 +153,7 @@ func fatalOf(call *ast.CallExpr, own map[string]bool) *finding {
 		return nil
 	}
 	return &finding{Code: "PROCESS_EXIT",
-		Message: logger.Name + "." + selector.Sel.Name + " acts on the whole worker of the gateway",
-		Advice:  "answer the request with an error instead, or log with Tyk's logger"}
+		Message: logger.Name + "." + selector.Sel.Name + failing, Advice: answering}
 }
 
 func contains(list []string, name string) bool {

@@ -40,7 +40,7 @@ main.go:21:2 SIGNALS_TAKEN`
 	if got := places(answer.Warnings); got != want {
 		t.Errorf("warned:\n%s\nexpected:\n%s", got, want)
 	}
-	const fatal = "log.Fatalf fails the call, and ends the whole worker of the gateway where log.SetOutput was called"
+	const fatal = "log.Fatalf fails the call with 500, or ends the goroutine that calls it"
 	if got := answer.Warnings[2].Message; got != fatal {
 		t.Errorf("log.Fatalf: %s", got)
 	}

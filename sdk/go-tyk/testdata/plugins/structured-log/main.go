@@ -23,7 +23,8 @@ func init() {
 	own.SetFormatter(&logrus.JSONFormatter{})
 	own.SetOutput(os.Stdout)
 	// As where a port is taken that a plugin serves its metrics on: the goroutine ends, and nothing with it.
-	for _, fatal := range []func(...interface{}){stdlog.Fatal, entry.Fatal, logrus.Fatal} {
+	exit := func(...interface{}) { os.Exit(1) }
+	for _, fatal := range []func(...interface{}){stdlog.Fatal, entry.Fatal, logrus.Fatal, own.Fatal, exit} {
 		ended := make(chan struct{})
 		go func(fatal func(...interface{})) {
 			defer close(ended)
@@ -47,6 +48,17 @@ func LogEverywhere(rw http.ResponseWriter, r *http.Request) {
 // LogFatal (any request hook) ends in a Fatal; the call fails and the process lives.
 func LogFatal(rw http.ResponseWriter, r *http.Request) {
 	entry.Fatal("this call cannot go on")
+}
+
+// OwnFatal (any request hook) ends in a Fatal of a logger that the plugin made itself.
+func OwnFatal(rw http.ResponseWriter, r *http.Request) {
+	own.Fatal("nor can this one")
+}
+
+// StandardFatal (any request hook) ends in a Fatal of package log, which writes elsewhere, and lets nobody know.
+func StandardFatal(rw http.ResponseWriter, r *http.Request) {
+	defer func() { _ = recover() }()
+	stdlog.New(os.Stdout, "", 0).Fatal("and this one neither")
 }
 
 func main() {}
