@@ -137,7 +137,8 @@ impl App {
         let blobs: Arc<dyn BlobStore> = match &config.storage.backend {
             StorageBackend::Local(directory) => {
                 let store = LocalStore::open(directory).await?;
-                Arc::new(store.with_part_bytes(config.storage.part_bytes))
+                let store = store.with_part_bytes(config.storage.part_bytes);
+                Arc::new(store.with_reserved_bytes(config.storage.reserved_bytes))
             }
             StorageBackend::S3(options) => Arc::new(S3Store::open(options.clone()).await?),
         };

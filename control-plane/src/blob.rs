@@ -22,7 +22,7 @@ use bytes::Bytes;
 use gantry_domain::Timestamp;
 use thiserror::Error;
 
-use crate::refusal::{Kind, Refuse};
+use crate::refusal::{Kind, Refuse, is_full};
 
 pub use key::{BlobKey, BlobPrefix, KeyError};
 pub use local::LocalStore;
@@ -33,6 +33,10 @@ pub use s3::{
     Patience, PresignOptions, S3_FILE_BYTES_MAX, S3_PART_BYTES_MIN, S3_PARTS_MAX, S3Options,
     S3Store,
 };
+
+/// What local objects leave free of their file system, unless configuration says otherwise: metadata
+/// usually lies there too, and without room for it nothing can be changed any more.
+pub const RESERVED_BYTES: u64 = 64 << 20;
 
 /// Bytes of a part, unless configuration says otherwise. S3 takes parts of 5 MiB and more, and a part
 /// is in memory until it is stored; 10,000 of these are more than a file may have.
@@ -118,6 +122,12 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
         offset: u64,
         parts: Option<Parts>,
     ) -> Result<Box<dyn Append>, BlobError>;
+
+    /// Whether so many more bytes can be stored, as far as the backend can tell.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] of a full disk when they cannot.
+    async fn room_for(&self, bytes: u64) -> Result<(), BlobError>;
 
     /// Drops the parts of a staged object that was never sealed. Parts that are gone are dropped.
     async fn abandon(&self, key: &BlobKey, upload: &str) -> Result<(), BlobError>;
@@ -217,6 +227,7 @@ impl Refuse for BlobError {
     fn kind(&self) -> Kind {
         match self {
             Self::Unavailable { .. } => Kind::Unavailable,
+            Self::Io { source, .. } if is_full(source) => Kind::Full,
             _ => Kind::Internal,
         }
     }
@@ -225,6 +236,7 @@ impl Refuse for BlobError {
         match self {
             Self::Unavailable { .. } => "STORAGE_UNAVAILABLE",
             Self::Refused { .. } => "STORAGE_REFUSED",
+            Self::Io { source, .. } if is_full(source) => "STORAGE_FULL",
             Self::Io { .. } => "STORAGE_FAILED",
             Self::NotFound { .. } | Self::Truncated { .. } => "INTERNAL",
         }

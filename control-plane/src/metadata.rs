@@ -85,6 +85,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Readers at once; SQLite has one writer whatever this says.
 const CONNECTIONS_MAX: u32 = 8;
 
+/// Another writer is at it (<https://www.sqlite.org/rescode.html>).
+const SQLITE_BUSY: u32 = 5;
+/// The disk is full.
+const SQLITE_FULL: u32 = 13;
+
 /// Why the store did not answer.
 #[derive(Debug, Error)]
 pub enum MetadataError {
@@ -127,15 +132,26 @@ impl MetadataError {
         let Self::Database { source, .. } = self else {
             return false;
         };
-        match source {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
-            // SQLITE_BUSY and its extended forms end in 5.
-            sqlx::Error::Database(e) => e
-                .code()
-                .and_then(|code| code.parse::<u32>().ok())
-                .is_some_and(|code| code & 0xff == 5),
-            _ => false,
-        }
+        matches!(source, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_))
+            || self.is_result(SQLITE_BUSY)
+    }
+
+    /// Whether the database's disk is full.
+    fn is_full(&self) -> bool {
+        self.is_result(SQLITE_FULL)
+    }
+
+    /// Whether it is a result of SQLite's in any of its extended forms, which all end in the same byte.
+    fn is_result(&self, primary: u32) -> bool {
+        let Self::Database {
+            source: sqlx::Error::Database(error),
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let code = error.code().and_then(|code| code.parse::<u32>().ok());
+        code.is_some_and(|code| code & 0xff == primary)
     }
 }
 
@@ -224,6 +240,8 @@ impl Refuse for MetadataError {
     fn kind(&self) -> Kind {
         if self.is_transient() {
             Kind::Unavailable
+        } else if self.is_full() {
+            Kind::Full
         } else {
             Kind::Internal
         }
@@ -232,6 +250,8 @@ impl Refuse for MetadataError {
     fn code(&self) -> &'static str {
         if self.is_transient() {
             "STORE_UNAVAILABLE"
+        } else if self.is_full() {
+            "STORE_FULL"
         } else {
             "INTERNAL"
         }

@@ -133,9 +133,27 @@ impl Publisher {
         let deed = who.deed("upload.begin", subject, self.clock.now());
         let uploads_max = self.limits.uploads_open_max;
         let opened = self.metadata.open_upload(&row, uploads_max, &deed).await?;
-        opened
-            .map(Begun::Open)
-            .ok_or(PublishError::TooManyUploads(uploads_max))
+        let row = opened.ok_or(PublishError::TooManyUploads(uploads_max))?;
+        self.make_sure_of_room(who, &row).await?;
+        Ok(Begun::Open(row))
+    }
+
+    /// Refuses an upload whose bytes have no room, before they come. One that has begun stays, to be gone on with.
+    async fn make_sure_of_room(
+        &self,
+        who: &Principal,
+        row: &UploadRow,
+    ) -> Result<(), PublishError> {
+        let missing = row.files.iter().filter(|file| file.stored.is_none());
+        let missing = missing.map(|file| file.size_bytes - file.committed_bytes);
+        let Err(full) = self.blobs.room_for(missing.sum()).await else {
+            return Ok(());
+        };
+        if row.files.iter().all(|file| file.committed_bytes == 0) {
+            self.metrics.upload(&who.tenant, UploadResult::Refused);
+            self.discard(who, row, "upload.refuse").await?;
+        }
+        Err(full.into())
     }
 
     /// How far an upload is.

@@ -29,6 +29,8 @@ pub enum Kind {
     Precondition,
     /// Free something or ask for more.
     Exhausted,
+    /// Repeat once the operators have made room.
+    Full,
     /// Send the right bytes: what arrived is not what was announced.
     Damaged,
     /// Repeat later.
@@ -107,6 +109,21 @@ pub(crate) fn summary<T: fmt::Display>(things: &[T]) -> String {
     }
     shown.join("; ")
 }
+
+/// Whether the system has no room for what was to be written.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
+/// What somebody without room is told.
+pub(crate) const FULL: &str = "the control plane has no room for this; its log says where";
+/// What to do about that.
+pub(crate) const FULL_ADVICE: &str =
+    "let its operators make room, then repeat: what is stored is not sent twice";
 
 /// An error with everything that caused it, for the log.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::binaries::{binary, workspace};
 use crate::process::Process;
+use crate::small_disk::seen_by;
 use crate::storage::Bucket;
 
 /// What a control plane is started with.
@@ -131,9 +132,13 @@ impl ControlPlane {
         self.process.id()
     }
 
-    /// The folder of its local objects.
+    /// The folder of its local objects, on the disk that it sees.
     pub fn objects_folder(&self) -> PathBuf {
-        self.folder.join("data/objects")
+        let folder = self.folder.join("data/objects");
+        match self.options.under.as_slice() {
+            [] => folder,
+            _ => seen_by(self.id(), &folder),
+        }
     }
 
     /// Every object in its store: paths below the store's root, sorted.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::binaries::{binary, workspace};
 use crate::process::{Process, eventually};
+use crate::small_disk;
 use crate::web::{Answer, Request};
 
 /// Where a gateway takes revisions from.
@@ -30,6 +31,8 @@ pub struct GatewayOptions {
     pub config: Option<PathBuf>,
     /// Further variables.
     pub variables: Vec<(String, String)>,
+    /// Bytes of a disk of its own that its state lies on; the system's unless set.
+    pub disk_bytes: Option<u64>,
 }
 
 /// A running gateway.
@@ -128,6 +131,11 @@ impl Gateway {
     /// Where its operators reach it.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The process id of its supervisor.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Its folder: state and log.
@@ -250,7 +258,15 @@ fn launch(
 ) -> Result<(Process, SocketAddr, SocketAddr)> {
     let address_file = folder.join("addresses.json");
     let _ = fs::remove_file(&address_file);
-    let mut command = Command::new(binary("gantry-gateway")?);
+    let mut command = match options.disk_bytes {
+        None => Command::new(binary("gantry-gateway")?),
+        Some(bytes) => {
+            let words = small_disk::under(&folder.join("state"), bytes);
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]).arg(binary("gantry-gateway")?);
+            command
+        }
+    };
     command.arg("--config").arg(
         options
             .config

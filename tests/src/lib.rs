@@ -19,6 +19,7 @@ pub mod process;
 pub mod relay;
 pub mod scrape;
 mod server;
+pub mod small_disk;
 pub mod stage;
 pub mod storage;
 pub mod strace;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::cli::Gantry;
 use crate::control_plane::{ControlPlane, ControlPlaneOptions};
 use crate::gateway::{Gateway, GatewayOptions};
+use crate::small_disk;
 use crate::storage::{Bucket, S3Server, Storage};
 
 /// A control plane in a folder of its own, and the operators' token.
@@ -33,6 +34,8 @@ pub struct StageOptions {
     pub bucket: Option<Bucket>,
     /// Variables of the control plane beside those of its storage.
     pub variables: Vec<(String, String)>,
+    /// Bytes of a disk of its own that the control plane's data lie on; the system's unless set.
+    pub disk_bytes: Option<u64>,
 }
 
 impl StageOptions {
@@ -58,6 +61,13 @@ impl StageOptions {
             bucket: Some(bucket.clone()),
             ..Self::default()
         }
+    }
+
+    /// The control plane's data on a disk of their own.
+    #[must_use]
+    pub fn disk(mut self, bytes: u64) -> Self {
+        self.disk_bytes = Some(bytes);
+        self
     }
 
     /// Adds a variable of the control plane, such as `GANTRY_LIMITS_FILE_BYTES_MAX`.
@@ -119,7 +129,9 @@ impl Stage {
                 .map(|server| server.bucket().clone())
                 .or_else(|| options.bucket.clone()),
             variables: options.variables.clone(),
-            under: Vec::new(),
+            under: options.disk_bytes.map_or_else(Vec::new, |bytes| {
+                small_disk::under(&home.join("data"), bytes)
+            }),
         };
         let token = ControlPlane::bootstrap(&home).context("make the first token")?;
         let control_plane = ControlPlane::start_with(&home, &options)?;

@@ -48,6 +48,14 @@ impl Request {
         }
     }
 
+    /// A PUT request.
+    pub fn put(path: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            method: "PUT",
+            ..Self::post(path, body)
+        }
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

@@ -9,6 +9,7 @@ mod debian;
 mod demo;
 mod floors;
 mod house;
+mod room;
 mod rounds;
 mod run;
 mod slowest;

@@ -7,7 +7,7 @@ use gantry_tests::storage::VARIABLE;
 
 use crate::run::{cargo, follow, run as command, say};
 use crate::slowest::Slowest;
-use crate::{cross, debian, toolchains, tools};
+use crate::{cross, debian, room, toolchains, tools};
 
 /// How many of the slowest tests are named in the end.
 const SLOWEST: usize = 10;
@@ -39,6 +39,7 @@ pub(crate) fn run(full: bool, arguments: &[String]) -> Result<()> {
         command.env(extent::VARIABLE, if full { "1" } else { "0" });
         command
     };
+    room::check()?;
     tools::provide()?;
     toolchains::provide()?;
     cross::provide()?;
@@ -51,6 +52,7 @@ pub(crate) fn run(full: bool, arguments: &[String]) -> Result<()> {
     }
     // Not for selected tests: it takes minutes, and the one that needs it says how to build it.
     command(cargo().args(GUARDED))?;
+    room::check()?;
     let mut slowest = Slowest::new(SLOWEST);
     let all = ["test", "--workspace", "--no-fail-fast"];
     let programs = follow(

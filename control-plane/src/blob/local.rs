@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{
     Append, BlobError, BlobKey, BlobPrefix, BlobStore, Committed, Created, Cursor, Entry,
-    PART_BYTES, Page, Parts, Presigned, Unsealed,
+    PART_BYTES, Page, Parts, Presigned, RESERVED_BYTES, Unsealed,
 };
 use crate::random;
 
@@ -32,6 +32,7 @@ const SYNCED_MAX: usize = 16_384;
 pub struct LocalStore {
     root: PathBuf,
     part_bytes: u64,
+    reserved_bytes: u64,
     /// Folders whose entries this process has synced.
     synced: Arc<Mutex<HashSet<PathBuf>>>,
 }
@@ -45,6 +46,7 @@ impl LocalStore {
         let store = Self {
             root: root.into(),
             part_bytes: PART_BYTES,
+            reserved_bytes: RESERVED_BYTES,
             synced: Arc::default(),
         };
         let opened = store.clone();
@@ -69,6 +71,29 @@ impl LocalStore {
     pub const fn with_part_bytes(mut self, part_bytes: u64) -> Self {
         self.part_bytes = part_bytes;
         self
+    }
+
+    /// The same, leaving so many bytes of the file system free.
+    #[must_use]
+    pub const fn with_reserved_bytes(mut self, reserved_bytes: u64) -> Self {
+        self.reserved_bytes = reserved_bytes;
+        self
+    }
+
+    /// Whether bytes fit in beside those that stay free.
+    fn has_room(&self, bytes: u64) -> io::Result<()> {
+        let system = rustix::fs::statvfs(&self.root)?;
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        let reserved = self.reserved_bytes;
+        if bytes.saturating_add(reserved) <= free {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::StorageFull,
+            format!(
+                "expected {bytes} free bytes beside the {reserved} that stay free, found {free} in all"
+            ),
+        ))
     }
 
     fn path(&self, key: &BlobKey) -> PathBuf {
@@ -159,11 +184,18 @@ impl BlobStore for LocalStore {
             return Err(BlobError::Truncated { key, offset, size });
         }
         Ok(Box::new(LocalAppend {
+            store: self.clone(),
             key: key.path(),
             file: tokio::fs::File::from_std(file),
             position: offset,
-            part_bytes: self.part_bytes,
+            committed: offset,
         }))
+    }
+
+    async fn room_for(&self, bytes: u64) -> Result<(), BlobError> {
+        let store = self.clone();
+        let place = self.root.display().to_string();
+        blocking("make room in", &place, move || store.has_room(bytes)).await
     }
 
     /// There is nothing to drop: a file has no parts.
@@ -264,41 +296,53 @@ impl BlobStore for LocalStore {
 }
 
 struct LocalAppend {
+    store: LocalStore,
     key: String,
     file: tokio::fs::File,
     position: u64,
-    part_bytes: u64,
+    committed: u64,
 }
 
 impl LocalAppend {
-    fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> BlobError {
+    /// What cannot be written is given up up to what is durable: on a full disk others need the room.
+    async fn done(&mut self, action: &'static str, done: io::Result<()>) -> Result<(), BlobError> {
+        let Err(source) = done else {
+            return Ok(());
+        };
         let key = self.key.clone();
-        move |source| BlobError::Io {
+        if let Err(error) = self.file.set_len(self.committed).await {
+            tracing::warn!(error = %error, "{key}: bytes that are not used stay on the disk");
+        }
+        Err(BlobError::Io {
             action,
             key,
             source,
-        }
+        })
     }
 }
 
 #[async_trait]
 impl Append for LocalAppend {
     fn part_bytes(&self) -> u64 {
-        self.part_bytes
+        self.store.part_bytes
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        if self.position.is_multiple_of(self.store.part_bytes) {
+            self.store.room_for(bytes.len() as u64).await?;
+        }
         let written = self.file.write_all(&bytes).await;
-        written.map_err(self.failed("write"))?;
+        self.done("write", written).await?;
         self.position += bytes.len() as u64;
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<Committed, BlobError> {
         let flushed = self.file.flush().await;
-        flushed.map_err(self.failed("flush"))?;
+        self.done("flush", flushed).await?;
         let synced = self.file.sync_data().await;
-        synced.map_err(self.failed("sync"))?;
+        self.done("sync", synced).await?;
+        self.committed = self.position;
         Ok(Committed {
             size_bytes: self.position,
             parts: None,

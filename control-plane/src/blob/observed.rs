@@ -99,6 +99,10 @@ impl BlobStore for Observed {
         }))
     }
 
+    async fn room_for(&self, bytes: u64) -> Result<(), BlobError> {
+        measure(&self.metrics, "room_for", self.store.room_for(bytes)).await
+    }
+
     async fn abandon(&self, key: &BlobKey, upload: &str) -> Result<(), BlobError> {
         let work = self.store.abandon(key, upload);
         observe(&self.metrics, "abandon", key, work).await

@@ -215,6 +215,11 @@ impl BlobStore for S3Store {
         }
     }
 
+    /// A bucket has no end.
+    async fn room_for(&self, _bytes: u64) -> Result<(), BlobError> {
+        Ok(())
+    }
+
     async fn unsealed(&self, prefix: &BlobPrefix) -> Result<Vec<Unsealed>, BlobError> {
         self.uploads(prefix, UPLOADS_PAGE).await
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::source::Source;
 use crate::blob::{
-    PART_BYTES, PRESIGNED_FOR_MAX, Patience, PresignOptions, S3_PART_BYTES_MIN, S3Options,
+    PART_BYTES, PRESIGNED_FOR_MAX, Patience, PresignOptions, RESERVED_BYTES, S3_PART_BYTES_MIN,
+    S3Options,
 };
 
 /// How long an upload may rest unless configuration says otherwise.
@@ -32,6 +33,8 @@ pub struct StorageConfig {
     /// `part_bytes`: how much of a file that comes in is made durable at once. A crash costs its sender
     /// as much at most.
     pub part_bytes: u64,
+    /// `reserved_bytes`: what local objects leave free of their file system.
+    pub reserved_bytes: u64,
     /// `upload_idle_max_s`: an upload that rests for longer is dropped, and bytes that belong to no
     /// upload and no version are deleted at that age.
     pub upload_idle_max: Duration,
@@ -123,6 +126,7 @@ impl StorageConfig {
                 Kind::S3 => StorageBackend::S3(options),
             },
             part_bytes,
+            reserved_bytes: source.setting("storage.reserved_bytes", RESERVED_BYTES),
             upload_idle_max: Duration::from_secs(idle_s),
             sweep_interval: Duration::from_secs(sweep_s),
         }

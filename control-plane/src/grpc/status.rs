@@ -8,7 +8,7 @@ use gantry_proto::v1::Warning;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::refusal::{Kind, Refuse, Violation, chain};
+use crate::refusal::{FULL, FULL_ADVICE, Kind, Refuse, Violation, chain};
 
 /// The domain of the stable codes.
 pub(crate) const ERROR_DOMAIN: &str = "gantry";
@@ -33,6 +33,11 @@ pub(crate) fn status(refusal: &(impl Refuse + ?Sized)) -> Status {
         Kind::Internal => {
             tracing::error!(error = %causes(refusal), "a call failed");
             "the control plane failed; its log says why".to_owned()
+        }
+        Kind::Full => {
+            tracing::error!(error = %causes(refusal), "there is no room left");
+            details.add_help_link(FULL_ADVICE, "");
+            FULL.to_owned()
         }
         // Only a store that fails has a cause beneath; a busy upload is nobody's concern.
         Kind::Unavailable if refusal.source().is_some() => {
@@ -74,7 +79,7 @@ const fn grpc_code(kind: Kind) -> Code {
         Kind::Exists => Code::AlreadyExists,
         Kind::Conflict => Code::Aborted,
         Kind::Precondition => Code::FailedPrecondition,
-        Kind::Exhausted => Code::ResourceExhausted,
+        Kind::Exhausted | Kind::Full => Code::ResourceExhausted,
         Kind::Damaged => Code::DataLoss,
         Kind::Unavailable => Code::Unavailable,
         Kind::Internal => Code::Internal,

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::grpc::AuthError;
 use crate::publish::PublishError;
-use crate::refusal::{Kind, Refuse, Violation, chain};
+use crate::refusal::{FULL, FULL_ADVICE, Kind, Refuse, Violation, chain, is_full};
 
 /// The body of every answer.
 pub(super) type Body = Full<Bytes>;
@@ -64,8 +64,18 @@ pub(super) enum HttpError {
 }
 
 impl HttpError {
+    /// Whether there was no room for an archive.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Spool(error) | Self::Bundle(BundleError::Unwritable(error)) => is_full(error),
+            Self::Publish(error) => error.kind() == Kind::Full,
+            _ => false,
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
+            full if full.is_full() => of_kind(Kind::Full),
             Self::NoPath(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -81,6 +91,7 @@ impl HttpError {
 
     fn code(&self) -> &'static str {
         match self {
+            Self::Spool(_) | Self::Bundle(_) if self.is_full() => "STORAGE_FULL",
             Self::NoPath(_) => "PATH_NOT_FOUND",
             Self::Method(_) => "METHOD_NOT_ALLOWED",
             Self::TooLarge { .. } => "TOO_LARGE",
@@ -114,6 +125,7 @@ impl HttpError {
 
     fn advice(&self) -> Option<&'static str> {
         match self {
+            full if full.is_full() => Some(FULL_ADVICE),
             Self::Publish(error) => error.advice(),
             Self::Bundle(BundleError::ManifestMissing) => {
                 Some("put manifest.json at the top of the archive")
@@ -132,6 +144,7 @@ const fn of_kind(kind: Kind) -> StatusCode {
         Kind::NoMethod | Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Exists | Kind::Conflict | Kind::Precondition => StatusCode::CONFLICT,
         Kind::Exhausted => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Full => StatusCode::INSUFFICIENT_STORAGE,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -156,6 +169,9 @@ pub(super) fn refusal(error: &HttpError) -> Response<Body> {
     let message = if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(error = %chain(error), "a request failed");
         "the control plane failed; its log says why".to_owned()
+    } else if error.is_full() {
+        tracing::error!(error = %chain(error), "there is no room left");
+        FULL.to_owned()
     } else if status == StatusCode::SERVICE_UNAVAILABLE
         && std::error::Error::source(error).is_some()
     {

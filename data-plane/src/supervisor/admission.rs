@@ -203,8 +203,10 @@ impl Admitter {
             match obtained {
                 Ok(_) => drop(self.proven.insert(digest)),
                 Err(failure) => {
-                    // Wrong bytes may be what something on the way made of the right ones.
-                    retry |= failure.code.starts_with("FETCH_") || failure.code == "LIBRARY_DIGEST";
+                    // Wrong bytes may be what something on the way made of the right ones, and a full disk
+                    // may have room again.
+                    retry |= failure.code.starts_with("FETCH_")
+                        || matches!(failure.code.as_str(), "LIBRARY_DIGEST" | "STATE_UNUSABLE");
                     admission.failed_libraries.insert(digest, failure);
                 }
             }

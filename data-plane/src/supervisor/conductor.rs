@@ -73,6 +73,8 @@ struct State {
     had_origin: bool,
     /// Workers are told again even if nothing changed.
     retell: bool,
+    /// What serves could not be made last-known-good.
+    unkept: bool,
 }
 
 /// A generation on its way.
@@ -113,6 +115,7 @@ impl Conductor {
             backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
             had_origin: false,
             retell: false,
+            unkept: false,
         };
         loop {
             let worked = tokio::select! {
@@ -205,6 +208,8 @@ impl Conductor {
         state.done = Some(snapshot.clone());
         if is_new || std::mem::take(&mut state.retell) || effective != *state.effective {
             self.tell(state, tenancy, effective).await;
+        } else if state.unkept && state.unsettled.is_none() {
+            self.keep(state).await;
         }
     }
 
@@ -300,9 +305,18 @@ impl Conductor {
             "revision {revision} is in effect in {workers} worker(s)"
         );
         self.progress.in_effect(state.effective.clone());
+        self.keep(state).await;
+    }
+
+    /// Makes what serves last-known-good, later if it cannot be now: a disk may have room again then.
+    async fn keep(&self, state: &mut State) {
         let tenancy = self.source.borrow().tenancy.clone();
-        if let (Some(tenancy), Some(snapshot)) = (tenancy, state.done.clone()) {
-            keep(state, &tenancy, snapshot).await;
+        let (Some(tenancy), Some(snapshot)) = (tenancy, state.done.clone()) else {
+            return;
+        };
+        state.unkept = !keep(state, &tenancy, snapshot).await;
+        if state.unkept {
+            state.retry_at = Some(Instant::now() + state.backoff.next_wait());
         }
     }
 }
@@ -389,8 +403,8 @@ fn announce(tenancy: &Tenancy, before: &Effective, now: &Effective) {
     }
 }
 
-/// Makes a generation last-known-good and removes what neither it nor its revision needs.
-async fn keep(state: &State, tenancy: &Arc<Tenancy>, snapshot: Arc<Snapshot>) {
+/// Makes a generation last-known-good and removes what neither it nor its revision needs. Says whether it could.
+async fn keep(state: &State, tenancy: &Arc<Tenancy>, snapshot: Arc<Snapshot>) -> bool {
     if let Some(admitter) = &state.admitter {
         admitter.keep_verdicts();
     }
@@ -418,16 +432,17 @@ async fn keep(state: &State, tenancy: &Arc<Tenancy>, snapshot: Arc<Snapshot>) {
         store.sweep("libraries", &libraries)?;
         Ok(())
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::error!(
-            code = "STATE_UNUSABLE",
-            "keep what serves as last-known-good: {e}"
-        ),
-        Err(e) => tracing::error!(
-            code = "STATE_UNUSABLE",
-            "keep what serves as last-known-good: {e}"
-        ),
+    let kept = tokio::task::spawn_blocking(work).await;
+    let kept = kept.map_err(anyhow::Error::from);
+    match kept.and_then(|kept| Ok(kept?)) {
+        Ok(()) => true,
+        Err(e) => {
+            tracing::error!(
+                code = "STATE_UNUSABLE",
+                "keep what serves as last-known-good: {e}"
+            );
+            false
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod fsync;
+mod full;
 mod memory;
 mod plan;
 mod pull;

@@ -1,10 +1,12 @@
 //! Gateways go on and start again without a control plane.
 
+use std::fs;
+
 use gantry_tests::process::eventually;
 use gantry_tests::{GatewayOptions, Request};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::lab::{Lab, VERSION, get, middleware};
+use crate::lab::{Lab, VERSION, get, middleware, revision};
 
 #[test]
 fn gateway_restarts_and_serves_from_last_known_good_with_the_control_plane_dead() {
@@ -72,7 +74,7 @@ fn gateway_restarts_and_serves_from_last_known_good_with_the_control_plane_dead(
             &lab.definition(&json!({"use_keyless": true})),
         )
         .unwrap();
-    gateway.wait_revision(crate::lab::revision(&put)).unwrap();
+    gateway.wait_revision(revision(&put)).unwrap();
     assert_eq!(
         get(&gateway, "/api/x").status,
         200,
@@ -94,13 +96,13 @@ fn damaged_library_in_the_store_is_never_loaded() {
     lab.stage.control_plane.kill().unwrap();
     gateway.stop().unwrap();
     let libraries = gateway.folder().join("state/t/acme/production/libraries");
-    for entry in std::fs::read_dir(&libraries).unwrap() {
+    for entry in fs::read_dir(&libraries).unwrap() {
         let path = entry.unwrap().path();
-        let mut bytes = std::fs::read(&path).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, bytes).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
     }
     gateway
         .restart()
@@ -115,6 +117,35 @@ fn damaged_library_in_the_store_is_never_loaded() {
             .filter(|answer| answer.status == 200)
     })
     .unwrap();
+}
+
+#[test]
+fn what_serves_is_kept_as_soon_as_the_disk_takes_it() {
+    let lab = Lab::start();
+    let gateway = lab.gateway();
+    let state = gateway.folder().join("state");
+    let file = state.join("t/acme/production/revision.json");
+    let kept = || {
+        let text = fs::read_to_string(&file).ok()?;
+        let kept: Value = serde_json::from_str(&text).ok()?;
+        kept["revision"]["number"].as_u64()
+    };
+    eventually("the first revision is kept", kept).unwrap();
+
+    // Nothing takes the place of a folder with something in it.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir_all(file.join("in-the-way")).unwrap();
+    let put = lab.put(&gateway, &json!({"use_keyless": true}));
+    eventually("it cannot be kept", || {
+        let log = gateway.log();
+        log.contains("keep what serves as last-known-good")
+            .then_some(())
+    })
+    .unwrap();
+    assert_eq!(get(&gateway, "/api/x").status, 200);
+    fs::remove_dir_all(&file).unwrap();
+    let number = eventually("it is kept", kept).unwrap();
+    assert_eq!(number, revision(&put));
 }
 
 #[test]

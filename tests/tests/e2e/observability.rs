@@ -33,6 +33,7 @@ fn gateway(lab: &Lab, variables: Vec<(String, String)>, hooks: &Value) -> Gatewa
         version: Some(VERSION.into()),
         config: Some(config),
         variables,
+        ..GatewayOptions::default()
     };
     let mut gateway = lab.stage.gateway(&lab.project, &options).unwrap();
     gateway.wait_ready().unwrap();
