@@ -27,10 +27,11 @@
 //
 // A function runs on threads of the gateway, several at once. One that may wait for network, disk or
 // locks says so with [Function.Detached], and then runs on a goroutine of its own. A panic in it fails
-// the request and nothing else; one in a goroutine that was started with [Go] ends that goroutine. What ends the gateway's worker, since Go lets nobody
-// contain it: a panic in a goroutine that was started otherwise, os.Exit and log.Fatal,
-// runtime.Goexit in a function that is not detached, concurrent writes to a map, running out of stack or memory. Signals
-// belong to the gateway: do not use os/signal.
+// the request and nothing else; one in a goroutine that was started with [Go] ends that goroutine. In libraries that
+// gantry build builds, os.Exit, and with it log.Fatal, does the same. What ends the gateway's worker, since Go lets
+// nobody contain it: a panic in a goroutine that was started otherwise, runtime.Goexit in a function that is not
+// detached, concurrent writes to a map, running out of stack or memory. Signals belong to the gateway: do not use
+// os/signal.
 package gantry
 
 import (

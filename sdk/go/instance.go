@@ -85,16 +85,22 @@ func (i *instance) inline(frame *layer.Frame, own native) (verdict int32) {
 	if len(frame.Snapshot) > 0 {
 		at.holds = i.wants
 	}
-	returned := false
+	returned, before := false, exits.Load()
 	defer func() {
 		// A panic with nil is recovered as nil where GODEBUG or an old module asks for that.
 		if recovered := recover(); !returned {
-			at.backend.Log(abi.LogError, "panic: "+layer.Describe(recovered))
-			verdict, frame.Written = abi.Panicked, 0
+			var reason string
+			verdict, reason = layer.Recovered(recovered)
+			at.backend.Log(abi.LogError, reason)
+			frame.Written = 0
 		}
 		at.end()
 	}()
 	verdict, frame.Written = i.run(at)
+	if verdict >= 0 && exits.Load() != before {
+		at.backend.Log(abi.LogError, "os.Exit was called meanwhile")
+		verdict, frame.Written = abi.Failed, 0
+	}
 	if many := at.read == readMany; many != i.many.Load() {
 		i.many.Store(many)
 	}

@@ -39,7 +39,7 @@ func TestExitFailsTheCallWhateverIsRecoveredFrom(t *testing.T) {
 			if verdict != abi.Failed || made.header("x-changed") != "" {
 				t.Errorf("verdict %d", verdict)
 			}
-			if lines := made.lines(); !strings.HasPrefix(lines, "no luck\nos.Exit(3) was called at ") {
+			if lines := made.lines(); !strings.HasPrefix(lines, "no luck\nos.Exit(3) was called") {
 				t.Error(lines)
 			}
 		}

@@ -42,6 +42,7 @@ fn go_sources_are_formatted() {
         "sdk/go",
         "sdk/go-tyk",
         "examples/go-hooks",
+        "tests/fixtures/go-exits",
         "tests/fixtures/go-faulty",
         "tests/fixtures/go-tyk",
     ] {

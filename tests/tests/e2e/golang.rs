@@ -498,3 +498,31 @@ fn plugins_written_for_each_generation_of_tyk_run_as_they_lie_there() {
         "a fatal line ends no worker"
     );
 }
+
+#[test]
+fn plugin_on_the_go_sdk_that_ends_the_process_fails_its_call_and_the_worker_goes_on() {
+    let lab = Lab::start();
+    let library = built("tests/fixtures/go-exits", "exits");
+    let bundle = lab.bundle("exits", "1.0.0");
+    let bundle = bundle.file("exits.so", &library).unwrap();
+    lab.publish(bundle.hook("pre", "Within", "exits.so"));
+    lab.project.admin.deploy("exits@1.0.0").unwrap();
+    let gateway = lab.gateway();
+    let workers = gateway.worker_pids().unwrap();
+    let functions = [
+        ("Within", 500, "os.Exit(3) was called at "),
+        ("Quiet", 500, "os.Exit was called meanwhile"),
+        ("Detached", 500, "os.Exit(1) was called at "),
+        ("Beside", 200, "os.Exit(4) was called at "),
+    ];
+    for (function, status, words) in functions {
+        lab.put(&gateway, &hooked("exits.so", &[("pre", function)]));
+        let answer = get(&gateway, "/api/books");
+        assert_eq!(answer.status, status, "{function}: {answer:?}");
+        eventually(&format!("{words:?} of {function}"), || {
+            gateway.log().contains(words).then_some(())
+        })
+        .unwrap();
+    }
+    assert_eq!(gateway.worker_pids().unwrap(), workers, "no worker ended");
+}

@@ -13,9 +13,11 @@ use super::program::Go;
 
 /// The build tag with which the SDK uses it.
 pub(super) const TAG: &str = "gantry_exit";
-/// The function's first line. What is added stays on it: lines keep their numbers in traces.
+/// The function's first line.
 const HEAD: &str = "\nfunc Exit(code int) {\n";
-const CALLED: &str = "\nfunc Exit(code int) { if gantryExit != nil { gantryExit(code) }\n";
+/// The same with the call. It stays one line, so that lines keep their numbers in traces.
+pub(super) const CALLED: &str =
+    "\nfunc Exit(code int) { if gantryExit != nil { gantryExit(code) }\n";
 /// What is called. The name has to be marked for other packages to set it.
 const VARIABLE: &str = "package os\n\nimport _ \"unsafe\"\n\n//go:linkname gantryExit\nvar gantryExit func(code int)\n";
 

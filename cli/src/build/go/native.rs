@@ -18,7 +18,7 @@ use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{self, Scan};
 use super::standard;
-use super::{NOTE_FILE, NOTE_HEAD, SDK, missing, note};
+use super::{NOTE_FILE, NOTE_HEAD, SDK, exit, missing, note};
 
 /// A plugin on the Go SDK.
 #[derive(Debug)]
@@ -124,10 +124,16 @@ impl Builder for Module {
         let found = self.scan(target)?;
         let modules = self.modules(&found, target, room)?;
         let modules = modules.as_ref();
-        let remarks = Remarks {
+        let mut remarks = Remarks {
             warnings: found.warnings,
             skipped: Vec::new(),
         };
+        let mut overlay = Overlay::default();
+        let mut tags = self.go.tags();
+        match exit::lay(&self.go, room, &mut overlay)? {
+            Some(unknown) => remarks.warnings.push(unknown),
+            None => tags = format!("{},{tags}", exit::TAG),
+        }
         let folder = room.of(target)?;
         let library = folder.join("plugin.so");
         let doing = format!("compiling for {target}");
@@ -136,6 +142,7 @@ impl Builder for Module {
         listing.arg(".");
         let mut inputs = Inputs::new(&self.go, target)?;
         inputs.take_packages(&step::run(&mut listing, &doing)?.answer)?;
+        inputs.take(exit::CALLED.as_bytes())?;
         let inputs = inputs.finish();
         if kept::is_kept(&library, &inputs) {
             return Ok(Compiled {
@@ -146,7 +153,6 @@ impl Builder for Module {
         }
         kept::forget(&library)?;
         let note = self.note(target, modules, room)?;
-        let mut overlay = Overlay::default();
         let object = note::lay(&self.go, target.platform, &note, &folder, &mut overlay)?;
         let overlaid = folder.join("overlay.json");
         overlay.write(&overlaid)?;
@@ -155,6 +161,7 @@ impl Builder for Module {
         command
             .arg("-overlay")
             .arg(&overlaid)
+            .arg(format!("-tags={tags}"))
             .args(self.go.compile_arguments(&library, object.as_deref()));
         let output = step::run(&mut command, &doing).map_err(missing::assembly_with_c)?;
         kept::keep(&library, &inputs)?;

@@ -191,6 +191,7 @@ impl Builder for Plugin {
             inputs.take(&bytes)?;
         }
         inputs.take(found.tags.join(",").as_bytes())?;
+        inputs.take(exit::CALLED.as_bytes())?;
         let inputs = inputs.finish();
         let library = folder.join("plugin.so");
         let remarks = Remarks {

@@ -1,8 +1,12 @@
 //go:build gantry_exit
 
-package shim
+package gantry
 
-import _ "unsafe" // for go:linkname
+import (
+	_ "unsafe" // for go:linkname
+
+	"gantry.example/sdk/go/layer"
+)
 
 // osExit is what os.Exit calls first, in builds by a command that laid this into package os.
 //
@@ -10,4 +14,4 @@ import _ "unsafe" // for go:linkname
 var osExit func(code int)
 
 // From the start, so that what an author's init starts ends no worker.
-func init() { osExit = exit }
+func init() { osExit = func(code int) { layer.Exit(code) } }
