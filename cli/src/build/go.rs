@@ -5,13 +5,13 @@
 //! author's folder stays as it is.
 
 mod below;
-mod exit;
 mod kept;
 mod missing;
 mod modules;
 mod name;
 mod native;
 mod note;
+mod os_package;
 mod overlay;
 mod program;
 mod scan;

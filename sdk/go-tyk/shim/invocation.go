@@ -201,6 +201,7 @@ func (i *invocation) try() (verdict int32, returned bool) {
 	defer func() {
 		recovered := recover()
 		i.writer.close()
+		i.endLine()
 		switch {
 		case returned || recovered == nil:
 		case recovered == call.ErrFailed:

@@ -13,6 +13,10 @@ import (
 // of its calls sets it anew.
 var Exit = func(code int) {}
 
+// Print takes a text that is printed to standard output or error; false leaves it to the system. Called in builds
+// that catch it; a layer that knows its calls sets it.
+var Print = func(text string) bool { return false }
+
 // Left is what a call panics with to be left for a reason that has nothing of a panic.
 type Left string
 

@@ -497,6 +497,24 @@ fn plugins_written_for_each_generation_of_tyk_run_as_they_lie_there() {
         workers,
         "a fatal line ends no worker"
     );
+    let log = gateway.log();
+    for words in [
+        "line with fields",
+        "line of a logger of its own",
+        "line of the standard log",
+        "line on standard output",
+        "line on standard error",
+    ] {
+        let line = log.lines().find(|line| line.contains(words)).unwrap();
+        for part in [
+            "PLUGIN_LOG",
+            "LogEverywhere",
+            "api.id=\"test\"",
+            "trace_id=",
+        ] {
+            assert!(line.contains(part), "{part} is in {line}");
+        }
+    }
 }
 
 #[test]

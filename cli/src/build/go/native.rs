@@ -18,7 +18,7 @@ use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{self, Scan};
 use super::standard;
-use super::{NOTE_FILE, NOTE_HEAD, SDK, exit, missing, note};
+use super::{NOTE_FILE, NOTE_HEAD, SDK, missing, note, os_package};
 
 /// A plugin on the Go SDK.
 #[derive(Debug)]
@@ -130,9 +130,9 @@ impl Builder for Module {
         };
         let mut overlay = Overlay::default();
         let mut tags = self.go.tags();
-        match exit::lay(&self.go, room, &mut overlay)? {
+        match os_package::lay(&self.go, room, &mut overlay)? {
             Some(unknown) => remarks.warnings.push(unknown),
-            None => tags = format!("{},{tags}", exit::TAG),
+            None => tags = format!("{},{tags}", os_package::TAG),
         }
         let folder = room.of(target)?;
         let library = folder.join("plugin.so");
@@ -142,7 +142,7 @@ impl Builder for Module {
         listing.arg(".");
         let mut inputs = Inputs::new(&self.go, target)?;
         inputs.take_packages(&step::run(&mut listing, &doing)?.answer)?;
-        inputs.take(exit::CALLED.as_bytes())?;
+        inputs.take(os_package::changes().as_bytes())?;
         let inputs = inputs.finish();
         if kept::is_kept(&library, &inputs) {
             return Ok(Compiled {

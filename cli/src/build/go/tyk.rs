@@ -17,7 +17,7 @@ use super::modules::{Author, Modules};
 use super::overlay::Overlay;
 use super::program::Go;
 use super::scan::{Question, Scan};
-use super::{NOTE_FILE, NOTE_HEAD, exit, missing, note, scan};
+use super::{NOTE_FILE, NOTE_HEAD, missing, note, os_package, scan};
 
 /// The file of the glue, laid over the author's folder.
 const GLUE_FILE: &str = "glue_gantry.go";
@@ -166,9 +166,9 @@ impl Builder for Plugin {
         let mut found = self.scan(target)?;
         let folder = room.of(target)?;
         let mut overlay = Overlay::default();
-        match exit::lay(&self.go, room, &mut overlay)? {
+        match os_package::lay(&self.go, room, &mut overlay)? {
             Some(unknown) => found.warnings.push(unknown),
-            None => found.tags.push(exit::TAG.to_owned()),
+            None => found.tags.push(os_package::TAG.to_owned()),
         }
         let glue = folder.join(GLUE_FILE);
         write(&glue, found.glue.as_bytes())?;
@@ -191,7 +191,7 @@ impl Builder for Plugin {
             inputs.take(&bytes)?;
         }
         inputs.take(found.tags.join(",").as_bytes())?;
-        inputs.take(exit::CALLED.as_bytes())?;
+        inputs.take(os_package::changes().as_bytes())?;
         let inputs = inputs.finish();
         let library = folder.join("plugin.so");
         let remarks = Remarks {
