@@ -35,7 +35,7 @@ func Exited(code int) string {
 	place, inExit := "", false
 	for {
 		frame, more := frames.Next()
-		isAuthors := strings.HasPrefix(frame.Function, "main.")
+		isAuthors := isAuthors(&frame)
 		if inExit && (place == "" || isAuthors) {
 			place = fmt.Sprintf(" at %s:%d", frame.File, frame.Line)
 		}
@@ -44,6 +44,12 @@ func Exited(code int) string {
 			return fmt.Sprintf("os.Exit(%d) was called%s", code, place)
 		}
 	}
+}
+
+// isAuthors says whether a frame is of the plugin's package main. What the compiler inlined there is called so, too.
+func isAuthors(frame *runtime.Frame) bool {
+	isOther := strings.Contains(frame.File, "@") || strings.Contains(frame.File, "/vendor/")
+	return strings.HasPrefix(frame.Function, "main.") && !isOther
 }
 
 // Loading says whether the calling goroutine is the one that runs the init functions.

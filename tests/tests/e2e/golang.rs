@@ -497,6 +497,20 @@ fn plugins_written_for_each_generation_of_tyk_run_as_they_lie_there() {
         workers,
         "a fatal line ends no worker"
     );
+    let standard = || -> Vec<_> {
+        let of = |worker: u32| (0..3).map(move |n| format!("/proc/{worker}/fd/{n}"));
+        let files = workers.iter().copied().flat_map(of).map(fs::read_link);
+        files.map(Result::ok).collect()
+    };
+    let before = standard();
+    lab.put(
+        &gateway,
+        &hooked("structured-log.so", &[("pre", "CloseAll")]),
+    );
+    for _ in 0..8 {
+        assert_eq!(get(&gateway, "/api/books").status, 200);
+    }
+    assert_eq!(standard(), before, "standard files are the worker's");
     let log = gateway.log();
     for words in [
         "line with fields",

@@ -1,9 +1,9 @@
 //! Package `os` as libraries see it: the SDK is told first when the process is to end, so that whatever logger
 //! ends it in a handler ends the call and the worker goes on; and when something is printed, so that it becomes
-//! a log line of the call.
+//! a log line of the call. Standard input, output and error are the worker's and stay open.
 //!
-//! Go has no place for either. So a build sees the package with one more file and two more calls, laid over
-//! the toolchain's own.
+//! Go has no place for any of it. So a build sees the package with one more file and three changed lines, laid
+//! over the toolchain's own.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ struct Change {
     call: &'static str,
 }
 
-const CHANGES: [Change; 2] = [
+const CHANGES: [Change; 3] = [
     Change {
         file: "proc.go",
         head: "\nfunc Exit(code int) {",
@@ -33,6 +33,13 @@ const CHANGES: [Change; 2] = [
         head: "\nfunc (f *File) Write(b []byte) (n int, err error) {",
         // A copy, so that what others write need not be in the heap.
         call: " if gantryPrint != nil && (f == gantryStdout || f == gantryStderr) && gantryPrint(string(b)) { return len(b), nil }",
+    },
+    // The process's own: a logger closes what it wrote to before it ends the process, and the next file or
+    // connection that is opened would be everybody's standard error.
+    Change {
+        file: "file_posix.go",
+        head: "\nfunc (f *File) Close() error {",
+        call: " if gantryPrint != nil && (f == gantryStdin || f == gantryStdout || f == gantryStderr) { return nil }",
     },
 ];
 
@@ -48,7 +55,7 @@ var gantryExit func(code int)
 //go:linkname gantryPrint
 var gantryPrint func(text string) bool
 
-var gantryStdout, gantryStderr = Stdout, Stderr
+var gantryStdin, gantryStdout, gantryStderr = Stdin, Stdout, Stderr
 "#;
 
 /// Everything that is changed, to tell whether a library that is kept was built with it.

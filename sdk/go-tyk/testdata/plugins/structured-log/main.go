@@ -61,4 +61,13 @@ func StandardFatal(rw http.ResponseWriter, r *http.Request) {
 	stdlog.New(os.Stdout, "", 0).Fatal("and this one neither")
 }
 
+// CloseAll (any request hook) closes what belongs to the whole process, as a logger does that is about to end it.
+func CloseAll(rw http.ResponseWriter, r *http.Request) {
+	for _, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		if err := file.Close(); err != nil {
+			http.Error(rw, err.Error(), http.StatusTeapot)
+		}
+	}
+}
+
 func main() {}
