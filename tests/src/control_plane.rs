@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::binaries::{binary, workspace};
 use crate::process::Process;
-use crate::small_disk::seen_by;
+use crate::small_disk::{self, seen_by};
 use crate::storage::Bucket;
 
 /// What a control plane is started with.
@@ -21,6 +21,8 @@ pub struct ControlPlaneOptions {
     pub variables: Vec<(String, String)>,
     /// The program that starts it, with arguments; it must become the control plane, as `env` does.
     pub under: Vec<String>,
+    /// Bytes of a disk of its own that its data lie on; the system's unless set.
+    pub disk_bytes: Option<u64>,
 }
 
 /// A running control plane.
@@ -53,7 +55,12 @@ impl ControlPlane {
         fs::create_dir_all(folder)?;
         let address_file = folder.join("address");
         let _ = fs::remove_file(&address_file);
-        let mut command = Self::command(folder, &options.under)?;
+        let disk = options.disk_bytes;
+        let mut under = disk.map_or_else(Vec::new, |bytes| {
+            small_disk::under(&folder.join("data"), bytes)
+        });
+        under.extend_from_slice(&options.under);
+        let mut command = Self::command(folder, &under)?;
         let bucket = options.bucket.as_ref();
         command
             .envs(bucket.map(Bucket::variables).unwrap_or_default())
@@ -135,9 +142,9 @@ impl ControlPlane {
     /// The folder of its local objects, on the disk that it sees.
     pub fn objects_folder(&self) -> PathBuf {
         let folder = self.folder.join("data/objects");
-        match self.options.under.as_slice() {
-            [] => folder,
-            _ => seen_by(self.id(), &folder),
+        match self.options.disk_bytes {
+            None => folder,
+            Some(_) => seen_by(self.id(), &folder),
         }
     }
 

@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use crate::cli::Gantry;
 use crate::control_plane::{ControlPlane, ControlPlaneOptions};
 use crate::gateway::{Gateway, GatewayOptions};
-use crate::small_disk;
 use crate::storage::{Bucket, S3Server, Storage};
 
 /// A control plane in a folder of its own, and the operators' token.
@@ -129,9 +128,8 @@ impl Stage {
                 .map(|server| server.bucket().clone())
                 .or_else(|| options.bucket.clone()),
             variables: options.variables.clone(),
-            under: options.disk_bytes.map_or_else(Vec::new, |bytes| {
-                small_disk::under(&home.join("data"), bytes)
-            }),
+            under: Vec::new(),
+            disk_bytes: options.disk_bytes,
         };
         let token = ControlPlane::bootstrap(&home).context("make the first token")?;
         let control_plane = ControlPlane::start_with(&home, &options)?;

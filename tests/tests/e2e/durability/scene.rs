@@ -284,5 +284,6 @@ fn options(
             variable("GANTRY_STORAGE_UPLOAD_IDLE_MAX_S", idle),
         ],
         under,
+        ..ControlPlaneOptions::default()
     })
 }
