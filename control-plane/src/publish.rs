@@ -149,7 +149,9 @@ impl Publisher {
         let Err(full) = self.blobs.room_for(missing.sum()).await else {
             return Ok(());
         };
-        if row.files.iter().all(|file| file.committed_bytes == 0) {
+        // Somebody else may be sending it.
+        let hold = self.holds.take(&who.tenant, &row.upload, None);
+        if hold.is_some() && row.files.iter().all(|file| file.committed_bytes == 0) {
             self.metrics.upload(&who.tenant, UploadResult::Refused);
             self.discard(who, row, "upload.refuse").await?;
         }
