@@ -12,6 +12,7 @@ pub(crate) mod endpoints;
 pub(crate) mod middleware;
 pub(crate) mod openapi;
 mod rules;
+pub(crate) mod types;
 
 use gantry_domain::FieldError;
 use serde::Serialize;
@@ -81,15 +82,15 @@ pub(crate) struct Report {
     findings: Vec<Finding>,
     /// Fields whose values say nothing: false, 0, empty or switched off.
     at_default: usize,
-    /// Paths whose protection its reader gives up.
-    given_up: Vec<String>,
+    /// Paths whose protection its reader gives up, where that can be asked for.
+    given_up: Option<Vec<String>>,
 }
 
 impl Report {
     /// A report in which these paths do not refuse.
     pub(crate) fn giving_up(paths: &[String]) -> Self {
         Self {
-            given_up: paths.to_vec(),
+            given_up: Some(paths.to_vec()),
             ..Self::default()
         }
     }
@@ -140,14 +141,15 @@ impl Report {
 
     /// A field that may protect the API.
     fn protects(&mut self, path: &str, value: &Value, code: &'static str, why: &str) {
-        let given_up = self.given_up.iter().any(|each| each == path);
-        let (outcome, why) = if given_up {
-            (Outcome::Dropped, why.to_owned())
-        } else {
-            (
+        let (outcome, why) = match &self.given_up {
+            Some(given_up) if given_up.iter().any(|each| each == path) => {
+                (Outcome::Dropped, why.to_owned())
+            }
+            Some(_) => (
                 Outcome::Refused,
                 format!("{why}; --drop {path} goes without it"),
-            )
+            ),
+            None => (Outcome::Refused, why.to_owned()),
         };
         self.note(path, value, outcome, code, why);
     }
@@ -162,6 +164,10 @@ impl Report {
     fn left(&mut self, path: &str, place: &str, value: &Value, rules: Rules) {
         if is_off(value) {
             self.at_default += 1;
+            return;
+        }
+        let is_told = |each: &Finding| each.code == "FIELD_TYPE" && each.path == path;
+        if self.findings.iter().any(is_told) {
             return;
         }
         match rules.of(place) {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::endpoints::{self, Reach};
 use super::{
-    Outcome, Report, is_off, join, middleware, rules, take_object, take_switch, take_text,
+    Outcome, Report, is_off, join, middleware, rules, take_object, take_switch, take_text, types,
 };
 
 /// What the reader decides.
@@ -20,6 +20,7 @@ pub(crate) struct Choices {
 
 /// The definition in our form; whether it is legal is for the domain to say.
 pub(crate) fn map(mut from: Map<String, Value>, choices: &Choices, report: &mut Report) -> Value {
+    types::check("", &from, types::CLASSIC, report);
     let mut to = json!({});
     for name in ["api_id", "name"] {
         if let Some(text) = take_text(&mut from, name) {

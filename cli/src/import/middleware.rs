@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, Report, is_off, join, rules, take_object, take_text};
+use super::{Outcome, Report, is_off, join, rules, take_object, take_text, types};
 
 /// The hooks with a list, as both name them.
 const LISTS: [&str; 4] = ["pre", "post_key_auth", "post", "response"];
@@ -15,6 +15,7 @@ pub(crate) fn map(
     mut from: Map<String, Value>,
     report: &mut Report,
 ) -> Option<Map<String, Value>> {
+    types::check(path, &from, types::MIDDLEWARE, report);
     let mut to = Map::new();
     for hook in LISTS {
         let at = join(path, hook);

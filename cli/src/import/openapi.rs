@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::classic::{self, Choices};
 use super::endpoints::{self, Reach};
 use super::{
-    Outcome, Report, is_off, join, middleware, rules, take_object, take_switch, take_text,
+    Outcome, Report, is_off, join, middleware, rules, take_object, take_switch, take_text, types,
 };
 
 /// The member of the document.
@@ -30,6 +30,7 @@ const HOOKS: [(&str, &str, &str); 4] = [
 pub(crate) fn map(document: &Map<String, Value>, choices: &Choices, report: &mut Report) -> Value {
     let extension = document.get(EXTENSION).and_then(Value::as_object);
     let mut from = extension.cloned().unwrap_or_default();
+    types::check(EXTENSION, &from, types::OPENAPI, report);
     let mut to = json!({});
     info(&mut from, &mut to, choices, report);
     let mut server = take_object(&mut from, "server");

@@ -138,15 +138,22 @@ fn map(
             report.note(field, &value, Outcome::Ignored, "FIELD_IGNORED", why);
         }
     }
+    // What is of another type stays, and is refused with the rest.
     let hooks = match from.remove("custom_middleware") {
-        Some(Value::Object(hooks)) => middleware::map("custom_middleware", hooks, report),
-        _ => None,
+        Some(Value::Object(hooks)) => {
+            middleware::map("custom_middleware", hooks, report).map(Value::Object)
+        }
+        other => other,
     };
     if let Some(hooks) = hooks {
-        from.insert("custom_middleware".to_owned(), Value::Object(hooks));
+        from.insert("custom_middleware".to_owned(), hooks);
     }
-    if let Some(Value::Array(list)) = from.remove("file_list") {
-        from.insert("file_list".to_owned(), files(list, folder, report)?);
+    let files = match from.remove("file_list") {
+        Some(Value::Array(list)) => Some(files(list, folder, report)?),
+        other => other,
+    };
+    if let Some(files) = files {
+        from.insert("file_list".to_owned(), files);
     }
     from.insert("name".to_owned(), name);
     from.insert("version".to_owned(), version);
