@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"sort"
 	"strings"
+	"unicode/utf8"
 )
 
 // function is one that hooks may name.
@@ -47,6 +48,9 @@ type offer struct {
 }
 
 const directive = "//gantry:"
+
+// nameBytesMax bounds the name of a function, as everywhere.
+const nameBytesMax = 128
 
 // offered sorts the functions of the package main by shape.
 func (r *reader) offered(sources []source) offer {
@@ -93,7 +97,7 @@ func (r *reader) function(found *offer, in *source, declared *ast.FuncDecl, seen
 		found.refusals = append(found.refusals, refusal(r.files.Position(unknown.Pos()), "DIRECTIVE_UNKNOWN",
 			fmt.Sprintf("expected //gantry:inline or //gantry:inline body, found %q", unknown.Text), ""))
 	}
-	if shape != otherShape && ast.IsExported(name) {
+	if shape != otherShape && ast.IsExported(name) && isPlain(name) {
 		found.functions = append(found.functions, function{name, shape == responseShape, inline, body, at.Filename, at.Line})
 		return
 	}
@@ -104,6 +108,9 @@ func (r *reader) function(found *offer, in *source, declared *ast.FuncDecl, seen
 	switch {
 	case ast.IsExported(name):
 		reason := "another shape than those of hooks"
+		if !isPlain(name) {
+			reason = fmt.Sprintf("hooks name functions by at most %d ASCII letters, digits and underscores", nameBytesMax)
+		}
 		if in.takesRecord(declared.Type) {
 			reason = "it is for analytics records, which gateways do not make"
 		}
@@ -111,6 +118,16 @@ func (r *reader) function(found *offer, in *source, declared *ast.FuncDecl, seen
 	case shape != otherShape:
 		found.skipped = append(found.skipped, skipped{name, at.Filename, at.Line, "not exported"})
 	}
+}
+
+// isPlain says whether a gateway takes the name.
+func isPlain(name string) bool {
+	for _, letter := range name {
+		if letter >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return len(name) <= nameBytesMax
 }
 
 func (r *reader) variables(found *offer, sources []source, at int, declared *ast.GenDecl, used map[string]int) {

@@ -409,3 +409,43 @@ func TestModulesArePackedAsGoTakesThem(t *testing.T) {
 		t.Errorf("found %q", empty)
 	}
 }
+
+func TestHooksMayBeWrittenWithAliasesAndHaveNamesThatGatewaysTake(t *testing.T) {
+	long := "F" + strings.Repeat("x", nameBytesMax)
+	answer, _ := plugin(t, map[string]string{
+		"main.go": `package main
+
+func Aliased(rw W, r *R, other Other) {}
+func Request(rw W, r Pointer)        {}
+func Mixed(rw Again, res *Response, r Pointer) {}
+func Ünï(rw W, r Pointer)             {}
+func ` + long + `(rw W, r Pointer) {}
+func main() {}
+`,
+		"types.go": `package main
+
+import web "net/http"
+
+type (
+	W        = web.ResponseWriter
+	Again    = W
+	R        = web.Request
+	Pointer  = *R
+	Response = web.Response
+	Other    = Circle
+	Circle   = Other
+)
+`,
+	})
+	var names []string
+	for _, function := range answer.Functions {
+		names = append(names, function.Name)
+	}
+	if got := strings.Join(names, " "); got != "Mixed Request" || !answer.Functions[0].Response {
+		t.Errorf("found %s", got)
+	}
+	if len(answer.Skipped) != 3 || !strings.Contains(answer.Skipped[1].Reason, "ASCII letters") ||
+		!strings.Contains(answer.Skipped[2].Reason, "ASCII letters") {
+		t.Errorf("skipped %v", answer.Skipped)
+	}
+}

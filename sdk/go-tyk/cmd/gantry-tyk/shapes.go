@@ -56,18 +56,36 @@ func (s *source) takesRecord(signature *ast.FuncType) bool {
 
 // isHTTP tells whether a type is one of net/http, whatever the package is called in this file.
 func (s *source) isHTTP(expression ast.Expr, pointer bool, name string) bool {
+	s, expression = s.resolved(expression)
 	if pointer {
 		star, ok := expression.(*ast.StarExpr)
 		if !ok {
 			return false
 		}
-		expression = star.X
+		s, expression = s.resolved(star.X)
 	}
 	if ident, ok := expression.(*ast.Ident); ok {
 		return s.dotted[httpPath] && ident.Name == name && ident.Obj == nil
 	}
 	path, found := s.selected(expression)
 	return path == httpPath && found == name
+}
+
+// resolved is what an alias stands for, and where that is written; anything else is itself.
+func (s *source) resolved(expression ast.Expr) (*source, ast.Expr) {
+	const deep = 16 // longer than any chain that is no circle
+	for i := 0; i < deep; i++ {
+		ident, ok := expression.(*ast.Ident)
+		if !ok {
+			break
+		}
+		found, isAlias := s.aliases[ident.Name]
+		if !isAlias {
+			break
+		}
+		s, expression = found.in, found.of
+	}
+	return s, expression
 }
 
 // valueShape is the shape of a variable: by its type, or by the function that it begins with.

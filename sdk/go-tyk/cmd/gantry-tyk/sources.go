@@ -26,6 +26,13 @@ type source struct {
 	file    *ast.File
 	imports map[string]string // local name to path
 	dotted  map[string]bool   // paths imported into the file's own names
+	aliases map[string]alias  // names of the package for other types
+}
+
+// alias is what a name stands for, as the file that declares it writes that.
+type alias struct {
+	in *source
+	of ast.Expr
 }
 
 // reader reads packages for one build target.
@@ -81,7 +88,27 @@ func (r *reader) read(folder string) ([]source, error) {
 		read.resolveImports()
 		sources = append(sources, read)
 	}
+	shareAliases(sources)
 	return sources, nil
+}
+
+// shareAliases lets every file of a package know its aliases.
+func shareAliases(sources []source) {
+	aliases := map[string]alias{}
+	for i := range sources {
+		sources[i].aliases = aliases
+		for _, declaration := range sources[i].file.Decls {
+			declared, ok := declaration.(*ast.GenDecl)
+			if !ok || declared.Tok != token.TYPE {
+				continue
+			}
+			for _, spec := range declared.Specs {
+				if spec, ok := spec.(*ast.TypeSpec); ok && spec.Assign.IsValid() {
+					aliases[spec.Name.Name] = alias{&sources[i], spec.Type}
+				}
+			}
+		}
+	}
 }
 
 // ignored tells of the constraint by which authors keep helper programs beside a plugin.
