@@ -23,6 +23,8 @@ use crate::view::{coded, given};
 
 /// Time between two looks at the gateways.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Deaths of workers after which one that is down counts as one that does not stay up.
+const DEATHS_MIN: u64 = 2;
 /// Looks in a row that must show a failure before it counts: a fetch may be about to be tried again.
 const FAILED_LOOKS: u32 = 3;
 /// Gateways that are looked at.
@@ -126,6 +128,25 @@ impl Standing {
             workers: report.workers,
             reasons,
         }
+    }
+
+    /// The same of a gateway of which so many workers died meanwhile: one that does not stay up does not come to
+    /// serve either.
+    fn after_deaths(mut self, deaths: u64, revision: u64) -> Self {
+        let arrived = self.revision >= revision && self.workers_live < self.workers;
+        if self.state == State::Behind && arrived && deaths >= DEATHS_MIN {
+            let missing = self.workers - self.workers_live;
+            self.state = State::Failed;
+            self.reasons.push(Reason {
+                subject: format!("{missing} of {} workers does not stay up", self.workers),
+                code: Some("WORKER_DIED".to_owned()),
+                message: format!(
+                    "{deaths} deaths since the wait began; the gateway's log and status name the worker and what \
+                     it said last"
+                ),
+            });
+        }
+        self
     }
 
     /// A row of a table under [`HEAD`].
@@ -232,6 +253,7 @@ pub(super) async fn watch(
         },
         counted: BTreeSet::new(),
         failed_looks: BTreeMap::new(),
+        deaths: BTreeMap::new(),
     };
     let deadline = Instant::now() + limit;
     let spinner = context.printer().spinner();
@@ -291,6 +313,8 @@ struct Watcher<'a> {
     /// Gateways that were connected at any look.
     counted: BTreeSet<String>,
     failed_looks: BTreeMap<String, u32>,
+    /// Deaths of workers at the first look.
+    deaths: BTreeMap<String, u64>,
 }
 
 impl Watcher<'_> {
@@ -317,7 +341,10 @@ impl Watcher<'_> {
                     concerned.insert(api.api_id.clone());
                 }
             }
-            let standing = Standing::of(&status, self.target, &concerned);
+            let deaths = status.report.as_ref().map_or(0, |r| r.worker_deaths_total);
+            let before = *self.deaths.entry(id.clone()).or_insert(deaths);
+            let standing = Standing::of(&status, self.target, &concerned)
+                .after_deaths(deaths.saturating_sub(before), self.target.revision);
             let looks = self.failed_looks.entry(id).or_default();
             *looks = if standing.state == State::Failed {
                 *looks + 1
@@ -466,6 +493,21 @@ mod tests {
         let mut gone = status(7, 2, 2);
         gone.connected = false;
         assert_eq!(standing(&gone, &[]).state, State::Disconnected);
+    }
+
+    #[test]
+    fn gateway_fails_whose_worker_dies_again_and_again() {
+        let after =
+            |status: &v1::GatewayStatus, deaths| standing(status, &[]).after_deaths(deaths, 7);
+        let (down, up, early) = (status(7, 1, 1), status(7, 2, 2), status(6, 1, 1));
+        assert_eq!(after(&down, 1).state, State::Behind, "it may come back");
+        assert_eq!(after(&up, 9).state, State::Serving);
+        assert_eq!(after(&early, 9).state, State::Behind);
+        let failed = after(&down, 2);
+        assert_eq!(failed.state, State::Failed);
+        let complaint = &failed.complaints()[0];
+        assert!(complaint.contains("1 of 2 workers"), "{complaint}");
+        assert!(complaint.contains("WORKER_DIED"), "{complaint}");
     }
 
     #[test]

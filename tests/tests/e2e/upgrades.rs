@@ -172,6 +172,28 @@ fn wait_names_the_worker_that_could_not_load_and_the_others_go_on() {
     assert_eq!(gateway.worker_pids().unwrap(), pids, "no worker ended");
 }
 
+#[test]
+fn wait_says_of_a_gateway_that_a_worker_does_not_stay_up() {
+    let lab = Lab::start();
+    let gantry = &lab.project.admin;
+    let gateway = lab.gateway();
+    let fields = json!({"use_keyless": true, "custom_middleware_bundle": "one"});
+    lab.put(&gateway, &fields);
+    let source = "tests/fixtures/plugins/one_worker.c";
+    let library = plugins::c_defining(source, lab.stage.folder(), &[("DIES", "")]).unwrap();
+    let bundle = lab.bundle("one", "1.0.0").file("one.so", &library).unwrap();
+    let bundle = bundle.hook("pre", "OneWorker", "one.so").write().unwrap();
+    let bundle = bundle.to_str().unwrap();
+    let mut push = vec!["push", bundle, "--deploy", "production"];
+    push.extend(["--wait", "--wait-timeout", "60"]);
+    let failed = gantry.run(&push).unwrap();
+    assert_eq!(failed.code, 7, "{}", failed.stderr);
+    for said in ["gateway-1", "1 of 2 workers does not stay up"] {
+        assert!(failed.stderr.contains(said), "{said}: {}", failed.stderr);
+    }
+    assert_code(&failed, "WORKER_DIED");
+}
+
 /// What somebody writes who has read the first page: a Go file, nothing else.
 const SOURCE: &str = r#"package main
 
