@@ -24,6 +24,8 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
 /// Lines that are kept of what a process said last, and characters of each.
 const LAST_WORDS_LINES: usize = 3;
 const LAST_WORDS_CHARS: usize = 200;
+/// Lines that are kept of what came before it told why it ends: authors say there what they were about.
+const LINES_BEFORE: usize = 2;
 
 /// The streams of one process.
 pub struct Printed {
@@ -73,6 +75,8 @@ fn lock(last_words: &Mutex<LastWords>) -> std::sync::MutexGuard<'_, LastWords> {
 struct LastWords {
     lines: VecDeque<String>,
     why: Why,
+    /// Lines since it began to tell why.
+    told: usize,
 }
 
 /// How far a process has told why it ends.
@@ -88,18 +92,21 @@ enum Why {
 impl LastWords {
     fn hear(&mut self, line: &str) {
         if line.starts_with("panic: ") || line.starts_with("fatal error: ") {
-            self.lines.clear();
-            self.why = Why::Telling;
+            let earlier = self.lines.len().saturating_sub(LINES_BEFORE);
+            self.lines.drain(..earlier);
+            (self.why, self.told) = (Why::Telling, 0);
         }
         if self.why == Why::Telling
-            && (line.starts_with("goroutine ") || self.lines.len() == LAST_WORDS_LINES)
+            && (line.starts_with("goroutine ") || self.told == LAST_WORDS_LINES)
         {
             self.why = Why::Told;
         }
         if self.why == Why::Told || line.trim().is_empty() {
             return;
         }
-        if self.lines.len() == LAST_WORDS_LINES {
+        if self.why == Why::Telling {
+            self.told += 1;
+        } else if self.lines.len() == LAST_WORDS_LINES {
             self.lines.pop_front();
         }
         let cut = line.trim().chars().take(LAST_WORDS_CHARS);
@@ -252,21 +259,26 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_the_last_lines_or_why_go_ends() {
+    fn last_words_are_the_last_lines_and_why_go_ends() {
         assert_eq!(told(&[]), "");
         assert_eq!(told(&["1", "2", "3", "", "4"]), "2 | 3 | 4");
         let panic = [
             "starting",
+            "dialling 10.0.0.1",
+            "no route to 10.0.0.1",
             "panic: first [recovered]",
             "\tpanic: second",
             "",
             "goroutine 1 [running]:",
             "main.init.0()",
         ];
-        assert_eq!(told(&panic), "panic: first [recovered] | panic: second");
+        assert_eq!(
+            told(&panic),
+            "dialling 10.0.0.1 | no route to 10.0.0.1 | panic: first [recovered] | panic: second"
+        );
         assert_eq!(
             told(&["a", "fatal error: all asleep", "b", "c", "d", "e"]),
-            "fatal error: all asleep | b | c"
+            "a | fatal error: all asleep | b | c"
         );
         assert_eq!(told(&["x".repeat(999).as_str()]).len(), LAST_WORDS_CHARS);
     }
