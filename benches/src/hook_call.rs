@@ -23,7 +23,7 @@ use gantry_plugin_host::{
 };
 use gantry_tests::binaries::{profile_dir, target_dir};
 use gantry_tests::plugins;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::build;
 use crate::measure;
@@ -386,7 +386,9 @@ fn exchange() -> Exchange {
             serial: Serial::default(),
         }),
         trace: Trace::default(),
+        target: Uri::from_static("/users/7?").into(),
         response_headers: HeaderMap::new(),
+        added_headers: HeaderMap::new(),
         body: None,
         status: None,
         answer: None,

@@ -6,7 +6,7 @@ package main
 #include <stdint.h>
 
 #define GANTRY_NOTE \
-	"{\"abi\":{\"major\":0,\"minor\":2}," \
+	"{\"abi\":{\"major\":0,\"minor\":3}," \
 	"\"language\":\"go\",\"sdk\":\"0.1.0\",\"name\":\"go-hooks\",\"version\":\"1.0.0\",\"functions\":[{\"name\":\"Correlate\",\"hooks\":[\"pre\",\"post\"],\"flags\":[]}," \
 	"{\"name\":\"Maintenance\",\"hooks\":[\"pre\"],\"flags\":[]}," \
 	"{\"name\":\"MaskFields\",\"hooks\":[\"response\"],\"flags\":[\"wants_response_body\"]}]}"

@@ -71,6 +71,9 @@ func (c *Call) Query() string { return c.use().text(abi.PartQuery) }
 // Host gives the host that the client asked for, without port.
 func (c *Call) Host() string { return c.use().text(abi.PartHost) }
 
+// Target gives path and query as the client sent them, whatever functions have changed.
+func (c *Call) Target() string { return c.use().text(abi.PartTarget) }
+
 // RemoteAddr gives the client's address and port.
 func (c *Call) RemoteAddr() string { return c.use().text(abi.PartRemoteAddr) }
 
@@ -160,6 +163,10 @@ func (c *RequestCall) SetPath(path string) { c.use().change(abi.OpSetPath, "", p
 
 // SetQuery changes the query, without "?"; empty removes it.
 func (c *RequestCall) SetQuery(query string) { c.use().change(abi.OpSetQuery, "", query) }
+
+// SetRemoteAddr changes what later functions see as the client's address. The upstream's X-Forwarded-For and
+// the gateway's records have the connection's.
+func (c *RequestCall) SetRemoteAddr(address string) { c.use().change(abi.OpSetRemoteAddr, "", address) }
 
 // SetHeader replaces all values of a request header.
 func (c *RequestCall) SetHeader(name, value string) {

@@ -34,6 +34,8 @@ var (
 	_ = same[C.GANTRY_PART_RESPONSE_HEADER-abi.PartResponseHeader]
 	_ = same[C.GANTRY_PART_OPENAPI-abi.PartOpenAPI]
 	_ = same[C.GANTRY_PART_AUTH_TOKEN-abi.PartAuthToken]
+	_ = same[C.GANTRY_PART_ADDED_HEADER-abi.PartAddedHeader]
+	_ = same[C.GANTRY_PART_TARGET-abi.PartTarget]
 	_ = same[C.GANTRY_PART_REQUEST_BODY-abi.PartRequestBody]
 	_ = same[C.GANTRY_PART_RESPONSE_BODY-abi.PartResponseBody]
 
@@ -53,6 +55,10 @@ var (
 	_ = same[C.GANTRY_OP_SET_REQUEST_BODY-abi.OpSetRequestBody]
 	_ = same[C.GANTRY_OP_SET_RESPONSE_BODY-abi.OpSetResponseBody]
 	_ = same[C.GANTRY_OP_STORE_SESSION-abi.OpStoreSession]
+	_ = same[C.GANTRY_OP_SET_ADDED_HEADER-abi.OpSetAddedHeader]
+	_ = same[C.GANTRY_OP_ADD_ADDED_HEADER-abi.OpAddAddedHeader]
+	_ = same[C.GANTRY_OP_REMOVE_ADDED_HEADER-abi.OpRemoveAddedHeader]
+	_ = same[C.GANTRY_OP_SET_REMOTE_ADDR-abi.OpSetRemoteAddr]
 
 	_ = same[C.GANTRY_E_ABSENT-abi.EAbsent]
 	_ = same[C.GANTRY_E_DEAD_HANDLE-abi.EDeadHandle]

@@ -294,7 +294,8 @@ func (f Function) wantParts() uint64 {
 	if f.Detached {
 		// Whatever it may read has to be copied before it starts; the rest goes by Frame.Definition.
 		parts |= 1<<abi.PartHost | 1<<abi.PartRemoteAddr | 1<<abi.PartSession | 1<<abi.PartAPIID |
-			1<<abi.PartTraceID | 1<<abi.PartTraceparent | 1<<abi.PartAuthToken | 1<<abi.PartResponseHeader
+			1<<abi.PartTraceID | 1<<abi.PartTraceparent | 1<<abi.PartAuthToken | 1<<abi.PartResponseHeader |
+			1<<abi.PartTarget
 	}
 	return parts
 }

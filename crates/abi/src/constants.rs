@@ -70,6 +70,12 @@ family! {
         /// The consumer key that the session belongs to, as the client sent it or a function set it;
         /// absent before authentication.
         AUTH_TOKEN = 17;
+        /// Response headers that functions added, apart from the upstream's, which they join in the end; the
+        /// key is a name. In response hooks, for functions whose `want_parts` names it: for the others
+        /// they are among the [`RESPONSE_HEADER`] already.
+        ADDED_HEADER = 18;
+        /// The request's target as the client sent it, whatever functions changed.
+        TARGET = 19;
         /// Request body, whole, as it was transferred: a `Content-Encoding` is not undone. Request
         /// hooks, for functions that declare [`WANTS_REQUEST_BODY`](super::flag::WANTS_REQUEST_BODY).
         REQUEST_BODY = 24;
@@ -126,6 +132,15 @@ family! {
         /// [`SET_SESSION`], and stores the session under its consumer key, for all gateways of the
         /// environment. The key must not be empty.
         STORE_SESSION = 16;
+        /// Replaces all values of an [`ADDED_HEADER`](super::part::ADDED_HEADER). Response hooks.
+        SET_ADDED_HEADER = 17;
+        /// Adds a value to one. Response hooks.
+        ADD_ADDED_HEADER = 18;
+        /// Removes one. Response hooks.
+        REMOVE_ADDED_HEADER = 19;
+        /// What later functions see as the client's address. Request hooks. Headers for the upstream and
+        /// records keep the connection's.
+        SET_REMOTE_ADDR = 20;
         /// Reserved: a piece of the request body.
         REQUEST_BODY_CHUNK = 32;
         /// Reserved: a piece of the response body.
@@ -235,7 +250,7 @@ pub const fn is_reserved_part(part: u32) -> bool {
 
 /// Parts that are served.
 pub const fn is_served_part(part: u32) -> bool {
-    matches!(part, part::METHOD..=part::AUTH_TOKEN) || is_body(part)
+    matches!(part, part::METHOD..=part::TARGET) || is_body(part)
 }
 
 /// Parts that are bodies. No snapshot holds them: that would be a copy of each.
@@ -249,4 +264,4 @@ pub const fn is_reserved_op(op: u32) -> bool {
 }
 
 /// Bits of all parts that a snapshot can hold.
-pub const SNAPSHOT_PARTS: u64 = (1 << (part::AUTH_TOKEN + 1)) - (1 << part::METHOD);
+pub const SNAPSHOT_PARTS: u64 = (1 << (part::TARGET + 1)) - (1 << part::METHOD);

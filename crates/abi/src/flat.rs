@@ -4,7 +4,8 @@
 //! **Snapshot**: `u32 total, u32 slots, u32 request_headers, u32 response_headers`, then one pair
 //! `(u32 offset, u32 length)` per slot, then two pairs per header, name and value, request headers
 //! first; then the bytes. Offsets count from the start. Slot *n* is part *n*; offset 0 is absent.
-//! Slots of header parts are always absent: headers have their own pairs.
+//! Slots of the request's and response's headers are always absent: headers have their own pairs. The slot
+//! of added headers says where theirs begin, and how many headers there are.
 //!
 //! **Mutations**: repeated `u8 op, u8 flags, u16 key length, u32 value length, key, value`; flags
 //! are 0.
@@ -16,7 +17,7 @@ pub const SNAPSHOT_HEAD: usize = 16;
 /// Bytes of one pair.
 pub const PAIR: usize = 8;
 /// Slots in a snapshot of this version. A reader takes the number that the snapshot names.
-pub const SLOTS: usize = part::AUTH_TOKEN as usize + 1;
+pub const SLOTS: usize = part::TARGET as usize + 1;
 /// Bytes of a mutation before its key.
 pub const MUTATION_HEAD: usize = 8;
 
@@ -131,19 +132,32 @@ impl<'a> Snapshot<'a> {
         self.headers(self.slots + 2 * self.request_headers, self.response_headers)
     }
 
+    /// Names (lower case) and values of the added headers.
+    pub fn added_headers(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let (offset, count) = self.place(part::ADDED_HEADER as usize).unwrap_or_default();
+        let end = SNAPSHOT_HEAD + PAIR * self.slots;
+        let first = offset.checked_sub(end).map(|behind| behind / PAIR);
+        let fits = count <= self.bytes.len() / (2 * PAIR);
+        let (first, count) = first
+            .filter(|_| fits)
+            .map_or((0, 0), |first| (first, count));
+        self.headers(self.slots + first, count)
+    }
+
     fn headers(self, first: usize, count: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         (0..count)
             .filter_map(move |i| Some((self.pair(first + 2 * i)?, self.pair(first + 2 * i + 1)?)))
     }
 
     fn pair(&self, index: usize) -> Option<&'a [u8]> {
+        let (offset, len) = self.place(index)?;
+        self.bytes.get(offset..offset + len)
+    }
+
+    fn place(&self, index: usize) -> Option<(usize, usize)> {
         let at = SNAPSHOT_HEAD + PAIR * index;
         let (offset, len) = (number(self.bytes, at)?, number(self.bytes, at + 4)?);
-        if offset == 0 {
-            None
-        } else {
-            self.bytes.get(offset..offset + len)
-        }
+        (offset != 0).then_some((offset, len))
     }
 }
 

@@ -40,7 +40,7 @@ pub const ABI_MAJOR: u32 = 0;
 
 /// Minor version of the contract. A host loads libraries of its own or a lower minor version: a
 /// higher one may rely on what this host does not have.
-pub const ABI_MINOR: u32 = 2;
+pub const ABI_MINOR: u32 = 3;
 
 /// The one symbol that a library exports: a function without arguments that returns its
 /// [`Plugin`] table, the same one each time.

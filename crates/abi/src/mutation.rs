@@ -3,13 +3,15 @@
 
 use crate::{Fault, constants, hook, limits, op, rules};
 
-/// The two messages whose headers a plugin can change.
+/// The headers that a plugin can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// What goes to the upstream.
     Request,
     /// What goes to the client.
     Response,
+    /// What functions add to what goes to the client, while it is apart.
+    Added,
 }
 
 /// A change that passed the rules. Header names are tokens, so ASCII, in the case in which the plugin
@@ -22,6 +24,8 @@ pub enum Mutation<'a> {
     SetPath(&'a str),
     /// Query without `?`, or none.
     SetQuery(Option<&'a str>),
+    /// The client's address, for later functions.
+    SetRemoteAddr(&'a str),
     /// Replaces all values of a header.
     SetHeader(Side, &'a [u8], &'a [u8]),
     /// Adds a value to a header.
@@ -72,7 +76,7 @@ impl<'a> Mutation<'a> {
         if constants::is_reserved_op(op) {
             return Err(Fault::Unsupported);
         }
-        if !(op::SET_METHOD..=op::STORE_SESSION).contains(&op) {
+        if !(op::SET_METHOD..=op::SET_REMOTE_ADDR).contains(&op) {
             return Err(Fault::Unknown);
         }
         if !allowed_at(hook, op) {
@@ -81,7 +85,10 @@ impl<'a> Mutation<'a> {
         if !takes_key(op) && !key.is_empty() {
             return Err(Fault::Invalid);
         }
-        let removes = matches!(op, op::REMOVE_REQUEST_HEADER | op::REMOVE_RESPONSE_HEADER);
+        let removes = matches!(
+            op,
+            op::REMOVE_REQUEST_HEADER | op::REMOVE_RESPONSE_HEADER | op::REMOVE_ADDED_HEADER
+        );
         if removes && !value.is_empty() {
             return Err(Fault::Invalid);
         }
@@ -94,11 +101,12 @@ impl<'a> Mutation<'a> {
         key: &'a [u8],
         value: &'a [u8],
     ) -> Result<Self, Fault> {
-        use Side::{Request, Response};
+        use Side::{Added, Request, Response};
         Ok(match op {
             op::SET_METHOD => Self::SetMethod(rules::method(value)?),
             op::SET_PATH => Self::SetPath(rules::path(value)?),
             op::SET_QUERY => Self::SetQuery(rules::query(value)?),
+            op::SET_REMOTE_ADDR => Self::SetRemoteAddr(rules::remote_addr(value)?),
             op::SET_REQUEST_HEADER => {
                 Self::SetHeader(Request, name()?, rules::header_value(value)?)
             }
@@ -116,6 +124,9 @@ impl<'a> Mutation<'a> {
                 Self::AddHeader(Response, name()?, rules::header_value(value)?)
             }
             op::REMOVE_RESPONSE_HEADER => Self::RemoveHeader(Response, name()?),
+            op::SET_ADDED_HEADER => Self::SetHeader(Added, name()?, rules::header_value(value)?),
+            op::ADD_ADDED_HEADER => Self::AddHeader(Added, name()?, rules::header_value(value)?),
+            op::REMOVE_ADDED_HEADER => Self::RemoveHeader(Added, name()?),
             op::SET_STATUS => Self::SetStatus(rules::status(value)?),
             op::SET_SESSION if key.is_empty() => Self::SetSession(None, rules::session(value)?),
             op::SET_SESSION => {
@@ -152,6 +163,7 @@ impl<'a> Mutation<'a> {
 
 fn takes_key(op: u32) -> bool {
     (op::SET_REQUEST_HEADER..=op::REMOVE_RESPONSE_HEADER).contains(&op)
+        || (op::SET_ADDED_HEADER..=op::REMOVE_ADDED_HEADER).contains(&op)
         || matches!(op, op::SET_SESSION | op::STORE_SESSION)
 }
 
@@ -165,7 +177,11 @@ fn allowed_at(at: u32, op: u32) -> bool {
         | op::REMOVE_RESPONSE_HEADER
         | op::ANSWER_STATUS
         | op::ANSWER_BODY => in_request || at == hook::RESPONSE,
-        op::SET_STATUS | op::SET_RESPONSE_BODY => at == hook::RESPONSE,
+        op::SET_STATUS
+        | op::SET_RESPONSE_BODY
+        | op::SET_ADDED_HEADER
+        | op::ADD_ADDED_HEADER
+        | op::REMOVE_ADDED_HEADER => at == hook::RESPONSE,
         op::SET_SESSION | op::STORE_SESSION => {
             matches!(at, hook::AUTH | hook::POST_AUTH | hook::POST)
         }
@@ -253,7 +269,7 @@ mod tests {
             fault(hook::PRE, op::SEND_OUTBOUND, "", ""),
             Some(Fault::Unsupported)
         );
-        assert_eq!(fault(hook::PRE, 17, "", ""), Some(Fault::Unknown));
+        assert_eq!(fault(hook::PRE, 21, "", ""), Some(Fault::Unknown));
         assert_eq!(fault(hook::PRE, 0, "", ""), Some(Fault::Unknown));
         assert_eq!(fault(hook::PRE, u32::MAX, "", ""), Some(Fault::Unknown));
     }

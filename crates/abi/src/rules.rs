@@ -106,6 +106,12 @@ pub fn query(value: &[u8]) -> Result<Option<&str>, Fault> {
     Ok(Some(query).filter(|query| !query.is_empty()))
 }
 
+/// A client's address: printable ASCII. It need not be one: authors take it from headers as it stands there.
+pub fn remote_addr(value: &[u8]) -> Result<&str, Fault> {
+    let allowed = |b: u8| b == b' ' || b.is_ascii_graphic();
+    text(value, limits::REMOTE_ADDR_BYTES_MAX, allowed)
+}
+
 /// A header's name that a plugin may change: a token that is no framing header.
 pub fn header_name(name: &[u8]) -> Result<&[u8], Fault> {
     check_token(name, limits::HEADER_NAME_BYTES_MAX)?;

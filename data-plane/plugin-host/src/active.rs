@@ -27,8 +27,9 @@ pub(crate) struct ActiveCall<'a> {
 impl Draft {
     /// Takes back what an answer did to the response headers.
     pub(crate) fn withdraw(self, exchange: &mut Exchange) {
-        if let Some(headers) = self.before_answer {
+        if let Some((headers, added)) = self.before_answer {
             exchange.response_headers = headers;
+            exchange.added_headers = added;
         }
     }
 }
@@ -47,8 +48,8 @@ pub(crate) struct Bodies {
 pub(crate) struct Draft {
     answer_status: Option<StatusCode>,
     answer_body: Option<Bytes>,
-    /// The response headers as they were before an answer began.
-    before_answer: Option<HeaderMap>,
+    /// The response headers as they were before an answer began, and the added ones.
+    before_answer: Option<(HeaderMap, HeaderMap)>,
     replaced_body: bool,
 }
 
@@ -122,6 +123,7 @@ impl<'a> ActiveCall<'a> {
             part::CONFIG_DATA => Some(&exchange.api.config),
             part::TRACE_ID => Some(exchange.trace.trace_id().as_bytes()),
             part::TRACEPARENT => Some(exchange.trace.traceparent().as_bytes()),
+            part::TARGET => Some(exchange.target.as_str().as_bytes()),
             part::HOOK => Some(self.hook.as_str().as_bytes()),
             part::STATUS => exchange
                 .status
@@ -170,6 +172,7 @@ impl<'a> ActiveCall<'a> {
         match part {
             part::REQUEST_HEADER => Some(&self.exchange.headers),
             part::RESPONSE_HEADER => Some(&self.exchange.response_headers),
+            part::ADDED_HEADER => Some(&self.exchange.added_headers),
             _ => None,
         }
     }

@@ -104,7 +104,7 @@ unsafe extern "C" fn apply(call: Call, mutations: Str) -> i32 {
     answer(|| {
         // SAFETY: the contract: what a plugin passes is valid during the callback.
         let mutations = unsafe { foreign::bytes(mutations, limits::MUTATIONS_BYTES_MAX) }?;
-        handles::change(call, |active| active.apply(mutations))
+        handles::change(call, |active| active.apply_and_tell(mutations))
     })
 }
 

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use gantry_domain::ApiId;
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::added;
 use crate::carry::Carries;
+use crate::target::RequestTarget;
 
 /// A request, and later its response.
 #[derive(Debug)]
@@ -35,9 +37,14 @@ pub struct Exchange {
     pub api: Arc<ApiContext>,
     /// The request's trace.
     pub trace: Trace,
+    /// The request's target, as the client sent it.
+    pub target: RequestTarget,
     /// In request hooks the headers that functions put on the response to come; in response hooks
-    /// those of the upstream, together with them.
+    /// those of the upstream.
     pub response_headers: HeaderMap,
+    /// In response hooks the headers that functions add, as long as they are apart:
+    /// [`join_added`](Self::join_added).
+    pub added_headers: HeaderMap,
     /// The whole body of the message that functions work on: the request's in request hooks, the
     /// response's in response hooks. `None` while it is still with its sender; the owner puts it here
     /// before it calls a function that [wants](crate::Instance::wants_body) it.
@@ -50,6 +57,21 @@ pub struct Exchange {
     pub answer: Option<Answer>,
     /// What libraries carry from one of their calls to the next.
     pub carries: Carries,
+}
+
+impl Exchange {
+    /// Brings what functions added together with the upstream's headers.
+    pub fn join_added(&mut self) {
+        if !self.added_headers.is_empty() {
+            let added = std::mem::take(&mut self.added_headers);
+            added::join(&mut self.response_headers, added);
+        }
+    }
+
+    /// Bytes of path and query as a request line has them.
+    pub(crate) fn target_len(&self) -> usize {
+        self.path.len() + self.query.as_ref().map_or(0, |query| 1 + query.len())
+    }
 }
 
 /// A session that is to be stored under its consumer key.

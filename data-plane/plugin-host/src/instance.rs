@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_abi::{Call, Fault, Frame, Str, verdict};
+use gantry_abi::{Call, Frame, Str, limits, part, verdict};
 use gantry_domain::{FunctionFlag, Hook, NotedFunction};
 
 use crate::active::{ActiveCall, Bodies, Draft};
@@ -173,10 +173,10 @@ impl Instance {
         }
         let out_len = entered.map_or(0, |returned| returned.out_len);
         record.hold(active.exchange().carries.hold(&self.library));
-        if let Err(fault) = active.apply_out(out_len) {
+        if let Err(what) = active.apply_out(out_len) {
             active.withdraw_answer();
             drop(PendingCall::new(record, Draft::default()));
-            return Called::Ended(Verdict::Failed(self.refused(out_len, fault)));
+            return Called::Ended(Verdict::Failed(self.refused(&what)));
         }
         Called::Pending(PendingCall::new(record, active.into_draft()))
     }
@@ -193,8 +193,7 @@ impl Instance {
             let concluded = match resumption {
                 None => Err(self.failure("NOT_RESUMED", "was not resumed")),
                 Some(Resumption { verdict, mutations }) => {
-                    let len = mutations.len();
-                    self.conclude(&mut active, verdict, len, |active| active.apply(&mutations))
+                    self.conclude(&mut active, verdict, |active| active.apply_last(&mutations))
                 }
             };
             concluded.unwrap_or_else(|failure| {
@@ -240,9 +239,8 @@ impl Instance {
         entered: Result<Returned, CallFailure>,
     ) -> Verdict {
         let concluded = entered.and_then(|returned| {
-            let len = returned.out_len;
-            self.conclude(active, returned.verdict, len, |active| {
-                active.apply_out(len)
+            self.conclude(active, returned.verdict, |active| {
+                active.apply_out(returned.out_len)
             })
         });
         concluded.unwrap_or_else(|failure| {
@@ -259,6 +257,9 @@ impl Instance {
         patience: u32,
     ) -> Result<Returned, CallFailure> {
         let functions = self.library.functions(self.index);
+        if functions.want_parts & 1 << part::ADDED_HEADER == 0 {
+            active.exchange().join_added();
+        }
         let snapshot = match functions.want_parts {
             0 => Str::EMPTY,
             parts => active.snapshot(parts).map(Str::new).map_err(|fault| {
@@ -316,8 +317,7 @@ impl Instance {
         &self,
         active: &mut ActiveCall<'_>,
         returned: i32,
-        len: usize,
-        apply: impl FnOnce(&mut ActiveCall<'_>) -> Result<(), Fault>,
+        apply: impl FnOnce(&mut ActiveCall<'_>) -> Result<(), String>,
     ) -> Result<Verdict, CallFailure> {
         match returned {
             verdict::CONTINUE | verdict::RESPOND => {}
@@ -334,7 +334,12 @@ impl Instance {
                 return Err(self.failure("VERDICT_UNKNOWN", &what));
             }
         }
-        apply(active).map_err(|fault| self.refused(len, fault))?;
+        apply(active).map_err(|what| self.refused(&what))?;
+        let target = active.exchange().target_len();
+        if target > limits::TARGET_BYTES_MAX {
+            let max = limits::TARGET_BYTES_MAX;
+            return Err(self.refused(&format!("path and query have {target} bytes, of {max}")));
+        }
         match returned {
             verdict::RESPOND if active.give_answer() => Ok(Verdict::Respond),
             verdict::RESPOND => {
@@ -350,8 +355,8 @@ impl Instance {
         }
     }
 
-    fn refused(&self, len: usize, fault: Fault) -> CallFailure {
-        let what = format!("left {len} bytes of mutations: {fault}");
+    fn refused(&self, what: &str) -> CallFailure {
+        let what = format!("left changes that the gateway does not take: {what}");
         self.failure("MUTATIONS_REFUSED", &what)
     }
 

@@ -33,6 +33,9 @@ mod handles;
 mod scratch;
 mod snapshot;
 
+pub mod added;
+mod target;
+
 mod carry;
 mod pending;
 mod wakes;
@@ -50,4 +53,5 @@ pub use instance::{Called, Instance, Verdict};
 pub use library::{Library, StartContext};
 pub use logging::{LogLevel, LogOrigin, PluginLog, set_log_sink};
 pub use pending::{Keeper, PendingCall, Wish};
+pub use target::RequestTarget;
 pub use wakes::Dispatcher;

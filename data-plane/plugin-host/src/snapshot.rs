@@ -23,7 +23,8 @@ pub(crate) fn check_parts(parts: u64) -> Result<(), Fault> {
     }
 }
 
-const HEADER_PARTS: u64 = 1 << part::REQUEST_HEADER | 1 << part::RESPONSE_HEADER;
+const HEADER_PARTS: u64 =
+    1 << part::REQUEST_HEADER | 1 << part::RESPONSE_HEADER | 1 << part::ADDED_HEADER;
 
 /// Encodes the wanted parts at the start of `buffer` and gives the length. What lies behind them is of
 /// earlier snapshots: the buffer only grows, so that it need not be cleared for each.
@@ -37,12 +38,14 @@ pub(crate) fn encode(
     let sides = [
         headers_of(part::REQUEST_HEADER),
         headers_of(part::RESPONSE_HEADER),
+        headers_of(part::ADDED_HEADER),
     ];
-    let [requests, responses] = sides.map(|side| side.map_or(0, HeaderMap::len));
+    let [requests, responses, added] = sides.map(|side| side.map_or(0, HeaderMap::len));
 
     let slots_end = SNAPSHOT_HEAD + PAIR * SLOTS;
+    let added_begin = slots_end + 2 * PAIR * (requests + responses);
     let mut encoder = Encoder {
-        end: slots_end + 2 * PAIR * (requests + responses),
+        end: added_begin + 2 * PAIR * added,
         buffer,
     };
     encoder.make_room(encoder.end);
@@ -54,6 +57,10 @@ pub(crate) fn encode(
         if let Some(value) = call.value(part)? {
             encoder.push(SNAPSHOT_HEAD + PAIR * part as usize, value)?;
         }
+    }
+    if added > 0 {
+        let slot = SNAPSHOT_HEAD + PAIR * part::ADDED_HEADER as usize;
+        encoder.put(slot, added_begin, added)?;
     }
     let mut pair = slots_end;
     for headers in sides.into_iter().flatten() {
@@ -82,15 +89,21 @@ impl Encoder<'_> {
     #[inline]
     fn push(&mut self, pair: usize, value: &[u8]) -> Result<(), Fault> {
         let (begin, end) = (self.end, self.end + value.len());
-        let length = u64::from(number32(value.len())?);
-        let place = u64::from(number32(begin)?) | length << u32::BITS;
         if end > self.buffer.len() {
             self.make_room(end);
         }
-        let place_at = self.buffer[pair..].first_chunk_mut::<PAIR>();
-        *place_at.ok_or(Fault::Internal)? = place.to_le_bytes();
+        self.put(pair, begin, value.len())?;
         copy(&mut self.buffer[begin..end], value);
         self.end = end;
+        Ok(())
+    }
+
+    /// Puts two numbers into a pair.
+    #[inline]
+    fn put(&mut self, pair: usize, first: usize, second: usize) -> Result<(), Fault> {
+        let both = u64::from(number32(first)?) | u64::from(number32(second)?) << u32::BITS;
+        let place = self.buffer[pair..].first_chunk_mut::<PAIR>();
+        *place.ok_or(Fault::Internal)? = both.to_le_bytes();
         Ok(())
     }
 

@@ -74,6 +74,7 @@ fn changes_are_the_same_by_every_way() {
 
 #[test]
 fn framing_header_is_refused_by_every_way_and_nothing_of_the_batch_stays() {
+    collect_logs();
     let library = open("changes");
     for function in ["ForbiddenByMutate", "ForbiddenByApply"] {
         let (verdict, exchange) = run(&library, function, Hook::Pre);
@@ -82,6 +83,8 @@ fn framing_header_is_refused_by_every_way_and_nothing_of_the_batch_stays() {
         assert_eq!(exchange.path, "/users/7");
         assert!(!exchange.headers.contains_key("transfer-encoding"));
     }
+    let words = "changes are refused: GANTRY_OP_SET_REQUEST_HEADER of \"Transfer-Encoding\" with";
+    assert_eq!(lines_with(words).len(), 1, "{words}");
     for function in ["ForbiddenByOut", "ForbiddenByResume"] {
         let (verdict, exchange) = run(&library, function, Hook::Pre);
         assert_eq!(code(&verdict), "MUTATIONS_REFUSED", "{function}");

@@ -26,7 +26,7 @@ fn library_that_keeps_the_contract_is_described() {
         (descriptor.name.as_str(), descriptor.version.as_str()),
         ("instances", "1.0.0")
     );
-    assert_eq!(descriptor.abi.to_string(), "0.2");
+    assert_eq!(descriptor.abi.to_string(), "0.3");
     let [function] = descriptor.functions.as_slice() else {
         panic!("one function")
     };
@@ -94,10 +94,10 @@ fn other_abi_version_is_refused_with_both_versions() {
     let (code, message) = refusal(&["-DMAJOR=7"]);
     assert_eq!(code, "ABI_MISMATCH");
     assert!(
-        message.contains("speaks contract 7.2") && message.contains("speaks 0.2"),
+        message.contains("speaks contract 7.3") && message.contains("speaks 0.3"),
         "{message}"
     );
-    assert_eq!(refusal(&["-DMINOR=3"]).0, "ABI_MISMATCH");
+    assert_eq!(refusal(&["-DMINOR=4"]).0, "ABI_MISMATCH");
     // The version is looked at before anything that could have moved with it.
     assert_eq!(
         refusal(&["-DMAJOR=7", "-DPLUGIN_SIZE=16"]).0,

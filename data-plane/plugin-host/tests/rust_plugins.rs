@@ -111,6 +111,9 @@ fn response_function_sees_and_changes_the_response() {
     exchange
         .response_headers
         .insert("server", "upstream".parse().unwrap());
+    exchange
+        .added_headers
+        .insert("x-early", "1".parse().unwrap());
     assert_eq!(
         instance.call(Hook::Response, &mut exchange),
         Verdict::Continue
@@ -118,7 +121,11 @@ fn response_function_sees_and_changes_the_response() {
     let seen: Value =
         serde_json::from_slice(exchange.response_headers["x-seen"].as_bytes()).unwrap();
     assert_eq!(seen["status"], json!(200));
-    assert_eq!(seen["response_headers"], json!([["server", "upstream"]]));
+    assert_eq!(
+        seen["response_headers"],
+        json!([["server", "upstream"], ["x-early", "1"]])
+    );
+    assert!(exchange.added_headers.is_empty());
 }
 
 #[test]

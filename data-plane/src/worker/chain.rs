@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use gantry_domain::Hook;
-use gantry_plugin_host::{Carries, Exchange};
+use gantry_plugin_host::{Carries, Exchange, added};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Response, response};
@@ -137,7 +137,7 @@ async fn hooked(
         .target
         .path_and_query(&exchange.path, exchange.query.as_deref())
     else {
-        return Ok(End::Refused(Refusal::PluginFailed, early).response(run.account));
+        return Ok(End::Refused(Refusal::TargetTooLong, early).response(run.account));
     };
     let watched = !serving.functions.at(Hook::Response).is_empty();
     let headers = if watched {
@@ -158,10 +158,10 @@ async fn hooked(
         Err(refusal) => return Ok(End::Refused(refusal, early).response(run.account)),
     };
     if !watched {
-        headers::merge_early(&mut head.headers, early);
+        added::join(&mut head.headers, early);
         return Ok(finish(&asked, head, body));
     }
-    headers::merge_early(&mut head.headers, early.clone());
+    exchange.added_headers.clone_from(&early);
     exchange.status = Some(head.status);
     exchange.response_headers = std::mem::take(&mut head.headers);
     let mut body = Held::new(body);
@@ -196,7 +196,9 @@ fn exchange_of(
         api: Arc::clone(&serving.context),
         trace: account.trace().for_functions(&head.headers),
         headers: head.headers,
+        target: head.uri.into(),
         response_headers: HeaderMap::new(),
+        added_headers: HeaderMap::new(),
         body: None,
         status: None,
         answer: None,
@@ -332,6 +334,7 @@ fn finish_watched(
     body: Held<AnswerBody>,
 ) -> Response<AnswerBody> {
     head.status = exchange.status.unwrap_or(head.status);
+    exchange.join_added();
     head.headers = exchange.response_headers;
     let body = body.untouched().unwrap_or_else(|| {
         let whole = exchange.body.take().unwrap_or_default();
@@ -379,5 +382,5 @@ fn direct_path(
     serving
         .target
         .path_and_query(rest, head.uri.query())
-        .ok_or(Refusal::PathAmbiguous)
+        .ok_or(Refusal::TargetTooLong)
 }

@@ -5,9 +5,8 @@
 //! upstream would never see it.
 
 use http::header::{
-    AGE, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, EXPECT, EXPIRES, HOST, HeaderName,
-    LAST_MODIFIED, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER, SERVER, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -27,19 +26,6 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     TE,
     TRANSFER_ENCODING,
     UPGRADE,
-];
-
-/// Response headers of which two values make no sense: a function's replaces the upstream's.
-const SINGLE: [HeaderName; 9] = [
-    AGE,
-    CONTENT_TYPE,
-    DATE,
-    ETAG,
-    EXPIRES,
-    LAST_MODIFIED,
-    LOCATION,
-    RETRY_AFTER,
-    SERVER,
 ];
 
 /// Removes what belongs to one connection, also what `Connection` names. Host and length stay: they
@@ -96,22 +82,6 @@ fn appended(headers: &HeaderMap, client: &HeaderValue) -> HeaderValue {
     }
     list.extend_from_slice(client.as_bytes());
     HeaderValue::from_bytes(&list).unwrap_or_else(|_| client.clone())
-}
-
-/// Adds what functions of request hooks put on the response to come. Where a second value makes no
-/// sense theirs replaces the upstream's; elsewhere both are there.
-pub fn merge_early(response: &mut HeaderMap, early: HeaderMap) {
-    let mut name = None;
-    for (next, value) in early {
-        let first = next.is_some();
-        name = next.or(name);
-        let Some(name) = name.clone() else { continue };
-        if first && SINGLE.contains(&name) {
-            response.insert(name, value);
-        } else {
-            response.append(name, value);
-        }
-    }
 }
 
 /// Makes a response's length agree with its body, which a function may have parted by changing status
@@ -191,37 +161,6 @@ mod tests {
         address_upstream(&mut map, &upstream, &client);
         assert_eq!(map["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 10.0.0.1");
         assert_eq!(map["x-forwarded-proto"], "https");
-    }
-
-    #[test]
-    fn early_headers_join_the_upstreams() {
-        let mut response = headers(&[
-            ("set-cookie", "a"),
-            ("content-type", "text/plain"),
-            ("x-a", "1"),
-        ]);
-        merge_early(
-            &mut response,
-            headers(&[
-                ("set-cookie", "b"),
-                ("set-cookie", "c"),
-                ("content-type", "text/html"),
-                ("x-b", "2"),
-            ]),
-        );
-        let cookies: Vec<_> = response.get_all("set-cookie").iter().collect();
-        assert_eq!(cookies, ["a", "b", "c"]);
-        assert_eq!(
-            response.get_all("content-type").iter().collect::<Vec<_>>(),
-            ["text/html"]
-        );
-        assert_eq!(
-            (&response["x-a"], &response["x-b"]),
-            (
-                &HeaderValue::from_static("1"),
-                &HeaderValue::from_static("2")
-            )
-        );
     }
 
     #[test]

@@ -63,13 +63,15 @@ pub enum Refusal {
     KeyInactive,
     /// The session's time is over.
     KeyExpired,
+    /// The path with the upstream's own before it is longer than requests may be.
+    TargetTooLong,
 }
 
 struct Row(StatusCode, &'static str, &'static str);
 
 impl Refusal {
     /// All of them, by their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::HostInvalid,
         Self::PathAmbiguous,
         Self::MethodUnsupported,
@@ -95,6 +97,7 @@ impl Refusal {
         Self::PolicyUnknown,
         Self::KeyInactive,
         Self::KeyExpired,
+        Self::TargetTooLong,
     ];
 
     /// Its number in records: its place in [`Refusal::ALL`].
@@ -119,6 +122,11 @@ impl Refusal {
                 S::BAD_REQUEST,
                 "PATH_AMBIGUOUS",
                 "The path has empty, dot or malformed segments, or an encoded separator",
+            ),
+            Self::TargetTooLong => Row(
+                S::URI_TOO_LONG,
+                "TARGET_TOO_LONG",
+                "With the upstream's own path before it the path is too long",
             ),
             Self::MethodUnsupported => Row(
                 S::NOT_IMPLEMENTED,

@@ -154,7 +154,8 @@ fn report_failure(
         .call_failed(api, function.name(), function.hook(), trace, &cause);
 }
 
-fn function_answer(exchange: Exchange, to_head: bool) -> Response<AnswerBody> {
+fn function_answer(mut exchange: Exchange, to_head: bool) -> Response<AnswerBody> {
+    exchange.join_added();
     let Some(answer) = exchange.answer else {
         return Refusal::PluginFailed.response();
     };

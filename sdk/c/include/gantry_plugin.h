@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 #define GANTRY_ABI_MAJOR 0
-#define GANTRY_ABI_MINOR 2
+#define GANTRY_ABI_MINOR 3
 
 /* A call in progress; 0 is none. */
 typedef uint64_t gantry_call;
@@ -100,6 +100,11 @@ typedef struct gantry_str {
 #define GANTRY_PART_RESPONSE_HEADER 15 /* key: a name; in request hooks those set by plugins */
 #define GANTRY_PART_OPENAPI 16 /* the OpenAPI document of the API definition, JSON; absent without one */
 #define GANTRY_PART_AUTH_TOKEN 17 /* the consumer key of the session; absent before authentication */
+/* Response headers that functions added, key: a name. In response hooks, for functions whose want_parts
+ * names it: they join the upstream's in the end. For all other functions they are among
+ * GANTRY_PART_RESPONSE_HEADER from the start. */
+#define GANTRY_PART_ADDED_HEADER 18
+#define GANTRY_PART_TARGET 19 /* path and query as the client sent them, whatever functions changed */
 /*
  * Bodies, whole and as they were transferred: a compressed one is compressed, as its Content-Encoding
  * says. A function reads them with `get` or `body` (not in snapshots) if it declares the flag for it;
@@ -152,6 +157,14 @@ typedef struct gantry_str {
                                            /*   the flag for that body, or GANTRY_FLAG_MAY_PEND */
 #define GANTRY_OP_STORE_SESSION 16         /* as SET_SESSION, and kept under its consumer key for all */
                                            /*   gateways of the environment; the key is not empty */
+/* Response hooks, for functions whose want_parts names GANTRY_PART_ADDED_HEADER; key: name. Of headers of
+ * which two values make no sense, such as Content-Type, an added one takes the place of the upstream's;
+ * elsewhere both go out. */
+#define GANTRY_OP_SET_ADDED_HEADER 17
+#define GANTRY_OP_ADD_ADDED_HEADER 18
+#define GANTRY_OP_REMOVE_ADDED_HEADER 19 /* empty value */
+#define GANTRY_OP_SET_REMOTE_ADDR 20 /* request hooks: what later functions see as the client's address; */
+                                     /*   the upstream and records get the connection's */
 /* Reserved operations: GANTRY_E_UNSUPPORTED. */
 #define GANTRY_OP_REQUEST_BODY_CHUNK 32
 #define GANTRY_OP_RESPONSE_BODY_CHUNK 33
@@ -308,7 +321,8 @@ GANTRY_EXPORT const gantry_plugin *gantry_plugin_v0(void);
  *
  * Snapshot   u32 total, u32 slots, u32 request_headers, u32 response_headers, then a pair
  *            (u32 offset, u32 length) per slot, then two pairs per header (name, value), request
- *            headers first, then the bytes. Slot n is part n; offset 0 is absent.
+ *            headers first, then the bytes. Slot n is part n; offset 0 is absent. The slot of
+ *            GANTRY_PART_ADDED_HEADER is the offset of its first pair, and how many headers there are.
  * Mutations  repeated: u8 op, u8 flags (0), u16 key length, u32 value length, key, value.
  */
 

@@ -256,10 +256,41 @@ func TestResponseIsReadAndChanged(t *testing.T) {
 	}, func(t *testing.T, made *request, verdict int32) {
 		if verdict != abi.Continue || made.part(abi.PartStatus) != "203" || made.part(abi.PartResponseBody) != "abab" ||
 			made.answered("server") != "" || made.answered("etag") != "" || made.answered("x-length") != "2" ||
-			made.answered("x-writer") != "1" || made.answered("set-cookie") != "a=1, b=2" {
+			made.added("x-writer") != "1" || made.answered("set-cookie") != "a=1" || made.added("set-cookie") != "b=2" {
 			t.Error(made.message, made.lines())
 		}
 	})
+}
+
+func TestWritersHeadersAreApartFromTheUpstreams(t *testing.T) {
+	early := func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("X-Request-Id", "7")
+		rw.Header().Add("Vary", "Accept")
+		rw.Header().Set("Content-Type", "text/early")
+	}
+	filter := func(rw http.ResponseWriter, res *http.Response, _ *http.Request) {
+		kept := res.Header.Get("Content-Type")
+		res.Header = http.Header{"X-Kept": {kept}}
+		rw.Header().Add("Vary", "Origin")
+		rw.Header().Del("Content-Type")
+	}
+	later := func(rw http.ResponseWriter, res *http.Response, _ *http.Request) {
+		rw.Header().Set("X-Seen", strings.Join(rw.Header()["Vary"], "+")+fmt.Sprint(len(res.Header)))
+	}
+	for _, inline := range []bool{false, true} {
+		made := newRequest(t)
+		made.run(Function{Name: "Early", Request: early, Inline: inline}, abi.HookPre)
+		made.upstream("200", "", "content-type: text/up", "vary: Cookie", "server: up")
+		made.run(Function{Name: "Filter", Response: filter, Inline: inline}, abi.HookResponse)
+		made.run(Function{Name: "Later", Response: later, Inline: inline}, abi.HookResponse)
+		if len(made.message.Response) != 1 || made.answered("x-kept") != "text/up" {
+			t.Error("upstream's:", made.message.Response)
+		}
+		if made.added("x-request-id") != "7" || made.added("vary") != "Accept, Origin" || made.added("content-type") != "" ||
+			made.added("x-seen") != "Accept+Origin1" {
+			t.Error("added:", made.message.Added)
+		}
+	}
 }
 
 func TestReadingTheResponseTakesNothingFromTheClient(t *testing.T) {
@@ -280,7 +311,7 @@ func TestWritingInAResponseHookTakesTheUpstreamsPlace(t *testing.T) {
 		_, _ = io.WriteString(rw, "{}")
 	}, func() *request { return newRequest(t).upstream("200", "secret", "server: up") }, func(t *testing.T, made *request, verdict int32) {
 		if verdict != abi.Respond || made.part(abi.PartStatus) != "451" || made.message.Answer != "{}" ||
-			made.answered("content-type") != "application/json" || made.answered("x-kept") != "1" || made.asked != 0 {
+			made.added("content-type") != "application/json" || made.answered("x-kept") != "1" || made.asked != 0 {
 			t.Error(made.message, made.lines())
 		}
 	})

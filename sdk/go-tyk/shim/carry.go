@@ -2,6 +2,7 @@ package shim
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -10,11 +11,13 @@ import (
 )
 
 // carried is what goes with a request from one function of this library to the next: the values of its
-// context and the live session. Functions of one request run one after the other, but a goroutine that
+// context, fields of the request that the gateway does not know, and the live session. Functions of one request run one after the other, but a goroutine that
 // nobody waits for any more may still be at it, hence the lock.
 type carried struct {
 	sync.Mutex
 	values  context.Context // values only
+	request *http.Request   // as a function left it
+	atEnd   bool            // that function was a response's
 	state   *call.State
 	body    []byte // the request's, if a function has read it and the library has functions for responses
 	hasBody bool

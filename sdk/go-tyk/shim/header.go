@@ -26,10 +26,10 @@ type before struct {
 
 // readHeader builds a header as net/http does: canonical names, all values in one slice, a request's Host
 // apart. A response without any has none.
-func (s snapshot) readHeader(ofResponse bool, was *before) (header http.Header, host string) {
-	lines := s.headers(ofResponse)
+func (s snapshot) readHeader(of side, was *before) (header http.Header, host string) {
+	lines := s.headers(of)
 	count := len(lines) / headerBytes
-	if count == 0 && ofResponse {
+	if count == 0 && of != ofRequest {
 		return nil, ""
 	}
 	header = make(http.Header, count+1)
@@ -38,7 +38,7 @@ func (s snapshot) readHeader(ofResponse bool, was *before) (header http.Header, 
 		lower, _ := s.value(lines)
 		value, _ := s.value(lines[pairBytes:])
 		name := canonical(lower)
-		if name == "Host" && !ofResponse {
+		if name == "Host" && of == ofRequest {
 			if host == "" {
 				host = value
 			}

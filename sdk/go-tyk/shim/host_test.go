@@ -37,7 +37,7 @@ const outBytes = 4 << 10
 
 func newRequest(t *testing.T, lines ...string) *request {
 	parts := map[uint32]string{
-		abi.PartMethod: "POST", abi.PartPath: "/orders/1", abi.PartQuery: "a=1", abi.PartHost: "gateway.test",
+		abi.PartMethod: "POST", abi.PartPath: "/orders/1", abi.PartQuery: "a=1", abi.PartHost: "gateway.test", abi.PartTarget: "/orders/1?a=1",
 		abi.PartRemoteAddr: "192.0.2.1:4711", abi.PartAPIID: "orders", abi.PartAPIDefinition: `{"name":"orders"}`,
 		abi.PartConfigData: "{}", abi.PartTraceID: strings.Repeat("0af76519", 4), abi.PartTraceparent: "00-" + strings.Repeat("0af76519", 4) + "-00f067aa0ba902b7-01",
 		abi.PartRequestBody: "", abi.PartResponseBody: "", abi.PartStatus: "200",
@@ -53,6 +53,7 @@ func newRequest(t *testing.T, lines ...string) *request {
 // upstream makes it the upstream's answer.
 func (r *request) upstream(status, body string, lines ...string) *request {
 	r.message.Parts[abi.PartStatus], r.message.Parts[abi.PartResponseBody] = status, body
+	r.message.Added, r.message.Response = r.message.Response, nil
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ": ")
 		r.message.Response = append(r.message.Response, abi.Field{Name: strings.ToLower(name), Value: value})
@@ -119,6 +120,7 @@ func (r *request) conclude(verdict int32, mutations []byte) int32 {
 
 func (r *request) header(name string) string   { return join(r.message.Request, name) }
 func (r *request) answered(name string) string { return join(r.message.Response, name) }
+func (r *request) added(name string) string    { return join(r.message.Added, name) }
 func (r *request) part(part uint32) string     { return r.message.Parts[part] }
 
 func (r *request) lines() string {

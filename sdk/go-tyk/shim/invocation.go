@@ -30,6 +30,7 @@ type invocation struct {
 
 	request  *http.Request // usually the next
 	made     http.Request
+	inherits bool    // it goes on from what an earlier function left
 	address  url.URL // r.URL
 	response *http.Response
 	writer   writer
@@ -61,10 +62,21 @@ func (i *invocation) build(ctx context.Context) {
 	if i.carried != nil {
 		i.carried.Lock()
 		i.ctx.earlier = i.carried.values
-		earlier := i.carried.state
+		earlier, request := i.carried.state, i.carried.request
+		isWhole := i.carried.atEnd
 		i.carried.Unlock()
 		if earlier != nil {
 			i.state.Inherit(earlier)
+		}
+		if request != nil {
+			i.made, i.inherits = *request, true
+		}
+		if isWhole { // nothing of it is the gateway's any more
+			i.made.Body = i.spentBody()
+			i.request = withContext(&i.made, &i.ctx)
+			i.buildResponse()
+			i.writer.init(i)
+			return
 		}
 	}
 	i.buildRequest()
@@ -76,13 +88,16 @@ func (i *invocation) build(ctx context.Context) {
 
 func (i *invocation) buildRequest() {
 	request := &i.made
-	request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/1.1", 1, 1
-	request.Method = i.scratch.method
-	request.RequestURI = i.buildAddress()
-	request.URL = &i.address
 	got := i.scratch.snapshot
-	request.RemoteAddr = got.text(abi.PartRemoteAddr)
-	request.Header, request.Host = got.readHeader(false, &i.scratch.request)
+	if !i.inherits {
+		request.Proto, request.ProtoMajor, request.ProtoMinor = "HTTP/1.1", 1, 1
+		request.RequestURI = got.text(abi.PartTarget)
+	}
+	request.Method = i.scratch.method
+	i.buildAddress()
+	request.URL = &i.address
+	request.RemoteAddr = i.scratch.remoteAddr
+	request.Header, request.Host = got.readHeader(ofRequest, &i.scratch.request)
 	if request.Host == "" { // the header has its port, too
 		request.Host = got.text(abi.PartHost)
 	}
@@ -113,21 +128,17 @@ func (i *invocation) spentBody() *spent {
 	return made
 }
 
-// buildAddress makes r.URL and gives r.RequestURI.
-func (i *invocation) buildAddress() string {
+// buildAddress makes r.URL.
+func (i *invocation) buildAddress() {
 	path, query := i.scratch.path, i.scratch.query
-	whole := path
-	if query != "" {
-		whole += "?" + query
-	}
 	i.address.Path, i.address.RawQuery = path, query
 	if strings.IndexByte(path, '%') >= 0 {
-		if parsed, err := url.ParseRequestURI(whole); err == nil {
+		if parsed, err := url.ParseRequestURI(path); err == nil {
 			i.address = *parsed
+			i.address.RawQuery = query
 		}
 	}
 	i.scratch.urlPath, i.scratch.urlRawPath = i.address.Path, i.address.RawPath
-	return whole
 }
 
 // length is what r.ContentLength is, and whether a header says it. How the body is framed is not seen here:
@@ -153,7 +164,7 @@ func (i *invocation) buildResponse() {
 		Status:     statusLine(status),
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: i.request, Body: http.NoBody,
 	}
-	response.Header, _ = i.scratch.snapshot.readHeader(true, &i.scratch.response)
+	response.Header, _ = i.scratch.snapshot.readHeader(ofResponse, &i.scratch.response)
 	if response.Header == nil {
 		response.Header = make(http.Header)
 	}
@@ -244,11 +255,14 @@ func (i *invocation) finish(verdict int32, room []byte) (int32, []byte) {
 
 // keeps says whether later functions of this request have something to take over.
 func (i *invocation) keeps() bool {
-	if i.request.Context() != context.Context(&i.ctx) || i.state.LiveSession() != nil {
+	if i.request.Context() != context.Context(&i.ctx) || i.state.LiveSession() != nil || i.alters() {
 		return true
 	}
+	if i.function.Response != nil && responses.Load() > 1 {
+		return true // what it changes of the request, no gateway takes
+	}
 	_, known := i.read()
-	return known && responds.Load()
+	return known && responses.Load() > 0
 }
 
 // keep leaves it for them.
@@ -259,7 +273,8 @@ func (i *invocation) keep() {
 	i.carried.Lock()
 	defer i.carried.Unlock()
 	i.carried.values, i.carried.state = i.request.Context(), &i.state
-	if bytes, known := i.read(); known && responds.Load() {
+	i.carried.request, i.carried.atEnd = i.request, i.function.Response != nil
+	if bytes, known := i.read(); known && responses.Load() > 0 {
 		i.carried.body, i.carried.hasBody = bytes, true
 	}
 }

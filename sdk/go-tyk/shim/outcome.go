@@ -94,19 +94,34 @@ func (i *invocation) requestChanges() error {
 	if now.Host != i.scratch.host {
 		i.sayOnce("r.Host belongs to the gateway and stays as it is")
 	}
-	i.scratch.request.diff(now.Header, func(name string, values []string) {
-		if len(values) == 0 {
-			i.put(abi.OpRemoveRequestHeader, name, "")
-		}
-		for n, value := range values {
-			op := uint8(abi.OpAddRequestHeader)
-			if n == 0 {
-				op = abi.OpSetRequestHeader
-			}
-			i.put(op, name, oneLine(value))
-		}
-	})
+	if now.RemoteAddr != i.scratch.remoteAddr {
+		i.put(abi.OpSetRemoteAddr, "", now.RemoteAddr)
+	}
+	i.scratch.request.diff(now.Header, func(name string, values []string) { i.putHeader(&requestHeader, name, values) })
 	return nil
+}
+
+// headerOps are the operations on the headers of one side.
+type headerOps struct{ set, add, remove uint8 }
+
+var (
+	requestHeader  = headerOps{abi.OpSetRequestHeader, abi.OpAddRequestHeader, abi.OpRemoveRequestHeader}
+	responseHeader = headerOps{abi.OpSetResponseHeader, abi.OpAddResponseHeader, abi.OpRemoveResponseHeader}
+	addedHeader    = headerOps{abi.OpSetAddedHeader, abi.OpAddAddedHeader, abi.OpRemoveAddedHeader}
+)
+
+// putHeader puts all values that a header has now among the changes; without any it goes.
+func (i *invocation) putHeader(ops *headerOps, name string, values []string) {
+	if len(values) == 0 {
+		i.put(ops.remove, name, "")
+	}
+	for n, value := range values {
+		op := ops.add
+		if n == 0 {
+			op = ops.set
+		}
+		i.put(op, name, oneLine(value))
+	}
 }
 
 func (i *invocation) addressChanges(now *url.URL) {
@@ -162,18 +177,7 @@ func (i *invocation) responseOutcome(verdict *int32) error {
 		}
 		i.put(abi.OpSetStatus, "", strconv.Itoa(now.StatusCode))
 	}
-	i.scratch.response.diff(now.Header, func(name string, values []string) {
-		if len(values) == 0 {
-			i.put(abi.OpRemoveResponseHeader, name, "")
-		}
-		for n, value := range values {
-			op := uint8(abi.OpAddResponseHeader)
-			if n == 0 {
-				op = abi.OpSetResponseHeader
-			}
-			i.put(op, name, oneLine(value))
-		}
-	})
+	i.scratch.response.diff(now.Header, func(name string, values []string) { i.putHeader(&responseHeader, name, values) })
 	if i.writer.wrote() {
 		*verdict = abi.Respond
 		return i.writer.answer()

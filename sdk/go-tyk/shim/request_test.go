@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -249,6 +251,56 @@ func TestContextValuesReachLaterFunctionsAndTheirCancellationDoesNot(t *testing.
 		release(made.carry)
 		if requests.get(made.carry) != nil {
 			t.Error("it was not released")
+		}
+	}
+}
+
+func TestWhatTheGatewayDoesNotKnowOfARequestReachesLaterFunctions(t *testing.T) {
+	first := func(_ http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		r.Form.Set("parsed", "yes")
+		r.RemoteAddr = "198.51.100.9"
+		r.URL.Path = "/rewritten"
+	}
+	bare := func(_ http.ResponseWriter, r *http.Request) {
+		other := *r
+		other.Trailer = http.Header{"X-T": {"1"}}
+		other.URL = &url.URL{Path: "/again"}
+		*r = other
+	}
+	var got []string
+	see := func(r *http.Request) {
+		got = append(got, strings.Join([]string{r.Form.Get("parsed"), r.RemoteAddr, r.URL.Path, r.RequestURI, r.Trailer.Get("X-T")}, " "))
+	}
+	last := func(_ http.ResponseWriter, r *http.Request) { see(r) }
+	after := func(_ http.ResponseWriter, _ *http.Response, r *http.Request) {
+		see(r)
+		r.Header.Set("X-Only-Here", "1")
+		r.URL.Path = "/seen"
+	}
+	end := func(rw http.ResponseWriter, _ *http.Response, r *http.Request) {
+		see(r)
+		rw.Header().Set("X-Only", r.Header.Get("X-Only-Here"))
+	}
+	for _, inline := range []bool{false, true} {
+		got = nil
+		made := newRequest(t)
+		for n, handler := range []func(http.ResponseWriter, *http.Request){first, bare, last} {
+			function := Function{Name: "F" + strconv.Itoa(n), Request: handler, Inline: inline}
+			if made.run(function, abi.HookPost) != abi.Continue {
+				t.Fatal(made.lines())
+			}
+		}
+		made.upstream("200", "")
+		made.message.Parts[abi.PartPath] = "/stripped"
+		made.run(Function{Name: "After", Response: after, Inline: inline}, abi.HookResponse)
+		made.run(Function{Name: "End", Response: end, Inline: inline}, abi.HookResponse)
+		want := []string{
+			"yes 198.51.100.9 /again /orders/1?a=1 1", "yes 198.51.100.9 /stripped /orders/1?a=1 1",
+			"yes 198.51.100.9 /seen /orders/1?a=1 1",
+		}
+		if !reflect.DeepEqual(got, want) || made.added("x-only") != "1" || made.part(abi.PartRemoteAddr) != "198.51.100.9" {
+			t.Errorf("inline %v: %q %v", inline, got, made.message)
 		}
 	}
 }

@@ -15,7 +15,7 @@ type scratch struct {
 	request, response, writer before
 
 	method, status, path, query string // as they came
-	host                        string // r.Host
+	host, remoteAddr            string // r.Host, r.RemoteAddr
 	urlPath, urlRawPath         string // of r.URL
 
 	left    []byte // the body that the handler left in the request's place; nil: none
@@ -41,6 +41,7 @@ func (s *scratch) keepIndex() {
 // read takes what the call got, but for headers.
 func (s *scratch) read() {
 	s.method, s.status = s.snapshot.text(abi.PartMethod), s.snapshot.text(abi.PartStatus)
+	s.remoteAddr = s.snapshot.text(abi.PartRemoteAddr)
 	s.path, s.query = s.snapshot.text(abi.PartPath), s.snapshot.text(abi.PartQuery)
 }
 

@@ -48,8 +48,8 @@ type Function struct {
 	Body bool
 }
 
-// responds says whether the library has functions for responses, which may read what earlier ones read.
-var responds atomic.Bool
+// responses is how many functions for responses the library has, which may read what earlier ones read.
+var responses atomic.Int32
 
 // Register says what the library offers. Once, from an init function.
 func Register(plugin Plugin) {
@@ -66,7 +66,7 @@ func Register(plugin Plugin) {
 		}
 		if function.Response != nil {
 			entry.Hooks, entry.Parts = []gantry.Hook{gantry.Response}, responseParts
-			responds.Store(true)
+			responses.Add(1)
 		}
 		registered.Functions = append(registered.Functions, entry)
 	}
@@ -79,8 +79,8 @@ func Main() { gantry.Main() }
 const (
 	requestParts = 1<<abi.PartMethod | 1<<abi.PartPath | 1<<abi.PartQuery | 1<<abi.PartHost | 1<<abi.PartRemoteAddr |
 		1<<abi.PartRequestHeader | 1<<abi.PartSession | 1<<abi.PartTraceparent | 1<<abi.PartAuthToken |
-		1<<abi.PartResponseHeader
-	responseParts = requestParts | 1<<abi.PartStatus
+		1<<abi.PartResponseHeader | 1<<abi.PartTarget
+	responseParts = requestParts | 1<<abi.PartStatus | 1<<abi.PartAddedHeader
 )
 
 // started is a function at one place of an API definition.

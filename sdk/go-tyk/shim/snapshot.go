@@ -3,6 +3,8 @@ package shim
 import (
 	"encoding/binary"
 	"unsafe"
+
+	"gantry.example/sdk/go/abi"
 )
 
 // snapshot is a flat snapshot in two pieces: where its values lie, which is used until request and response
@@ -25,7 +27,7 @@ func copied(bytes []byte) snapshot {
 		return snapshot{}
 	}
 	whole := snapshot{index: bytes}
-	end := whole.headersBegin() + headerBytes*(whole.number(8)+whole.number(12))
+	end := whole.headersBegin() + headerBytes*(whole.number(8)+whole.number(12)+whole.added())
 	if end > uint64(len(bytes)) { // no snapshot that this could be
 		return snapshot{}
 	}
@@ -38,6 +40,15 @@ func (s snapshot) number(at int) uint64 {
 		return 0
 	}
 	return uint64(binary.LittleEndian.Uint32(s.index[at:]))
+}
+
+// added is how many headers functions added.
+func (s snapshot) added() uint64 {
+	at := indexHead + pairBytes*abi.PartAddedHeader
+	if s.number(4) <= abi.PartAddedHeader || at+pairBytes > len(s.index) {
+		return 0
+	}
+	return uint64(binary.LittleEndian.Uint32(s.index[at+4:]))
 }
 
 func (s snapshot) headersBegin() uint64 { return indexHead + pairBytes*s.number(4) }
@@ -79,15 +90,27 @@ func (s snapshot) bytes(part uint64) []byte {
 	return unsafe.Slice(unsafe.StringData(value), len(value))
 }
 
+// side is whose headers are meant; they lie in this order.
+type side int
+
+const (
+	ofRequest side = iota
+	ofResponse
+	added // apart from the response's
+)
+
 // headers gives the index of a side's headers, a pair for the name and one for the value of each.
-func (s snapshot) headers(ofResponse bool) []byte {
+func (s snapshot) headers(of side) []byte {
 	if len(s.index) == 0 {
 		return nil
 	}
-	begin, end := s.headersBegin(), uint64(len(s.index))
-	ofRequest := begin + headerBytes*s.number(8)
-	if ofResponse {
-		return s.index[ofRequest:end]
+	begin := s.headersBegin()
+	end := begin + headerBytes*s.number(8)
+	if of != ofRequest {
+		begin, end = end, end+headerBytes*s.number(12)
 	}
-	return s.index[begin:ofRequest]
+	if of == added {
+		begin, end = end, uint64(len(s.index))
+	}
+	return s.index[begin:end]
 }

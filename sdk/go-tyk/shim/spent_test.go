@@ -21,7 +21,7 @@ var tell = Function{Name: "Tell", Response: func(w http.ResponseWriter, res *htt
 }}
 
 func TestResponseSeesTheBodyThatAnEarlierFunctionReadOrLeft(t *testing.T) {
-	defer responds.Store(responds.Swap(true))
+	defer responses.Store(responses.Swap(1))
 	for name, each := range map[string]struct {
 		function Function
 		want     string
@@ -52,7 +52,7 @@ func TestResponseSeesTheBodyThatAnEarlierFunctionReadOrLeft(t *testing.T) {
 }
 
 func TestRequestsBodyIsNotKeptWhereNothingReadsIt(t *testing.T) {
-	defer responds.Store(responds.Swap(false))
+	defer responses.Store(responses.Swap(0))
 	r := newRequest(t, "content-length: 4").body("sent")
 	reads := Function{Name: "Reads", Request: func(w http.ResponseWriter, r *http.Request) { io.ReadAll(r.Body) }}
 	r.run(reads, abi.HookPost)

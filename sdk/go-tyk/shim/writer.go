@@ -30,10 +30,12 @@ type writer struct {
 
 func (w *writer) init(made *invocation) {
 	w.made = made
-	if made.function.Response == nil {
-		// What earlier functions set is there, as it is where all write to one writer.
-		w.header, _ = made.scratch.snapshot.readHeader(true, &made.scratch.writer)
+	// What earlier functions set is there, as it is where all write to one writer.
+	of := ofResponse
+	if made.function.Response != nil {
+		of = added
 	}
+	w.header, _ = made.scratch.snapshot.readHeader(of, &made.scratch.writer)
 }
 
 // Header gives the headers to set.
@@ -177,23 +179,16 @@ func (w *writer) lengthToHead() (string, bool) {
 	return strconv.FormatUint(length, 10), err == nil
 }
 
-// putHeaders puts changed headers among the changes. Without an answer, in a response hook, they come beside
-// those of the upstream: cookies are added, others replace.
+// putHeaders puts changed headers among the changes. In a response hook they are apart from the upstream's,
+// which they join in the end.
 func (w *writer) putHeaders(now http.Header) {
-	i := w.made
+	i, ops := w.made, &responseHeader
+	if i.function.Response != nil {
+		ops = &addedHeader
+	}
 	i.scratch.writer.diff(now, func(name string, values []string) {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
-			return
-		}
-		if len(values) == 0 {
-			i.put(abi.OpRemoveResponseHeader, name, "")
-		}
-		for n, value := range values {
-			op := uint8(abi.OpAddResponseHeader)
-			if n == 0 && (name != "Set-Cookie" || i.function.Response == nil) {
-				op = abi.OpSetResponseHeader
-			}
-			i.put(op, name, oneLine(value))
+		if !strings.HasPrefix(name, http.TrailerPrefix) {
+			i.putHeader(ops, name, values)
 		}
 	})
 }

@@ -8,7 +8,7 @@ import "fmt"
 // The contract that this SDK speaks, and the SDK's own version.
 const (
 	Major      = 0
-	Minor      = 2
+	Minor      = 3
 	SDKVersion = "0.1.0"
 )
 
@@ -51,6 +51,8 @@ const (
 	PartResponseHeader = 15
 	PartOpenAPI        = 16
 	PartAuthToken      = 17
+	PartAddedHeader    = 18
+	PartTarget         = 19
 	PartRequestBody    = 24
 	PartResponseBody   = 25
 )
@@ -73,6 +75,10 @@ const (
 	OpSetRequestBody       = 14
 	OpSetResponseBody      = 15
 	OpStoreSession         = 16
+	OpSetAddedHeader       = 17
+	OpAddAddedHeader       = 18
+	OpRemoveAddedHeader    = 19
+	OpSetRemoteAddr        = 20
 )
 
 // Touches gives the parts, as bits, that an operation may change.
@@ -90,6 +96,10 @@ func Touches(op uint8) uint64 {
 		return 1<<PartRequestBody | 1<<PartRequestHeader
 	case OpSetResponseBody:
 		return 1<<PartResponseBody | 1<<PartResponseHeader
+	case OpSetRemoteAddr:
+		return 1 << PartRemoteAddr
+	case OpSetAddedHeader, OpAddAddedHeader, OpRemoveAddedHeader:
+		return 1 << PartAddedHeader
 	case OpSetStatus:
 		return 1 << PartStatus
 	case OpSetSession, OpStoreSession:

@@ -8,7 +8,7 @@ const (
 	// MutationHead is the length of a mutation before its key.
 	MutationHead = 8
 	// slots in the snapshots that Encode makes; a reader takes the number that a snapshot names.
-	slots = PartAuthToken + 1
+	slots = PartTarget + 1
 )
 
 // Snapshot reads a flat snapshot in place. Bytes that are not one read as a snapshot of nothing.
@@ -37,9 +37,16 @@ func (s Snapshot) headers(part uint32) []byte {
 	}
 	slots, count := uint64(binary.LittleEndian.Uint32(s[4:])), uint64(binary.LittleEndian.Uint32(s[8:]))
 	begin := snapshotHead + pairBytes*slots
-	if part == PartResponseHeader {
+	switch part {
+	case PartResponseHeader:
 		begin += headerBytes * count
 		count = uint64(binary.LittleEndian.Uint32(s[12:]))
+	case PartAddedHeader:
+		at := snapshotHead + pairBytes*PartAddedHeader
+		if slots <= PartAddedHeader || at+pairBytes > len(s) {
+			return nil
+		}
+		begin, count = uint64(binary.LittleEndian.Uint32(s[at:])), uint64(binary.LittleEndian.Uint32(s[at+4:]))
 	}
 	end := begin + headerBytes*count
 	if end > uint64(len(s)) {
@@ -112,8 +119,9 @@ func ToLower(b byte) byte {
 type Field struct{ Name, Value string }
 
 // Encode makes a snapshot, as a host does.
-func Encode(parts map[uint32]string, request, response []Field) []byte {
-	pairs := slots + 2*(len(request)+len(response))
+func Encode(parts map[uint32]string, request, response, added []Field) []byte {
+	fields := append(append(append([]Field{}, request...), response...), added...)
+	pairs := slots + 2*len(fields)
 	snapshot := make([]byte, snapshotHead+pairBytes*pairs)
 	put := func(index int, value string) {
 		at := snapshotHead + pairBytes*index
@@ -126,7 +134,13 @@ func Encode(parts map[uint32]string, request, response []Field) []byte {
 			put(int(part), value)
 		}
 	}
-	for i, field := range append(append([]Field{}, request...), response...) {
+	if len(added) > 0 {
+		at := snapshotHead + pairBytes*PartAddedHeader
+		begin := snapshotHead + pairBytes*(pairs-2*len(added))
+		binary.LittleEndian.PutUint32(snapshot[at:], uint32(begin))
+		binary.LittleEndian.PutUint32(snapshot[at+4:], uint32(len(added)))
+	}
+	for i, field := range fields {
 		put(slots+2*i, field.Name)
 		put(slots+2*i+1, field.Value)
 	}

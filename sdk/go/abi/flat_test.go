@@ -7,7 +7,7 @@ import (
 
 func TestSnapshotReadsWhatWasEncoded(t *testing.T) {
 	encoded := Encode(map[uint32]string{PartPath: "/a", PartQuery: ""},
-		[]Field{{"host", "a"}, {"x", "1"}}, []Field{{"server", "b"}})
+		[]Field{{"host", "a"}, {"x", "1"}}, []Field{{"server", "b"}}, []Field{{"vary", "c"}, {"vary", "d"}})
 	snapshot := Snapshot(encoded)
 	if path, ok := snapshot.Get(PartPath); !ok || string(path) != "/a" {
 		t.Errorf("path: %q %v", path, ok)
@@ -31,15 +31,19 @@ func TestSnapshotReadsWhatWasEncoded(t *testing.T) {
 	if fields := read(PartResponseHeader); !reflect.DeepEqual(fields, []Field{{"server", "b"}}) {
 		t.Errorf("response headers: %v", fields)
 	}
+	if fields := read(PartAddedHeader); !reflect.DeepEqual(fields, []Field{{"vary", "c"}, {"vary", "d"}}) {
+		t.Errorf("added headers: %v", fields)
+	}
 }
 
 func TestSnapshotCutAnywhereReadsWithoutPanic(t *testing.T) {
-	encoded := Encode(map[uint32]string{PartPath: "/a"}, []Field{{"host", "a"}}, nil)
+	encoded := Encode(map[uint32]string{PartPath: "/a"}, []Field{{"host", "a"}}, nil, []Field{{"vary", "b"}})
 	for end := range encoded {
 		snapshot := Snapshot(encoded[:end])
 		snapshot.Get(PartPath)
 		snapshot.Headers(PartRequestHeader, func(_, _ []byte) bool { return true })
 		snapshot.Headers(PartResponseHeader, func(_, _ []byte) bool { return true })
+		snapshot.Headers(PartAddedHeader, func(_, _ []byte) bool { return true })
 	}
 }
 
@@ -59,7 +63,7 @@ func TestMutationsReadBackAndTornOnesAreRefused(t *testing.T) {
 
 func TestFirstHeaderIsFoundInAnyCaseAndOnItsSideOnly(t *testing.T) {
 	snapshot := Snapshot(Encode(nil,
-		[]Field{{"x-b", "other"}, {"x-a", "1"}, {"x-a", "2"}, {"x-empty", ""}}, []Field{{"x-a", "3"}, {"server", "b"}}))
+		[]Field{{"x-b", "other"}, {"x-a", "1"}, {"x-a", "2"}, {"x-empty", ""}}, []Field{{"x-a", "3"}, {"server", "b"}}, nil))
 	for _, want := range []struct {
 		part        uint32
 		name, value string
@@ -79,17 +83,18 @@ func TestFirstHeaderIsFoundInAnyCaseAndOnItsSideOnly(t *testing.T) {
 }
 
 func TestFirstHeaderOfASnapshotThatLiesIsNone(t *testing.T) {
-	encoded := Encode(nil, []Field{{"host", "a"}}, nil)
+	encoded := Encode(nil, []Field{{"host", "a"}}, nil, []Field{{"vary", "b"}})
 	for at := range encoded {
 		for _, wrong := range []byte{0, 0x7f, 0xff} {
 			snapshot := append(Snapshot{}, encoded...)
 			snapshot[at] = wrong
 			snapshot.First(PartRequestHeader, "host")
 			snapshot.First(PartResponseHeader, "host")
+			snapshot.First(PartAddedHeader, "vary")
 			snapshot.Headers(PartRequestHeader, func(_, _ []byte) bool { return true })
 			snapshot.Get(PartPath)
 		}
-		if _, found := Snapshot(encoded[:at]).First(PartRequestHeader, "host"); found {
+		if _, found := Snapshot(encoded[:at]).First(PartAddedHeader, "vary"); found {
 			t.Errorf("found in %d of %d bytes", at, len(encoded))
 		}
 	}

@@ -11,17 +11,17 @@ var ofOldBytes = []string{
 // Message is what a function sees of a request or response, in memory: it changes as a host's would,
 // without the host's checks of names, values, sizes and hooks.
 type Message struct {
-	Parts             map[uint32]string
-	Request, Response []Field // names in lower case
-	Answer            string
-	replaced          bool
+	Parts                    map[uint32]string
+	Request, Response, Added []Field // names in lower case
+	Answer                   string
+	replaced                 bool
 }
 
 // Decode copies a snapshot.
 func Decode(snapshot Snapshot) *Message {
 	message := &Message{Parts: make(map[uint32]string)}
 	for part := uint32(0); part < slots; part++ {
-		if value, ok := snapshot.Get(part); ok {
+		if value, ok := snapshot.Get(part); ok && part != PartAddedHeader {
 			message.Parts[part] = string(value)
 		}
 	}
@@ -33,6 +33,7 @@ func Decode(snapshot Snapshot) *Message {
 		return fields
 	}
 	message.Request, message.Response = fields(PartRequestHeader), fields(PartResponseHeader)
+	message.Added = fields(PartAddedHeader)
 	return message
 }
 
@@ -44,14 +45,13 @@ func (m *Message) Encode(wanted uint64) Snapshot {
 			parts[part] = value
 		}
 	}
-	var request, response []Field
-	if wanted>>PartRequestHeader&1 == 1 {
-		request = m.Request
+	of := func(part int, fields []Field) []Field {
+		if wanted>>part&1 == 0 {
+			return nil
+		}
+		return fields
 	}
-	if wanted>>PartResponseHeader&1 == 1 {
-		response = m.Response
-	}
-	return Encode(parts, request, response)
+	return Encode(parts, of(PartRequestHeader, m.Request), of(PartResponseHeader, m.Response), of(PartAddedHeader, m.Added))
 }
 
 // Apply changes the message by flat mutations: OK, or EInvalid and nothing has changed.
@@ -77,6 +77,8 @@ func (m *Message) Change(change Mutation) {
 		m.Parts[PartPath] = change.Value
 	case OpSetQuery:
 		m.Parts[PartQuery] = change.Value
+	case OpSetRemoteAddr:
+		m.Parts[PartRemoteAddr] = change.Value
 	case OpSetSession, OpStoreSession:
 		m.Parts[PartSession] = change.Value
 		if change.Key != "" {
@@ -104,6 +106,12 @@ func (m *Message) Change(change Mutation) {
 		m.Response = append(m.Response, field)
 	case OpRemoveResponseHeader:
 		m.Response = without(m.Response, name)
+	case OpSetAddedHeader:
+		m.Added = append(without(m.Added, name), field)
+	case OpAddAddedHeader:
+		m.Added = append(m.Added, field)
+	case OpRemoveAddedHeader:
+		m.Added = without(m.Added, name)
 	}
 }
 

@@ -45,7 +45,7 @@ type Finished struct {
 // New is GET / from 192.0.2.1:4711 to gateway.test; at the hook Response, the upstream's 200 to it.
 func New(hook gantry.Hook) *Call {
 	parts := map[uint32]string{
-		abi.PartMethod: "GET", abi.PartPath: "/", abi.PartHost: "gateway.test",
+		abi.PartMethod: "GET", abi.PartPath: "/", abi.PartTarget: "/", abi.PartHost: "gateway.test",
 		abi.PartRemoteAddr: "192.0.2.1:4711", abi.PartAPIID: "test", abi.PartAPIDefinition: "{}",
 		abi.PartTraceID: strings.Repeat("0af76519", 4), abi.PartHook: hook.String(),
 	}
@@ -61,10 +61,10 @@ func New(hook gantry.Hook) *Call {
 func (c *Call) Method(method string) *Call { return c.part(abi.PartMethod, method) }
 
 // Path sets the request's path.
-func (c *Call) Path(path string) *Call { return c.part(abi.PartPath, path) }
+func (c *Call) Path(path string) *Call { return c.part(abi.PartPath, path).targeted() }
 
 // Query sets the request's query, without "?".
-func (c *Call) Query(query string) *Call { return c.part(abi.PartQuery, query) }
+func (c *Call) Query(query string) *Call { return c.part(abi.PartQuery, query).targeted() }
 
 // Session sets the session, a JSON object.
 func (c *Call) Session(session string) *Call { return c.part(abi.PartSession, session) }
@@ -101,6 +101,16 @@ func (c *Call) Header(name, value string) *Call {
 // ResponseHeader adds a response header.
 func (c *Call) ResponseHeader(name, value string) *Call {
 	c.after.message.Response = append(c.after.message.Response, abi.Field{Name: strings.ToLower(name), Value: value})
+	return c
+}
+
+// targeted says that the client asked for path and query as they are.
+func (c *Call) targeted() *Call {
+	parts := c.after.message.Parts
+	parts[abi.PartTarget] = parts[abi.PartPath]
+	if query, has := parts[abi.PartQuery]; has {
+		parts[abi.PartTarget] += "?" + query
+	}
 	return c
 }
 

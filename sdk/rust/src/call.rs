@@ -57,6 +57,11 @@ impl<'a> Call<'a> {
         std::str::from_utf8(self.header_bytes(name)?).ok()
     }
 
+    /// Path and query as the client sent them, whatever functions have changed.
+    pub fn target(&self) -> &str {
+        self.text(part::TARGET).unwrap_or_default()
+    }
+
     /// First value of a request header.
     pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
         self.gate.get(part::REQUEST_HEADER, name.as_bytes()).ok()

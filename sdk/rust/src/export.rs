@@ -18,12 +18,12 @@ use crate::{
 
 /// The note up to the plugin's name.
 pub const NOTE_HEAD: &str = concat!(
-    "{\"abi\":{\"major\":0,\"minor\":2},\"language\":\"rust\",\"sdk\":\"",
+    "{\"abi\":{\"major\":0,\"minor\":3},\"language\":\"rust\",\"sdk\":\"",
     env!("CARGO_PKG_VERSION"),
     "\",\"name\":\""
 );
 const _: () = assert!(
-    ABI_MAJOR == 0 && ABI_MINOR == 2,
+    ABI_MAJOR == 0 && ABI_MINOR == 3,
     "NOTE_HEAD spells the version out"
 );
 

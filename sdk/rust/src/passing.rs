@@ -153,6 +153,13 @@ impl<C: Changes> Passing<ToUpstream, C> {
         self.call.change(op::SET_QUERY, "", query.as_bytes())
     }
 
+    /// Sets what later functions see as the client's address. The upstream's `X-Forwarded-For` and the
+    /// gateway's records have the connection's.
+    pub fn set_remote_addr(&mut self, address: &str) -> Result<(), Refusal> {
+        self.call
+            .change(op::SET_REMOTE_ADDR, "", address.as_bytes())
+    }
+
     /// Replaces all values of a request header.
     #[inline]
     pub fn set_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Refusal> {

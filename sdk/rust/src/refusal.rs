@@ -28,6 +28,7 @@ impl Refusal {
         let action = match op {
             op::SET_METHOD => format!("set method {text:?}"),
             op::SET_PATH => format!("set path {text:?}"),
+            op::SET_REMOTE_ADDR => format!("set the client's address {text:?}"),
             op::SET_QUERY => format!("set query {text:?}"),
             op::SET_REQUEST_HEADER | op::SET_RESPONSE_HEADER => format!("set header {key:?}"),
             op::ADD_REQUEST_HEADER | op::ADD_RESPONSE_HEADER => format!("add header {key:?}"),
@@ -85,8 +86,10 @@ impl std::error::Error for Refusal {}
 const fn body(side: Side, fault: Fault) -> &'static str {
     match (side, fault) {
         (Side::Request, Fault::Refused) => "request body (flag `wants_request_body`)",
-        (Side::Response, Fault::Refused) => "response body (flag `wants_response_body`)",
+        (Side::Response | Side::Added, Fault::Refused) => {
+            "response body (flag `wants_response_body`)"
+        }
         (Side::Request, _) => "request body",
-        (Side::Response, _) => "response body",
+        (Side::Response | Side::Added, _) => "response body",
     }
 }

@@ -21,6 +21,7 @@ mod bodies;
 mod endpoints;
 mod failing_plugins;
 mod go_bodies;
+mod go_http;
 mod go_sdk;
 mod go_tyk_packages;
 mod golang;

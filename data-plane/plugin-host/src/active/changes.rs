@@ -4,10 +4,11 @@
 //! pass.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use gantry_abi::flat::Records;
-use gantry_abi::{Fault, Mutation, Side, limits, rules};
+use gantry_abi::flat::{Record, Records};
+use gantry_abi::{Fault, Mutation, Side, limits, op, rules};
 use gantry_domain::session::SessionDocument;
 use gantry_domain::{Hook, Limits};
 use http::header::{CONTENT_LENGTH, IntoHeaderName};
@@ -15,6 +16,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::ActiveCall;
 use crate::exchange::{Exchange, StoredSession};
+use crate::logging::{self, LogLevel, PluginLog};
 use crate::{names, proved};
 
 /// Sessions that one request may store.
@@ -61,6 +63,7 @@ impl ActiveCall<'_> {
         let mut places = checked.iter_mut();
         let mut request = self.exchange.headers.len();
         let mut response = self.exchange.response_headers.len();
+        let mut added = self.exchange.added_headers.len();
         let mut sessions = self.exchange.stored_sessions.len();
         let mut answers = false;
         for record in Records::new(mutations) {
@@ -74,10 +77,13 @@ impl ActiveCall<'_> {
             match change.mutation.adds_header() {
                 Some(Side::Request) => request += 1,
                 Some(Side::Response) => response += 1,
+                Some(Side::Added) => added += 1,
                 None if matches!(change.mutation, Mutation::StoreSession(..)) => sessions += 1,
                 None => continue,
             }
-            if request.max(response) > limits::HEADERS_MAX || sessions > STORED_SESSIONS_MAX {
+            if request.max(response).max(added) > limits::HEADERS_MAX
+                || sessions > STORED_SESSIONS_MAX
+            {
                 return Err(Fault::TooLarge);
             }
         }
@@ -96,18 +102,57 @@ impl ActiveCall<'_> {
         Ok(())
     }
 
-    /// Applies what the plugin left in the output buffer.
-    pub(crate) fn apply_out(&mut self, len: usize) -> Result<(), Fault> {
+    /// Applies what the plugin left in the output buffer. The error says in words what is wrong.
+    pub(crate) fn apply_out(&mut self, len: usize) -> Result<(), String> {
         if len == 0 {
             return Ok(());
         }
         let out = std::mem::take(&mut self.scratch.out);
-        let applied = out
-            .get(..len)
-            .ok_or(Fault::TooLarge)
-            .and_then(|out| self.apply(out));
+        let applied = match out.get(..len) {
+            Some(out) => self.apply_last(out),
+            None => Err(format!("{len} bytes in a buffer of {}", out.len())),
+        };
         self.scratch.out = out;
         applied
+    }
+
+    /// Applies what a call ended with. The error says in words what is wrong: the plugin has returned, so
+    /// its author's log is all that is left to tell it to.
+    pub(crate) fn apply_last(&mut self, mutations: &[u8]) -> Result<(), String> {
+        self.apply(mutations)
+            .map_err(|fault| self.complaint(mutations, fault))
+    }
+
+    /// [`apply`](Self::apply) for a plugin, which gets a number: a log line says what is wrong.
+    pub(crate) fn apply_and_tell(&mut self, mutations: &[u8]) -> Result<(), Fault> {
+        let applied = self.apply(mutations);
+        if let Err(fault) = applied {
+            let what = self.complaint(mutations, fault);
+            logging::write(&PluginLog {
+                level: LogLevel::Warn,
+                message: &format!("changes are refused: {what}"),
+                origin: Some(self.origin()),
+                logged_at: None,
+            });
+        }
+        applied
+    }
+
+    fn complaint(&self, mutations: &[u8], fault: Fault) -> String {
+        let passes = |record: &Record<'_>| {
+            Checked::new(self.hook, record.op, record.key, record.value)
+                .and_then(|change| self.check(&change.mutation, true))
+                .is_ok()
+        };
+        let records = Records::new(mutations).map_while(Result::ok);
+        match records.clone().find(|record| !passes(record)) {
+            Some(culprit) => format!("{}: {fault}{}", what(&culprit), limit(&culprit, fault)),
+            None => format!(
+                "{} changes in {} bytes: {fault}",
+                records.count(),
+                mutations.len()
+            ),
+        }
     }
 
     /// Begins an answer or, the second time, changes its status: headers set in between are its own.
@@ -115,8 +160,9 @@ impl ActiveCall<'_> {
         if self.draft.answer_status.replace(status).is_some() {
             return;
         }
+        let added = self.exchange.added_headers.clone();
         let headers = &mut self.exchange.response_headers;
-        self.draft.before_answer = Some(headers.clone());
+        self.draft.before_answer = Some((headers.clone(), added));
         if self.hook == Hook::Response {
             for name in rules::REPRESENTATION_HEADERS {
                 headers.remove(name);
@@ -135,6 +181,7 @@ impl ActiveCall<'_> {
             // Not `clone_into`: the value may be the old path itself.
             Mutation::SetPath(path) => exchange.path = String::from(path),
             Mutation::SetQuery(query) => exchange.query = query.map(str::to_owned),
+            Mutation::SetRemoteAddr(addr) => exchange.remote_addr = Arc::from(addr),
             Mutation::SetHeader(side, name, value) => {
                 let headers = side_of(exchange, side);
                 match checked.kept {
@@ -210,6 +257,30 @@ impl ActiveCall<'_> {
     }
 }
 
+/// A change in words. The key of a session is a consumer's secret, and no change's value is told.
+fn what(record: &Record<'_>) -> String {
+    let number = i64::from(record.op);
+    let known = op::C_NAMES.iter().find(|(_, each)| *each == number);
+    let name = known.map_or_else(
+        || format!("operation {number}"),
+        |(name, _)| (*name).to_owned(),
+    );
+    let key = match record.op {
+        op::SET_SESSION | op::STORE_SESSION => String::new(),
+        _ if record.key.is_empty() => String::new(),
+        _ => {
+            let shown = &record.key[..record.key.len().min(limits::HEADER_NAME_BYTES_MAX)];
+            format!(" of {:?}", String::from_utf8_lossy(shown))
+        }
+    };
+    format!("{name}{key} with {} bytes", record.value.len())
+}
+
+fn limit(record: &Record<'_>, fault: Fault) -> String {
+    let max = limits::value_bytes_max(record.op).filter(|_| fault == Fault::TooLarge);
+    max.map_or_else(String::new, |max| format!(", {max} bytes"))
+}
+
 fn set_session(exchange: &mut Exchange, key: Option<&str>, session: &str) {
     if let Some(key) = key {
         exchange.token = Some(key.to_owned());
@@ -221,6 +292,7 @@ fn side_of(exchange: &mut Exchange, side: Side) -> &mut HeaderMap {
     match side {
         Side::Request => &mut exchange.headers,
         Side::Response => &mut exchange.response_headers,
+        Side::Added => &mut exchange.added_headers,
     }
 }
 

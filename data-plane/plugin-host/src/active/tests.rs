@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gantry_abi::flat::Snapshot;
 use gantry_abi::{constants, hook, limits, op, rules};
 use gantry_domain::Limits;
-use http::Method;
+use http::{Method, Uri};
 
 use super::changes::STORED_SESSIONS_MAX;
 use super::*;
@@ -36,7 +36,9 @@ pub(crate) fn exchange() -> Exchange {
             serial: Serial::default(),
         }),
         trace: Trace::new(&format!("00-{}-00f067aa0ba902b7-01", "ab".repeat(16))),
+        target: Uri::from_static("/users/7?").into(),
         response_headers: HeaderMap::new(),
+        added_headers: HeaderMap::new(),
         body: None,
         status: None,
         answer: None,
@@ -262,6 +264,40 @@ fn headers_have_a_limit_either_way() {
 }
 
 #[test]
+fn what_came_from_a_client_can_be_set_again_and_more_is_told_by_name() {
+    let mut exchange = exchange();
+    let mut call = call_of(&mut exchange);
+    let long = "v".repeat(limits::HEADER_VALUE_BYTES_MAX);
+    let query = "q".repeat(limits::QUERY_BYTES_MAX);
+    let mut flat = record(op::SET_REQUEST_HEADER, "x-long", &long);
+    flat.extend(record(op::SET_QUERY, "", &query));
+    assert_eq!(call.apply_last(&flat), Ok(()));
+
+    let mut flat = record(op::SET_METHOD, "", "PUT");
+    flat.extend(record(
+        op::ADD_RESPONSE_HEADER,
+        "X-Long",
+        &format!("{long}v"),
+    ));
+    assert_eq!(
+        call.apply_last(&flat).unwrap_err(),
+        "GANTRY_OP_ADD_RESPONSE_HEADER of \"X-Long\" with 131073 bytes: beyond a limit, 131072 bytes"
+    );
+    let flat = record(op::SET_PATH, "", "no/slash");
+    assert_eq!(
+        call.apply_last(&flat).unwrap_err(),
+        "GANTRY_OP_SET_PATH with 8 bytes: malformed name or value"
+    );
+    let flat: Vec<u8> = (0..=limits::HEADERS_MAX)
+        .flat_map(|_| record(op::ADD_RESPONSE_HEADER, "x-a", "v"))
+        .collect();
+    assert_eq!(
+        call.apply_last(&flat).unwrap_err(),
+        "257 changes in 3084 bytes: beyond a limit"
+    );
+}
+
+#[test]
 fn header_under_a_name_that_is_kept_is_as_the_first_time() {
     let name = b"X-Set-At-Every-Request";
     let lower = b"x-set-at-every-request";
@@ -450,6 +486,57 @@ fn snapshot_holds_what_get_and_next_give() {
 }
 
 #[test]
+fn added_headers_are_apart_from_the_upstreams() {
+    let mut exchange = exchange();
+    exchange.status = Some(StatusCode::OK);
+    let vary = |value| HeaderValue::from_static(value);
+    exchange.response_headers.insert("vary", vary("cookie"));
+    exchange.added_headers.insert("vary", vary("accept"));
+    let mut call = call_at(Hook::Response, NEITHER, &mut exchange);
+    let mut flat = record(op::ADD_ADDED_HEADER, "Vary", "origin");
+    flat.extend(record(op::SET_ADDED_HEADER, "x-a", "1"));
+    flat.extend(record(op::REMOVE_ADDED_HEADER, "x-none", ""));
+    assert_eq!(call.apply(&flat), Ok(()));
+
+    let bytes = call.snapshot(constants::SNAPSHOT_PARTS).unwrap().to_vec();
+    let snapshot = Snapshot::new(&bytes).unwrap();
+    let added = [("vary", "accept"), ("vary", "origin"), ("x-a", "1")];
+    let added = added.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    assert_eq!(snapshot.added_headers().collect::<Vec<_>>(), added);
+    assert_eq!(
+        snapshot.response_headers().collect::<Vec<_>>(),
+        [(&b"vary"[..], &b"cookie"[..])]
+    );
+    assert_eq!(call.get(part::ADDED_HEADER, b"x-a"), Ok(&b"1"[..]));
+    assert_eq!(call.get(part::RESPONSE_HEADER, b"x-a"), Err(Fault::Absent));
+
+    // An answer that does not come about leaves both as they were.
+    call.mutate(op::ANSWER_STATUS, b"", b"451").unwrap();
+    call.mutate(op::REMOVE_ADDED_HEADER, b"x-a", b"").unwrap();
+    call.withdraw_answer();
+    assert_eq!(call.get(part::ADDED_HEADER, b"x-a"), Ok(&b"1"[..]));
+
+    let mut early = call_of(&mut exchange);
+    let set = early.mutate(op::SET_ADDED_HEADER, b"x-a", b"2");
+    assert_eq!(set, Err(Fault::Refused));
+}
+
+#[test]
+fn later_functions_see_the_address_that_one_sets_and_the_target_as_it_was() {
+    let mut exchange = exchange();
+    let mut call = call_of(&mut exchange);
+    let set = |call: &mut ActiveCall<'_>, addr: &str| {
+        call.mutate(op::SET_REMOTE_ADDR, b"", addr.as_bytes())
+    };
+    assert_eq!(set(&mut call, "198.51.100.9"), Ok(()));
+    assert_eq!(set(&mut call, "a\tb"), Err(Fault::Invalid));
+    assert_eq!(set(&mut call, &"1".repeat(257)), Err(Fault::TooLarge));
+    assert_eq!(call.get(part::REMOTE_ADDR, b""), Ok(&b"198.51.100.9"[..]));
+    call.mutate(op::SET_PATH, b"", b"/other").unwrap();
+    assert_eq!(call.get(part::TARGET, b""), Ok(&b"/users/7?"[..]));
+}
+
+#[test]
 fn snapshot_leaves_out_what_is_not_wanted_and_refuses_what_it_cannot_hold() {
     let mut exchange = exchange();
     let mut call = call_of(&mut exchange);
@@ -462,7 +549,7 @@ fn snapshot_leaves_out_what_is_not_wanted_and_refuses_what_it_cannot_hold() {
         call.snapshot(1 << part::REQUEST_BODY),
         Err(Fault::Unsupported)
     );
-    assert_eq!(call.snapshot(1 << 18), Err(Fault::Unknown));
+    assert_eq!(call.snapshot(1 << 20), Err(Fault::Unknown));
     assert_eq!(call.snapshot(1), Err(Fault::Unknown));
     assert_eq!(call.snapshot(1 << 63), Err(Fault::Unknown));
 }

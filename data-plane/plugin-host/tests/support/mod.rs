@@ -14,7 +14,7 @@ use gantry_plugin_host::{
     ApiContext, Called, Carries, Exchange, Instance, Library, LogLevel, Serial, StartContext,
     StartError, Trace, Verdict, set_log_sink,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 /// What functions are told that they may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -152,7 +152,9 @@ pub(crate) fn request() -> Exchange {
             serial: Serial::default(),
         }),
         trace: Trace::new(&format!("00-{TRACE_ID}-b7ad6b7169203331-01")),
+        target: Uri::from_static("/users/7?").into(),
         response_headers: HeaderMap::new(),
+        added_headers: HeaderMap::new(),
         body: None,
         status: None,
         answer: None,

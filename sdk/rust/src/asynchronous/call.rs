@@ -94,6 +94,11 @@ impl AsyncCall {
         self.copy.session.as_deref()
     }
 
+    /// Path and query as the client sent them, whatever functions have changed.
+    pub fn target(&self) -> &str {
+        &self.copy.target
+    }
+
     /// The consumer key that the session belongs to; `None` before authentication.
     pub fn auth_token(&self) -> Option<&str> {
         self.copy.auth_token.as_deref()

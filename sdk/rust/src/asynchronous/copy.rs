@@ -36,6 +36,7 @@ pub(crate) struct Copy {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
+    pub(crate) target: String,
     pub(crate) host: String,
     pub(crate) remote_addr: String,
     pub(crate) headers: Vec<Header>,
@@ -61,6 +62,7 @@ impl Copy {
             method: call.method().to_owned(),
             path: call.path().to_owned(),
             query: call.query().map(str::to_owned),
+            target: call.target().to_owned(),
             host: call.host().to_owned(),
             remote_addr: call.remote_addr().to_owned(),
             headers: call.headers().map(owned).collect(),
@@ -107,6 +109,7 @@ impl Copy {
         match *mutation {
             Mutation::SetMethod(method) => method.clone_into(&mut self.method),
             Mutation::SetPath(path) => path.clone_into(&mut self.path),
+            Mutation::SetRemoteAddr(addr) => addr.clone_into(&mut self.remote_addr),
             Mutation::SetQuery(query) => self.query = query.map(str::to_owned),
             Mutation::SetHeader(side, name, value) => self.add_header(side, name, value, true)?,
             Mutation::AddHeader(side, name, value) => self.add_header(side, name, value, false)?,
@@ -160,7 +163,8 @@ impl Copy {
     fn side(&mut self, side: Side) -> &mut Vec<Header> {
         match side {
             Side::Request => &mut self.headers,
-            Side::Response => &mut self.response_headers,
+            // Functions of this SDK see them together.
+            Side::Response | Side::Added => &mut self.response_headers,
         }
     }
 }

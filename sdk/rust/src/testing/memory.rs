@@ -22,6 +22,7 @@ pub(super) struct Exchange {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) query: Option<String>,
+    pub(super) target: String,
     pub(super) host: String,
     pub(super) remote_addr: String,
     pub(super) headers: Vec<(String, Vec<u8>)>,
@@ -58,6 +59,7 @@ impl Exchange {
             method: "GET".to_owned(),
             path: "/".to_owned(),
             query: None,
+            target: "/".to_owned(),
             host: "gateway.test".to_owned(),
             remote_addr: "192.0.2.1:4711".to_owned(),
             headers: Vec::new(),
@@ -94,6 +96,7 @@ impl Exchange {
             part::METHOD => Some(self.method.as_str()),
             part::PATH => Some(self.path.as_str()),
             part::QUERY => self.query.as_deref(),
+            part::TARGET => Some(self.target.as_str()),
             part::HOST => Some(self.host.as_str()),
             part::REMOTE_ADDR => Some(self.remote_addr.as_str()),
             part::SESSION => self.session.as_deref(),
@@ -127,6 +130,7 @@ impl Exchange {
         match *mutation {
             Mutation::SetMethod(method) => method.clone_into(&mut self.method),
             Mutation::SetPath(path) => path.clone_into(&mut self.path),
+            Mutation::SetRemoteAddr(addr) => addr.clone_into(&mut self.remote_addr),
             Mutation::SetQuery(query) => self.query = query.map(str::to_owned),
             Mutation::SetHeader(side, name, value) => {
                 self.headers_of(side)
@@ -199,7 +203,8 @@ impl Exchange {
     fn headers_of(&mut self, side: Side) -> &mut Vec<(String, Vec<u8>)> {
         match side {
             Side::Request => &mut self.headers,
-            Side::Response => &mut self.response_headers,
+            // Functions of this SDK see them together.
+            Side::Response | Side::Added => &mut self.response_headers,
         }
     }
 

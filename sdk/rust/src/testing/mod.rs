@@ -60,13 +60,21 @@ impl TestCall {
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.exchange.path);
-        self
+        self.targeted()
     }
 
     /// Sets the query, without `?`.
     #[must_use]
     pub fn query(mut self, query: &str) -> Self {
         self.exchange.query = Some(query.to_owned());
+        self.targeted()
+    }
+
+    /// The client asked for path and query as they are.
+    fn targeted(mut self) -> Self {
+        let query = self.exchange.query.as_ref();
+        let query = query.map_or_else(String::new, |query| format!("?{query}"));
+        self.exchange.target = format!("{}{query}", self.exchange.path);
         self
     }
 
