@@ -12,6 +12,7 @@ use http::HeaderName;
 
 use super::endpoints::Endpoints;
 use super::loader::Job;
+use super::seldom::Seldom;
 use super::upstream::{Target, Upstream};
 
 /// An API.
@@ -132,15 +133,18 @@ pub struct Running {
     loader: Sender<Job>,
     /// Calls of it that pend or were given up and are still to be resumed.
     pub in_flight: AtomicUsize,
+    /// Says that calls were not made, or did not end.
+    pub unended: Seldom,
 }
 
 impl Running {
     /// Keeps an instance until its last user is gone.
-    pub const fn new(instance: Instance, loader: Sender<Job>) -> Self {
+    pub fn new(instance: Instance, loader: Sender<Job>) -> Self {
         Self {
             instance: Some(instance),
             loader,
             in_flight: AtomicUsize::new(0),
+            unended: Seldom::default(),
         }
     }
 

@@ -35,6 +35,7 @@ pub mod library;
 pub mod loader;
 pub mod pending;
 pub mod reports;
+pub mod seldom;
 pub mod sessions;
 pub mod signals;
 pub mod threads;

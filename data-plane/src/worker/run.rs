@@ -1,9 +1,10 @@
 //! The functions of one request, run one after the other until one of them ends the chain.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use gantry_plugin_host::{CallFailure, Exchange, Verdict};
+use gantry_plugin_host::{ApiContext, CallFailure, Exchange, Trace, Verdict};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
 
@@ -81,6 +82,8 @@ impl Run<'_> {
                 return Err(End::refused(refusal, exchange));
             }
             let session = exchange.session.clone();
+            let origin =
+                may_not_end(function).then(|| (Arc::clone(&exchange.api), exchange.trace.clone()));
             let begun = monotonic_nanos();
             let called = pending::call(worker, self.client, function, exchange, body).await;
             self.account.called(function, begun, outcome(&called));
@@ -88,7 +91,7 @@ impl Run<'_> {
             (exchange, verdict) = match called {
                 Ok(called) => called,
                 Err((refusal, early)) => {
-                    count_unended(worker, function, refusal);
+                    report_unended(worker, function, refusal, origin);
                     return Err(End::Refused(refusal, early));
                 }
             };
@@ -126,15 +129,53 @@ const fn outcome(called: &pending::Settled) -> CallOutcome {
     }
 }
 
-/// A call that was not made, or that did not end.
-fn count_unended(worker: &Worker, function: &Function, refusal: Refusal) {
-    let kind = match refusal {
-        Refusal::PluginBusy => HookError::Busy,
-        Refusal::PluginTimeout => HookError::Timeout,
+fn may_not_end(function: &Function) -> bool {
+    function.may_block || function.instance.get().may_pend()
+}
+
+/// A call that was not made, or that did not end, of a request to an API.
+fn report_unended(
+    worker: &Worker,
+    function: &Function,
+    refusal: Refusal,
+    origin: Option<(Arc<ApiContext>, Trace)>,
+) {
+    let running = &function.instance;
+    let (kind, cause) = match refusal {
+        Refusal::PluginBusy => {
+            let owed = running.in_flight.load(Relaxed);
+            let cause = if owed >= worker.calls.pending_max {
+                format!("{owed} calls of it pend, or were given up and are still to be resumed")
+            } else {
+                "all threads for functions that may block are taken, and their queue is full"
+                    .to_owned()
+            };
+            (HookError::Busy, cause)
+        }
+        Refusal::PluginTimeout => {
+            let patience = worker.deadline(function).as_millis();
+            (
+                HookError::Timeout,
+                format!("did not end within {patience} ms"),
+            )
+        }
         _ => return,
     };
     let tables = worker.memory.tables();
     tables.count_hook_error(function.hook(), kind);
+    let due = running.unended.due(monotonic_nanos());
+    if let (Some(left_out), Some((api, trace))) = (due, origin) {
+        let and_more = match left_out {
+            0 => String::new(),
+            more => format!("; {more} more since this was last said"),
+        };
+        let (name, code) = (function.name(), refusal.code());
+        let cause = format!("{code}: function {name}: {cause}{and_more}");
+        let (api, trace) = (api.api_id.as_str(), trace.trace_id());
+        worker
+            .reporter
+            .call_failed(api, name, function.hook(), trace, &cause);
+    }
 }
 
 fn report_failure(

@@ -59,6 +59,14 @@ pub(crate) async fn until(holds: impl Fn() -> bool) {
         .expect("it holds in time");
 }
 
+/// The words of a line about a call that failed.
+fn failure(report: &Report) -> Option<String> {
+    match report {
+        Report::PluginLog { level, message, .. } if level == "error" => Some(message.clone()),
+        _ => None,
+    }
+}
+
 async fn printed(worker: &mut TestWorker, line: &str) {
     while worker.printed().await != line {}
 }
@@ -149,6 +157,9 @@ async fn function_with_too_many_calls_is_busy_and_others_are_not() {
         (503, "PLUGIN_BUSY")
     );
     assert_eq!(refused.header("x-early"), "pre");
+    let line = worker.report(failure).await;
+    let words = "PLUGIN_BUSY: function Wait: 3 calls of it pend, or were given up";
+    assert!(line.starts_with(words), "{line}");
     let other = gate.ask(&worker, "/b");
     until(|| worker.memory.read(Counter::PluginPending) == 4).await;
     gate.open();

@@ -149,6 +149,14 @@ fn asynchronous_function_beyond_its_deadline_is_504_and_ends() {
     let (lab, gateway) = stage("plugin_deadline_ms = 200\n");
     let late = get(&gateway, "/news/today");
     assert_eq!(refusal(&late), (504, json!("PLUGIN_TIMEOUT")));
+    let line = eventually("the log names the function", || {
+        let log = gateway.log();
+        let words = "PLUGIN_TIMEOUT: function WaitForNews: did not end within 200 ms";
+        log.lines()
+            .find(|line| line.contains(words))
+            .map(str::to_owned)
+    });
+    assert!(line.unwrap().contains("news"), "and its API");
     wait_for_gauge(&gateway, "plugin_pending_calls", 0);
     wait_for_gauge(&gateway, "plugin_abandoned_calls", 0);
     assert_eq!(
