@@ -314,7 +314,9 @@ impl Conductor {
         let (Some(tenancy), Some(snapshot)) = (tenancy, state.done.clone()) else {
             return;
         };
-        state.unkept = !keep(state, &tenancy, snapshot).await;
+        let slots = self.statuses.borrow().clone();
+        let slots: Vec<_> = slots.into_iter().filter_map(|slot| slot.good).collect();
+        state.unkept = !keep(state, &tenancy, snapshot, &slots).await;
         if state.unkept {
             state.retry_at = Some(Instant::now() + state.backoff.next_wait());
         }
@@ -403,15 +405,23 @@ fn announce(tenancy: &Tenancy, before: &Effective, now: &Effective) {
     }
 }
 
-/// Makes a generation last-known-good and removes what neither it nor its revision needs. Says whether it could.
-async fn keep(state: &State, tenancy: &Arc<Tenancy>, snapshot: Arc<Snapshot>) -> bool {
+/// Makes a generation last-known-good and removes what neither it nor its revision needs, nor any of the
+/// slots, by what they ran. Says whether it could.
+async fn keep(
+    state: &State,
+    tenancy: &Arc<Tenancy>,
+    snapshot: Arc<Snapshot>,
+    slots: &[Arc<Effective>],
+) -> bool {
     if let Some(admitter) = &state.admitter {
         admitter.keep_verdicts();
     }
     let held = state.effective.held();
     let documents = snapshot.documents.keys().map(ToString::to_string);
     // What is held may have a document of an earlier revision.
-    let documents: BTreeSet<String> = documents.chain(state.effective.openapi()).collect();
+    let effective = || std::iter::once(&state.effective).chain(slots);
+    let held_documents = effective().flat_map(|effective| effective.openapi());
+    let documents: BTreeSet<String> = documents.chain(held_documents).collect();
     let mut libraries: BTreeSet<String> = state
         .needs
         .digests()
@@ -419,10 +429,8 @@ async fn keep(state: &State, tenancy: &Arc<Tenancy>, snapshot: Arc<Snapshot>) ->
         .map(Libraries::file_name)
         .collect();
     libraries.extend(
-        state
-            .effective
-            .digests()
-            .iter()
+        effective()
+            .flat_map(|effective| effective.digests())
             .map(|digest| format!("{digest}.so")),
     );
     let store = tenancy.store.clone();

@@ -110,6 +110,11 @@ impl Meanings {
         (instruction < *end).then_some(digest)
     }
 
+    /// The function of a number.
+    pub fn function(&self, number: u32) -> Option<&FunctionName> {
+        self.functions.get(&number)
+    }
+
     /// Names the culprit of a death.
     pub fn culprit(&self, fault: Option<&Fault>, running: &[Activity]) -> Culprit {
         let known = |number: u32| self.functions.get(&number).cloned();

@@ -70,11 +70,12 @@ impl Slot {
         worker.child.start_kill()
     }
 
-    /// Lets go of what belongs to a worker that is gone.
-    pub(super) async fn bury(&self, worker: Worker) {
+    /// Lets go of what belongs to a worker that is gone, and gives what it printed last.
+    pub(super) async fn bury(&self, worker: Worker) -> String {
         worker.writer.abort();
-        worker.printed.finish().await;
+        let last_words = worker.printed.finish().await;
         worker.memory.rest();
+        last_words
     }
 
     /// What stands in the memory of this worker; nothing if it died before it took the memory over from

@@ -371,7 +371,12 @@ fn route_of(plan: &ApiPlan) -> (Option<String>, String) {
     pair(plan.definition.route())
 }
 
-fn refused(id: &str, (domain, prefix): (Option<String>, String), failure: Failure) -> EffectiveApi {
+/// An API that is answered 500.
+pub(super) fn refused(
+    id: &str,
+    (domain, prefix): (Option<String>, String),
+    failure: Failure,
+) -> EffectiveApi {
     let Failure { code, message } = failure.clone();
     let service = Service::Refuse { code, message };
     let order = ApiOrder {

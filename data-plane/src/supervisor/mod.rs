@@ -29,6 +29,8 @@ pub mod progress;
 
 pub mod culprit;
 mod departure;
+mod exclusion;
+mod load;
 pub mod output;
 pub mod plugin_log;
 pub mod pool;

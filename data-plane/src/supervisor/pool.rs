@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::exclusion::Exclusions;
 use super::generation::Effective;
 use super::replacement::{Burden, Pace, Reason};
 use super::slot::Slot;
@@ -50,6 +51,8 @@ pub struct SlotStatus {
     pub serial: u64,
     /// That generation.
     pub running: Option<Arc<Effective>>,
+    /// What a worker of this slot ran last, which later ones may have to fall back to.
+    pub good: Option<Arc<Effective>>,
     /// APIs that it could not bring there.
     pub failures: Vec<ApiFailure>,
     /// How far its keys are.
@@ -203,6 +206,8 @@ impl Pool {
                 turn: turn.clone(),
                 pace: Pace::default(),
                 other: None,
+                exclusions: Exclusions::default(),
+                good: None,
             };
             tasks.spawn(slot.run(stop.clone()));
         }

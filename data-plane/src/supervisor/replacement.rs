@@ -37,24 +37,32 @@ pub enum Reason {
     StaleLibraries,
     /// More memory than it may have.
     Memory,
+    /// Its loader does not come back from a library, so it can take no generation over any more.
+    LoadStuck,
+    /// It leaves out what earlier workers did not survive loading, which is worth another try.
+    LoadAgain,
 }
 
 impl Reason {
     /// All, in the order of counts.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::StaleGoLibraries,
         Self::GoLibraries,
         Self::StaleLibraries,
         Self::Memory,
+        Self::LoadStuck,
+        Self::LoadAgain,
     ];
 
-    /// The name in metrics, status and log: that of the threshold.
+    /// The name in metrics, status and log: that of the threshold, where there is one.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::StaleGoLibraries => "stale_go_libraries",
             Self::GoLibraries => "go_libraries",
             Self::StaleLibraries => "stale_libraries",
             Self::Memory => "memory_bytes",
+            Self::LoadStuck => "load_stuck",
+            Self::LoadAgain => "load_again",
         }
     }
 }

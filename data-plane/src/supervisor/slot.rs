@@ -16,12 +16,14 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::departure::EXIT_TIMEOUT;
+use super::exclusion::Exclusions;
+use super::generation::Effective;
 use super::plugin_log;
 use super::pool::{Desired, Sides, SlotStatus};
 use super::replacement::Pace;
 use super::succession::{Other, next_of};
 use super::telemetry::SlotTelemetry;
-use super::worker::Worker;
+use super::worker::{Applying, Worker};
 use crate::config::Settings;
 use crate::frames::FrameError;
 use crate::protocol::{ApiFailure, Report};
@@ -68,6 +70,10 @@ pub struct Slot {
     pub(super) pace: Pace,
     /// A second worker, while one takes over from another.
     pub(super) other: Option<Other>,
+    /// What its workers do not survive loading.
+    pub(super) exclusions: Exclusions,
+    /// What its worker ran last, without what it could not bring up.
+    pub(super) good: Option<Arc<Effective>>,
 }
 
 /// How a conversation with a worker ended.
@@ -168,7 +174,11 @@ impl Slot {
                 side: worker.side,
                 age: worker.born.elapsed(),
             };
-            self.bury(worker).await;
+            let load = Self::fatal_load(&worker, &status);
+            let last_words = self.bury(worker).await;
+            if let Some(load) = load {
+                self.blame(load, &last_words);
+            }
             match self.inherit() {
                 Some(heir) => worker = heir,
                 None => return Some(gone),
@@ -179,17 +189,22 @@ impl Slot {
     async fn converse(&mut self, worker: &mut Worker, stop: &CancellationToken) -> End {
         loop {
             let desired = self.desired.borrow_and_update().clone();
-            let mut room = worker.instruct(desired.clone());
-            if let Some(other) = &mut self.other {
-                room &= other.worker.instruct(desired);
+            if let Some((_, wanted)) = &desired.generation {
+                self.exclusions.forget_unwanted(wanted);
             }
+            let good = self.good.as_deref();
+            let mut room = worker.instruct(desired.clone(), &self.exclusions, good);
+            if let Some(other) = &mut self.other {
+                room &= other.instruct(desired, &self.exclusions, good);
+            }
+            self.watch_load(worker);
             if self.may_take_over(worker) {
                 return End::TakenOver;
             }
             self.consider(worker).await;
             tokio::select! {
                 report = worker.reader.next::<Report>() => match report {
-                    Ok(Some(report)) => if self.take(worker, report) { self.publish(worker) },
+                    Ok(Some(report)) => if self.take(worker, report) { self.keep_good(worker) },
                     Ok(None) => return End::Broken("closed its control socket".into()),
                     Err(FrameError::Connection(_) | FrameError::Cut) => return End::Broken("left its control socket".into()),
                     Err(e) => return End::Broken(format!("said what is no report: {e}")),
@@ -251,7 +266,12 @@ impl Slot {
     }
 
     fn applied(&self, worker: &mut Worker, failures: Vec<ApiFailure>) -> bool {
-        let Some((serial, effective)) = worker.applying.take() else {
+        let Some(Applying {
+            serial,
+            effective,
+            excluded,
+        }) = worker.applying.take()
+        else {
             return false;
         };
         worker.failed = failures
@@ -279,8 +299,27 @@ impl Slot {
         }
         worker.burden = worker.loaded.burden(&effective.digests());
         (worker.serial, worker.failures) = (serial, failures);
+        worker.failures.extend(excluded);
         worker.running = Some(effective);
         true
+    }
+
+    /// Publishes the slot's worker, and remembers what it runs for workers that cannot load what comes.
+    pub(super) fn keep_good(&mut self, worker: &Worker) {
+        if worker.applying.is_none()
+            && let Some(running) = &worker.running
+        {
+            self.exclusions.survived();
+            let mut good = Arc::clone(running);
+            if !worker.failed.is_empty() {
+                Arc::make_mut(&mut good)
+                    .apis
+                    .retain(|id, _| !worker.failed.contains(id));
+            }
+            self.good = Some(Arc::clone(&good));
+            self.report(|status| status.good = Some(good));
+        }
+        self.publish(worker);
     }
 
     /// Says how far the slot's worker is.

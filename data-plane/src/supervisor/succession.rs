@@ -14,7 +14,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::departure::EXIT_TIMEOUT;
-use super::pool::Retiring;
+use super::exclusion::Exclusions;
+use super::generation::Effective;
+use super::pool::{Desired, Retiring};
 use super::replacement::{Reason, due, resident_bytes};
 use super::slot::Slot;
 use super::worker::Worker;
@@ -69,6 +71,25 @@ pub(super) async fn next_of(other: &mut Option<Other>) -> OtherEvent {
     }
 }
 
+impl Other {
+    /// Tells the second worker what it does not know yet. One that is to try again what others did not
+    /// survive is told everything.
+    pub(super) fn instruct(
+        &mut self,
+        desired: Desired,
+        exclusions: &Exclusions,
+        good: Option<&Effective>,
+    ) -> bool {
+        let tries_again = matches!(self.stage, Stage::Starting(Reason::LoadAgain));
+        let exclusions = if tries_again {
+            &Exclusions::NONE
+        } else {
+            exclusions
+        };
+        self.worker.instruct(desired, exclusions, good)
+    }
+}
+
 impl Slot {
     /// Starts a replacement if the worker is due for one, and it is the slot's turn.
     pub(super) async fn consider(&mut self, worker: &Worker) {
@@ -107,6 +128,12 @@ impl Slot {
     }
 
     fn due(&self, worker: &Worker) -> Option<Reason> {
+        if worker.is_stuck {
+            return Some(Reason::LoadStuck);
+        }
+        if worker.applying.is_none() && self.exclusions.due(Instant::now()) {
+            return Some(Reason::LoadAgain);
+        }
         let at = &self.settings.worker.replace_at;
         due(&worker.burden, at).or_else(|| {
             let budget = at.memory_bytes?;
@@ -123,11 +150,15 @@ impl Slot {
             return false;
         };
         let next = &mut other.worker;
-        let is_starting = matches!(other.stage, Stage::Starting(_)) && next.hung_up.is_none();
-        if !is_starting || next.running.is_none() || next.serial < worker.serial {
+        let Stage::Starting(reason) = other.stage else {
+            return false;
+        };
+        if next.hung_up.is_some() || next.running.is_none() || next.serial < worker.serial {
             return false;
         }
-        if let Some(failure) = worse(&worker.failures, &next.failures) {
+        // One whose loader is stuck will never be where the new one is.
+        let failure = worse(&worker.failures, &next.failures);
+        if let Some(failure) = failure.filter(|_| reason != Reason::LoadStuck) {
             next.hung_up = Some(format!(
                 "could not bring API {} to revision {}: {} ({})",
                 failure.api_id,
@@ -156,6 +187,9 @@ impl Slot {
         let old = std::mem::replace(worker, other.worker);
         let patience = self.tell_to_drain(&old);
         self.pace.succeeded(reason, old.born.elapsed());
+        if reason == Reason::LoadAgain {
+            self.exclusions.lift();
+        }
         let (name, from, to) = (reason.as_str(), old.pid, worker.pid);
         tracing::info!(
             code = "WORKER_REPLACED",
@@ -170,7 +204,7 @@ impl Slot {
             status.replacements[reason as usize] += 1;
             status.last_replacement = Some(format!("for {name}"));
         });
-        self.publish(worker);
+        self.keep_good(worker);
         self.publish_retiring(Some(&old));
         self.other = Some(Other {
             worker: old,
@@ -255,6 +289,9 @@ impl Slot {
     }
 
     fn could_not_replace(&mut self, reason: Reason, why: &str) {
+        if reason == Reason::LoadAgain {
+            self.exclusions.postpone();
+        }
         let wait = self.pace.failed(Instant::now());
         let (name, seconds) = (reason.as_str(), wait.as_secs());
         tracing::error!(

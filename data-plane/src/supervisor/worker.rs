@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::culprit::Meanings;
+use super::exclusion::Exclusions;
 use super::generation::Effective;
 use super::output::{self, Printed, Rate};
 use super::pool::Desired;
@@ -28,7 +29,7 @@ use crate::frames::{FrameReader, FrameWriter};
 use crate::key_index::KeyHash;
 use crate::protocol::{ApiFailure, CONTROL_FD, LISTENER_FD, Order, SHARED_FD, WorkerSettings};
 use crate::source::{KeyIndex, Tenancy};
-use crate::sys::slot::SlotMemory;
+use crate::sys::slot::{Loading, SlotMemory};
 
 /// Orders on their way to a worker, at most.
 const ORDERS_MAX: usize = 16;
@@ -36,6 +37,14 @@ const ORDERS_MAX: usize = 16;
 const STORED_BYTES_MAX: usize = 4 << 20;
 /// Lines of plugins of one slot in a second, at most.
 const PLUGIN_LINES_PER_SECOND_MAX: u32 = 1000;
+
+/// A generation on its way to a worker.
+pub(super) struct Applying {
+    pub(super) serial: u64,
+    pub(super) effective: Arc<Effective>,
+    /// What of it the slot leaves out.
+    pub(super) excluded: Vec<ApiFailure>,
+}
 
 /// A running worker and what it was told.
 pub(super) struct Worker {
@@ -52,8 +61,8 @@ pub(super) struct Worker {
     pub(super) running: Option<Arc<Effective>>,
     /// APIs of it that it could not bring there: they are told again with the next generation.
     pub(super) failed: BTreeSet<String>,
-    /// What it was told and has not answered: serial and generation.
-    pub(super) applying: Option<(u64, Arc<Effective>)>,
+    /// What it was told and has not answered.
+    pub(super) applying: Option<Applying>,
     pub(super) serial: u64,
     /// What could not be brought to that.
     pub(super) failures: Vec<ApiFailure>,
@@ -69,6 +78,10 @@ pub(super) struct Worker {
     pub(super) born: Instant,
     /// It closed its control socket, or broke the protocol.
     pub(super) hung_up: Option<String>,
+    /// What its loader was at when the slot looked last, and since when.
+    pub(super) loading: Option<(Loading, Instant)>,
+    /// Its loader does not come back.
+    pub(super) is_stuck: bool,
     keys_told: Option<KeyIndex>,
     /// The stored sessions that it was told last, and the number of each that it was told.
     stored_told: Arc<StoredView>,
@@ -136,6 +149,8 @@ impl Worker {
             side,
             born: Instant::now(),
             hung_up: None,
+            loading: None,
+            is_stuck: false,
             keys_told: None,
             stored_told: Arc::default(),
             stored_numbers: BTreeMap::new(),
@@ -144,7 +159,12 @@ impl Worker {
     }
 
     /// Tells the worker what it does not know yet. Gives whether there was room for it.
-    pub(super) fn instruct(&mut self, desired: Desired) -> bool {
+    pub(super) fn instruct(
+        &mut self,
+        desired: Desired,
+        exclusions: &Exclusions,
+        good: Option<&Effective>,
+    ) -> bool {
         if let Some(keys) = &desired.keys
             && self.keys_told.as_ref() != Some(keys)
         {
@@ -166,6 +186,7 @@ impl Worker {
         if self.applying.is_some() || self.serial == serial {
             return true;
         }
+        let (effective, excluded) = exclusions.apply(&effective, good);
         let mut difference = effective.difference(self.running.as_deref(), &self.failed);
         self.meanings.learn(&effective);
         let identity = &self.tenancy.identity;
@@ -173,7 +194,11 @@ impl Worker {
         if self.orders.try_send(Order::Apply(difference)).is_err() {
             return false;
         }
-        self.applying = Some((serial, effective));
+        self.applying = Some(Applying {
+            serial,
+            effective,
+            excluded,
+        });
         true
     }
 

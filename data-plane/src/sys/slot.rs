@@ -36,6 +36,37 @@ pub struct Activity {
     pub sequence: u64,
 }
 
+/// What a worker's loader is bringing up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loading {
+    /// The number of the function.
+    pub function: u32,
+    /// Whether its library is open.
+    pub is_open: bool,
+    /// The same number at two looks means the same step.
+    pub step: u64,
+}
+
+/// The loader at a function.
+#[derive(Debug)]
+pub struct InLoad<'a> {
+    record: &'a Record,
+}
+
+impl InLoad<'_> {
+    /// The library is open, the function is being started.
+    pub fn starts(&self) {
+        self.record.load_steps.fetch_add(1, Relaxed);
+        self.record.starting.store(1, Relaxed);
+    }
+}
+
+impl Drop for InLoad<'_> {
+    fn drop(&mut self) {
+        self.record.loading.store(0, Relaxed);
+    }
+}
+
 /// The first fatal signal of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
@@ -65,6 +96,9 @@ struct Record {
     fault_signal: AtomicI32,
     fault_thread: AtomicI32,
     fault_instruction: AtomicU64,
+    loading: AtomicU32,
+    starting: AtomicU32,
+    load_steps: AtomicU64,
     lanes: [LaneRecord; LANES],
     in_flight: InFlight,
     counters: [AtomicU64; Counter::ALL.len()],
@@ -153,6 +187,8 @@ impl SlotMemory {
         record.fault_signal.store(0, Relaxed);
         record.fault_thread.store(0, Relaxed);
         record.fault_instruction.store(0, Relaxed);
+        record.loading.store(0, Relaxed);
+        record.starting.store(0, Relaxed);
         for lane in &record.lanes {
             lane.thread.store(0, Relaxed);
             lane.function.store(0, Relaxed);
@@ -173,6 +209,26 @@ impl SlotMemory {
     /// The process that took the slot last; 0 before the first.
     pub fn process(&self) -> i32 {
         self.record().process.load(Relaxed)
+    }
+
+    /// The loader brings up a function until the result is dropped: opens its library, starts it.
+    pub fn load(&self, function: u32) -> InLoad<'_> {
+        let record = self.record();
+        record.load_steps.fetch_add(1, Relaxed);
+        record.starting.store(0, Relaxed);
+        record.loading.store(function, Relaxed);
+        InLoad { record }
+    }
+
+    /// What the loader brings up.
+    pub fn loading(&self) -> Option<Loading> {
+        let record = self.record();
+        let function = record.loading.load(Relaxed);
+        (function != 0).then(|| Loading {
+            function,
+            is_open: record.starting.load(Relaxed) != 0,
+            step: record.load_steps.load(Relaxed),
+        })
     }
 
     /// Takes a lane for the calling thread; none when all [`LANES`] are taken.
@@ -391,6 +447,26 @@ mod tests {
         let second = memory.activities()[0];
         assert_eq!((first.function, first.thread), (7, second.thread));
         assert_ne!(first.sequence, second.sequence);
+    }
+
+    #[test]
+    fn load_has_two_steps_that_are_told_apart() {
+        let memory = leaked();
+        assert_eq!(memory.loading(), None);
+        let (opening, starting) = {
+            let load = memory.load(7);
+            let opening = memory.loading().unwrap();
+            load.starts();
+            (opening, memory.loading().unwrap())
+        };
+        assert_eq!((opening.function, opening.is_open), (7, false));
+        assert_eq!((starting.function, starting.is_open), (7, true));
+        let _load = memory.load(7);
+        let again = memory.loading().unwrap();
+        assert!(opening.step < starting.step && starting.step < again.step);
+        assert!(!again.is_open);
+        memory.begin(1);
+        assert_eq!(memory.loading(), None, "another process has loaded nothing");
     }
 
     #[test]

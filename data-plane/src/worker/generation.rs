@@ -371,6 +371,7 @@ impl Assembly {
             message,
         };
         // If the library takes the process down, the supervisor finds it named.
+        let in_load = self.memory.load(order.number);
         let _in_function = self.lane.as_ref().map(|lane| lane.enter(order.number));
         let begun = monotonic_nanos();
         let library = if let Some(library) = self.libraries.get(&key.library) {
@@ -395,6 +396,7 @@ impl Assembly {
             self.libraries.insert(key.library, Arc::clone(&library));
             library
         };
+        in_load.starts();
         let context = StartContext {
             function: &key.function,
             api_id: &key.api,

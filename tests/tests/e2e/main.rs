@@ -30,6 +30,7 @@ mod inline;
 mod keys;
 mod languages;
 mod last_known_good;
+mod loading;
 mod many_libraries;
 mod pending_rust;
 mod sessions;
