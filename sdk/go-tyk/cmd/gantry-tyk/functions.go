@@ -149,6 +149,9 @@ func (r *reader) variables(found *offer, sources []source, at int, declared *ast
 			if shape == otherShape && spec.Type == nil {
 				shape = r.namedShape(sources, in, value)
 			}
+			if shape == otherShape {
+				shape = typeShape(sources, spec.Type)
+			}
 			if ast.IsExported(name.Name) && shape != otherShape && used[name.Name] == 0 {
 				found.refusals = append(found.refusals, notAFunction(r.files.Position(name.Pos()), "a variable", name.Name))
 			}

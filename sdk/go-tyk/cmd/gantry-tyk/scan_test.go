@@ -190,6 +190,55 @@ func Rule() {}
 	}
 }
 
+func TestVariablesThatHoldMethodsOrMadeFunctionsAreRefusedAsHooks(t *testing.T) {
+	answer, _ := plugin(t, map[string]string{
+		"main.go": `package main
+
+import (
+	"net/http"
+
+	"example.com/shop/hooks"
+)
+
+type plugin struct{}
+type Handler func(http.ResponseWriter, *http.Request)
+
+func (p *plugin) Hook(w http.ResponseWriter, r *http.Request) {}
+func (p *plugin) Count() int { return 1 }
+
+var p = &plugin{}
+var Value = p.Hook
+var Literal = (&plugin{}).Hook
+var Theirs = hooks.New().Before
+var Made = make("x")
+var Typed Handler
+var Converted = Handler(nil)
+var Number = p.Count()
+var Counter = p.Count
+var Other = hooks.New()
+
+func make(name string) http.HandlerFunc { return nil }
+`,
+		"hooks/hooks.go": `package hooks
+
+import "net/http"
+
+type T struct{}
+
+func New() *T { return nil }
+
+func (t *T) Before(w http.ResponseWriter, res *http.Response, r *http.Request) {}
+`,
+	})
+	var want []string
+	for line := 16; line <= 21; line++ {
+		want = append(want, fmt.Sprintf("main.go:%d:5 NOT_A_FUNCTION", line))
+	}
+	if got := places(answer.Refusals); got != strings.Join(want, "\n") {
+		t.Errorf("refused:\n%s\nexpected:\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
 func TestModuleFileSaysWhichOpenAPIPackageIsMeant(t *testing.T) {
 	const ours, theirs = "github.com/TykTechnologies/kin-openapi", "github.com/getkin/kin-openapi"
 	text := "package main\nimport \"github.com/TykTechnologies/tyk/ctx\"\nvar x = ctx.GetOASDefinition\n"

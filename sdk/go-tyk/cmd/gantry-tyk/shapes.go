@@ -109,32 +109,109 @@ func (s *source) valueShape(declared, value ast.Expr) shape {
 	return otherShape
 }
 
-// namedShape is the shape of the function by whose name a variable begins: one of the package itself, or of
-// another package of the plugin's own.
+// namedShape is the shape of the function by whose name a variable begins, or that the function by whose name
+// it begins makes: one of the package itself, or of another package of the plugin's own. A method is known by
+// its name alone.
 func (r *reader) namedShape(sources []source, in *source, value ast.Expr) shape {
-	if name, ok := value.(*ast.Ident); ok {
-		return functionShape(sources, name.Name)
+	if call, ok := value.(*ast.CallExpr); ok {
+		if declared, where := r.declared(sources, in, call.Fun); declared != nil && declared.Recv == nil {
+			return where.resultShape(declared.Type, sources)
+		}
+		// A conversion to a type of the package's.
+		return typeShape(sources, call.Fun)
 	}
-	path, name := in.selected(value)
-	folder, isOwn := r.own.folderOf(path)
-	if !isOwn {
-		return otherShape
+	if declared, where := r.declared(sources, in, value); declared != nil {
+		return where.shapeOf(declared.Type)
 	}
-	// A folder that is missing is Go's to tell.
-	others, err := r.read(folder)
-	if err != nil {
-		return otherShape
-	}
-	return functionShape(others, name)
+	return otherShape
 }
 
-// functionShape is the shape of a package's function.
-func functionShape(sources []source, name string) shape {
+// declared is the function or method that a name stands for, where its source is the author's.
+func (r *reader) declared(sources []source, in *source, named ast.Expr) (*ast.FuncDecl, *source) {
+	if name, ok := named.(*ast.Ident); ok {
+		return functionOf(sources, name.Name, false)
+	}
+	selector, ok := named.(*ast.SelectorExpr)
+	if !ok {
+		return nil, nil
+	}
+	path, name := in.selected(selector)
+	if path == "" {
+		return r.method(sources, selector.Sel.Name)
+	}
+	if folder, isOwn := r.own.folderOf(path); isOwn {
+		// A folder that is missing is Go's to tell.
+		others, _ := r.read(folder)
+		return functionOf(others, name, false)
+	}
+	return nil, nil
+}
+
+// method is the first method of a name that a hook could be, of the package or of those of the author's that
+// it imports.
+func (r *reader) method(sources []source, name string) (*ast.FuncDecl, *source) {
+	if declared, where := functionOf(sources, name, true); declared != nil {
+		return declared, where
+	}
+	for i := range sources {
+		for _, imported := range sources[i].file.Imports {
+			folder, isOwn := r.own.folderOf(strings.Trim(imported.Path.Value, "`\""))
+			if !isOwn {
+				continue
+			}
+			others, _ := r.read(folder)
+			if declared, where := functionOf(others, name, true); declared != nil {
+				return declared, where
+			}
+		}
+	}
+	return nil, nil
+}
+
+// functionOf is a package's function, or the method of a name that has the shape of a hook.
+func functionOf(sources []source, name string, isMethod bool) (*ast.FuncDecl, *source) {
 	for i := range sources {
 		for _, declaration := range sources[i].file.Decls {
 			declared, ok := declaration.(*ast.FuncDecl)
-			if ok && declared.Recv == nil && declared.Name.Name == name {
-				return sources[i].shapeOf(declared.Type)
+			if !ok || declared.Name.Name != name || (declared.Recv != nil) != isMethod {
+				continue
+			}
+			if !isMethod || sources[i].shapeOf(declared.Type) != otherShape {
+				return declared, &sources[i]
+			}
+		}
+	}
+	return nil, nil
+}
+
+// resultShape is the shape of the only thing that a function gives.
+func (s *source) resultShape(signature *ast.FuncType, sources []source) shape {
+	if signature.Results.NumFields() != 1 {
+		return otherShape
+	}
+	result := signature.Results.List[0].Type
+	if shape := s.valueShape(result, nil); shape != otherShape {
+		return shape
+	}
+	return typeShape(sources, result)
+}
+
+// typeShape is the shape of a function type that the package names.
+func typeShape(sources []source, named ast.Expr) shape {
+	name, ok := named.(*ast.Ident)
+	if !ok {
+		return otherShape
+	}
+	for i := range sources {
+		for _, declaration := range sources[i].file.Decls {
+			declared, ok := declaration.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range declared.Specs {
+				if spec, ok := spec.(*ast.TypeSpec); ok && spec.Name.Name == name.Name {
+					return sources[i].valueShape(spec.Type, nil)
+				}
 			}
 		}
 	}
