@@ -135,6 +135,14 @@ fn two_folders_with_one_tyk_source_give_the_same_bytes() {
         library["sha256"].clone()
     };
     assert_eq!(digest("ctx-values"), digest("elsewhere/and/deeper"));
+
+    let without_module = |place: &str| {
+        let bench = Workbench::new();
+        let folder = authors(&bench, place, "plugins/add-header");
+        let built = bench.build(&folder, &["--name", "header", SYSTEM]);
+        built[0]["sha256"].clone()
+    };
+    assert_eq!(without_module("one"), without_module("another/one"));
 }
 
 #[test]

@@ -20,6 +20,10 @@ use super::standard;
 use super::vendored::{self, Vendored};
 use super::workspace::{self, Neighbour};
 
+/// The module of an author who names none. Not after the folder: paths of packages are in what is built, and
+/// that is to be the same wherever it is built.
+const MADE_UP: &str = "plugin.example/plugin";
+
 /// Tyk's module.
 const TYK: &str = "github.com/TykTechnologies/tyk";
 
@@ -119,7 +123,7 @@ impl Author {
             if !is_ours(&listed.module.path) {
                 let path = match listed.module.path.as_str() {
                     // In a copy of Tyk itself: the folder is the author's, and Tyk's packages are ours.
-                    TYK => format!("plugin.example/{}", name_of(&go.folder)),
+                    TYK => MADE_UP.to_owned(),
                     path => path.to_owned(),
                 };
                 return Ok(Self {
@@ -135,7 +139,7 @@ impl Author {
         }
         Ok(Self {
             root: go.folder.clone(),
-            path: format!("plugin.example/{}", name_of(&go.folder)),
+            path: MADE_UP.to_owned(),
             stand_in: None,
             file: None,
             listed: Listed::default(),
@@ -146,8 +150,7 @@ impl Author {
 
     /// What the plugin is called unless somebody says otherwise: its module, or else its folder.
     pub(super) fn name(&self, folder: &Path) -> String {
-        // Without a module file the path is made up from the folder's name.
-        let is_named = self.file.is_some() && folder == self.root;
+        let is_named = self.path != MADE_UP && folder == self.root;
         let module = is_named.then(|| self.path.rsplit('/').find(|part| !is_major(part)));
         module.flatten().map_or_else(|| name_of(folder), plain)
     }
@@ -359,7 +362,7 @@ mod tests {
                 root: root.into(),
                 path: module.to_owned(),
                 stand_in: None,
-                file: (!module.starts_with("plugin.example/")).then(|| "/a/go.mod".into()),
+                file: (module != MADE_UP).then(|| "/a/go.mod".into()),
                 listed: Listed::default(),
                 vendored: None,
                 neighbours: Vec::new(),
@@ -373,9 +376,6 @@ mod tests {
             name("example.com/auth", "/a", "/a/plugin/version"),
             "version"
         );
-        assert_eq!(
-            name("plugin.example/hooks", "/a/hooks/v3", "/a/hooks/v3"),
-            "hooks"
-        );
+        assert_eq!(name(MADE_UP, "/a/hooks/v3", "/a/hooks/v3"), "hooks");
     }
 }
