@@ -233,15 +233,22 @@ async fn function_that_may_block_runs_in_the_pool_in_its_place() {
 }
 
 #[tokio::test]
-async fn full_pool_refuses_at_once_and_leaves_other_requests_alone() {
-    const THREADS_AND_QUEUE: u64 = 32 + 256;
+async fn function_that_fills_its_part_of_the_pool_is_refused_at_once_and_others_have_a_thread() {
+    const THREADS: u64 = 32 - 8;
+    const THREADS_AND_QUEUE: u64 = THREADS + 192;
     let upstream = Upstream::start().await;
     let waiting = TestApi::new("a", "/a", &upstream.url()).function("pre", "WaitInPool");
     let inline = TestApi::new("b", "/b", &upstream.url()).function("pre", "Mark");
+    let blocking = TestApi::new("c", "/c", &upstream.url()).function("pre", "MarkInPool");
     let mut large = settings();
     large.connections_max = 512;
     let mut worker = TestWorker::start(large).await;
-    assert_eq!(worker.apply(everything(1, [waiting, inline])).await, []);
+    assert_eq!(
+        worker
+            .apply(everything(1, [waiting, inline, blocking]))
+            .await,
+        []
+    );
     let folder = tempfile::tempdir().unwrap();
     let signal = folder.path().join("go").to_str().unwrap().to_owned();
     let ask = |address, signal: String| async move {
@@ -251,9 +258,9 @@ async fn full_pool_refuses_at_once_and_leaves_other_requests_alone() {
     let ask = |_: u64| tokio::spawn(ask(worker.address, signal.clone()));
     let (address, memory) = (worker.address, &worker.memory);
     // The threads take their calls first, so that the queue has room for the others.
-    let mut asked: Vec<_> = (0..32).map(ask).collect();
-    until(|| memory.activities().len() == 32).await;
-    asked.extend((32..THREADS_AND_QUEUE).map(ask));
+    let mut asked: Vec<_> = (0..THREADS).map(ask).collect();
+    until(|| memory.activities().len() == 24).await;
+    asked.extend((THREADS..THREADS_AND_QUEUE).map(ask));
     until(|| memory.read(Counter::PluginCalls) == THREADS_AND_QUEUE).await;
     let refused = ask(0).await.unwrap();
     assert_eq!(
@@ -262,6 +269,14 @@ async fn full_pool_refuses_at_once_and_leaves_other_requests_alone() {
     );
     assert_eq!(memory.read(Counter::PluginPoolFull), 1);
     assert_eq!(get(address, "/b").await.status, 200);
+    for _ in 0..20 {
+        assert_eq!(get(address, "/c").await.status, 200);
+    }
+    assert_eq!(
+        memory.activities().len(),
+        24,
+        "no call of the first has ended"
+    );
     std::fs::write(&signal, b"").unwrap();
     for answer in asked {
         assert_eq!(answer.await.unwrap().status, 200);
