@@ -126,7 +126,7 @@ pub(super) async fn deploy(
         ));
         None
     };
-    tell(context, rollout.as_ref());
+    tell(context, &order, rollout.as_ref());
     let (gateways, failure) = match rollout {
         Some(Rollout { standings, failure }) => (Some(standings), failure),
         None => (None, None),
@@ -162,7 +162,7 @@ async fn move_pin(client: &Client, order: &Order<'_>) -> Result<v1::DeployRespon
         })
 }
 
-fn tell(context: &Context, rollout: Option<&Rollout>) {
+fn tell(context: &Context, order: &Order<'_>, rollout: Option<&Rollout>) {
     let Some(rollout) = rollout else { return };
     for complaint in rollout.standings.iter().flat_map(Standing::complaints) {
         context.printer().warn(complaint);
@@ -171,5 +171,11 @@ fn tell(context: &Context, rollout: Option<&Rollout>) {
         context
             .printer()
             .warn("no gateway is connected: nothing serves it yet");
+    } else if rollout.failure.is_none() && rollout.standings.iter().all(|it| it.files == 0) {
+        let (bundle, environment) = (order.bundle, &order.environment);
+        context.printer().warn(format_args!(
+            "no API of {environment} uses {bundle} on these gateways: they have loaded nothing of it, and whether it can \
+             be loaded is not known"
+        ));
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Waiting {
     #[arg(long)]
     pub(super) wait: bool,
     /// How long to wait.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
     pub(super) wait_timeout: u64,
 }
 
@@ -94,6 +94,8 @@ pub(super) struct Standing {
     revision: u64,
     workers_live: u32,
     workers: u32,
+    /// Files of the version that its APIs use.
+    pub(super) files: usize,
     reasons: Vec<Reason>,
 }
 
@@ -126,6 +128,7 @@ impl Standing {
             revision: report.applied_revision,
             workers_live: report.workers_live,
             workers: report.workers,
+            files: files(&report, target).count(),
             reasons,
         }
     }

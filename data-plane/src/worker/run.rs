@@ -147,7 +147,7 @@ fn report_unended(
             let cause = if owed >= worker.calls.pending_max {
                 format!("{owed} calls of it pend, or were given up and are still to be resumed")
             } else {
-                "all threads for functions that may block are taken, and their queue is full"
+                "its part of the pool for functions that may block is taken, and of its queue"
                     .to_owned()
             };
             (HookError::Busy, cause)

@@ -38,7 +38,10 @@ fn push_that_deploys_and_waits_ends_when_every_gateway_serves_and_may_be_repeate
         .ready_gateway(&lab.project, "gateway-2", VERSION)
         .unwrap();
     gantry.json(&["push", &lab.hooks("1.0.0")]).unwrap();
-    gantry.deploy("hooks@1.0.0").unwrap();
+    let unused = gantry.run(&["deploy", "hooks@1.0.0", "--wait"]).unwrap();
+    assert_eq!(unused.code, 0, "{}", unused.stderr);
+    let words = "no API of production uses hooks on these gateways";
+    assert!(unused.stderr.contains(words), "{}", unused.stderr);
     lab.put(
         &first,
         &json!({"use_keyless": true, "custom_middleware_bundle": "hooks"}),
@@ -46,6 +49,7 @@ fn push_that_deploys_and_waits_ends_when_every_gateway_serves_and_may_be_repeate
     let bundle = lab.hooks("1.1.0");
     let push = ["push", &bundle, "--deploy", "production", "--wait"];
     let pushed = gantry.json(&push).unwrap();
+    assert_eq!(pushed["deployment"]["gateways"][0]["files"], 1);
     let serving = |id: &str| (id.to_owned(), "serving".to_owned());
     let all = [serving("gateway-1"), serving("gateway-2")];
     assert_eq!(states(&pushed["deployment"]["gateways"]), all);
