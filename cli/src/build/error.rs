@@ -73,6 +73,13 @@ pub(crate) enum BuildError {
         status: ExitStatus,
         said: String,
     },
+    /// The author's own code did not come to its end. What it said is printed above this.
+    #[error("{doing}: expected an end within {limit_s} s, and there was none")]
+    Overdue {
+        doing: String,
+        limit_s: u64,
+        said: String,
+    },
     /// A program of the toolchain could not be run.
     #[error("run {program}")]
     Program {
@@ -136,6 +143,7 @@ impl BuildError {
             Self::ModuleMissing { .. } => "MODULE_MISSING",
             Self::ModuleName(_) => "MODULE_NAME",
             Self::Failed { .. } => "BUILD_FAILED",
+            Self::Overdue { .. } => "INIT_TIMEOUT",
             Self::Program { .. } | Self::Answer { .. } => "TOOLCHAIN_BROKEN",
             Self::Refused(error) => error.code(),
             Self::Differs { .. } => "TARGET_DIFFERS",
@@ -177,6 +185,10 @@ impl BuildError {
                 "the note must take the gateway version from GANTRY_GATEWAY_VERSION, as the SDKs' \
                  macros do",
             ),
+            Self::Overdue { .. } => one(
+                "functions called init run when the plugin is built, too: start what waits when it is first \
+                 needed, or in a goroutine",
+            ),
             Self::SourceRefused(_)
             | Self::TooMany { .. }
             | Self::Failed { .. }
@@ -201,6 +213,7 @@ impl BuildError {
             Self::ToolchainMissing(_) => Exit::NotFound,
             Self::ModuleMissing { .. }
             | Self::Failed { .. }
+            | Self::Overdue { .. }
             | Self::Program { .. }
             | Self::Answer { .. }
             | Self::File { .. } => Exit::Failed,

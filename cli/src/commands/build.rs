@@ -220,7 +220,10 @@ pub(super) fn run(arguments: Build, context: &Context) -> Result<(), CliError> {
 
 /// Prints what an error has to say beside itself.
 fn refused(error: BuildError, printer: &Printer) -> CliError {
-    if let BuildError::Failed { said, .. } | BuildError::ModuleMissing { said, .. } = &error {
+    if let BuildError::Failed { said, .. }
+    | BuildError::Overdue { said, .. }
+    | BuildError::ModuleMissing { said, .. } = &error
+    {
         printer.quoted(said);
     }
     CliError::Build(error)

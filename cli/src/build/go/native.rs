@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use gantry_domain::Platform;
 
@@ -19,6 +20,9 @@ use super::program::Go;
 use super::scan::{self, Scan};
 use super::standard;
 use super::{NOTE_FILE, NOTE_HEAD, SDK, missing, note, os_package};
+
+/// Time for a plugin to tell its note: its init functions run before that.
+const NOTE_LIMIT: Duration = Duration::from_mins(1);
 
 /// A plugin on the Go SDK.
 #[derive(Debug)]
@@ -93,13 +97,20 @@ impl Module {
         asking.env_remove("GOOS").env_remove("GOARCH");
         self.with(
             &mut asking,
-            &["run", "-trimpath", "-buildvcs=false"],
+            &["build", "-trimpath", "-buildvcs=false"],
             modules,
         );
-        asking.args([".", "gantry-note"]);
-        let note = step::run(&mut asking, "building the plugin to ask it for its note")
-            .map_err(missing::assembly_with_c)?
-            .answer;
+        let program = folder.join("asked");
+        asking.arg("-o").arg(&program).arg(".");
+        step::run(&mut asking, "building the plugin to ask it for its note")
+            .map_err(missing::assembly_with_c)?;
+        let mut asked = Command::new(&program);
+        asked
+            .current_dir(&self.go.folder)
+            .arg("gantry-note")
+            .env_remove("GANTRY_GATEWAY_VERSION")
+            .envs(gateway.map(|version| ("GANTRY_GATEWAY_VERSION", version)));
+        let note = step::run_for(&mut asked, "asking the plugin for its note", NOTE_LIMIT)?.answer;
         if !note.starts_with(NOTE_HEAD) {
             return Err(BuildError::NotAPlugin {
                 path: self.go.folder.clone(),
