@@ -72,14 +72,14 @@ pub(crate) enum CliError {
         limit_s: u64,
     },
     /// A file or standard input cannot be read, or is not what it should be.
-    #[error("read {}", path.display())]
+    #[error("read {} (FILE_UNREADABLE)", path.display())]
     File {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
     /// A file or folder cannot be written.
-    #[error("write {}", path.display())]
+    #[error("write {} (FILE_UNWRITABLE)", path.display())]
     Written {
         path: PathBuf,
         #[source]
@@ -246,9 +246,9 @@ const fn refusal_hint(operation: Operation, kind: Kind) -> Option<&'static str> 
         },
         Kind::Conflict => Some("read it again and repeat: somebody wrote in between"),
         Kind::Precondition => match operation {
-            Operation::Deploy => {
-                Some("publish a build that fits these gateways, or deploy anyway with --force")
-            }
+            Operation::Deploy => Some(
+                "publish a build that fits these gateways, or deploy anyway with `gantry deploy --force`",
+            ),
             Operation::Push | Operation::Other => None,
         },
         Kind::Unavailable => {

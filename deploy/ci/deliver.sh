@@ -13,13 +13,19 @@
 #   WAIT_TIMEOUT                    seconds for the gateways; 300 when empty
 #   SUMMARY                         file that the summary (Markdown) is added to; standard output when empty
 #
-# Exits as gantry does: 1 the build failed, 3 a library is refused, 4 a toolchain is missing, 7 a gateway
-# cannot or does not serve the version, 8 some did not in time, 64 a variable or the manifest is wrong.
+# Exits as gantry does: 1 the build failed, 3 source, manifest or library is refused, 4 a toolchain or the environment is missing,
+# 5 the token is not valid or lacks a right, 6 a limit is reached, 7 a gateway cannot or does not serve the
+# version, 8 some did not in time or the control plane did not answer, 64 a variable or the manifest is wrong.
 set -euo pipefail
 
 plugin="${PLUGIN:-.}"
 if [ ! -f "$plugin/manifest.json" ]; then
   echo "deliver: $plugin/manifest.json is missing; PLUGIN names the folder that has it" >&2
+  exit 64
+fi
+# Known now: when all is served it would be too late.
+if [ -n "${SUMMARY:-}" ] && ! : 2> /dev/null >> "$SUMMARY"; then
+  echo "deliver: SUMMARY names $SUMMARY, which cannot be written" >&2
   exit 64
 fi
 work="$(mktemp -d)"
@@ -39,11 +45,22 @@ bundle() {
   python3 - "$plugin/manifest.json" "$work" "${VERSION:-}" <<'PYTHON'
 import json, os, sys
 manifest_path, work, version = sys.argv[1:]
-with open(manifest_path) as file:
-    manifest = json.load(file)
+try:
+    with open(manifest_path) as file:
+        manifest = json.load(file)
+except ValueError as error:
+    sys.exit(f"deliver: {manifest_path}: expected JSON: {error}")
+if not isinstance(manifest, dict):
+    sys.exit(f"deliver: {manifest_path}: expected an object, found {type(manifest).__name__}")
 with open(f"{work}/built.json") as file:
     built = json.load(file)
-manifest["file_list"] = sorted(os.path.basename(library["path"]) for library in built)
+files = sorted(os.path.basename(library["path"]) for library in built)
+listed = manifest.get("file_list") or []
+for name in listed if isinstance(listed, list) else []:
+    plain = str(name).rsplit("/", 1)[-1].removesuffix(".so")
+    if not any(file == f"{plain}.so" or file.startswith(f"{plain}_") for file in files):
+        print(f"deliver: file_list names {name}, which this did not build: left out", file=sys.stderr)
+manifest["file_list"] = files
 if version:
     manifest["version"] = version
 with open(f"{work}/bundle/manifest.json", "w") as file:
@@ -63,23 +80,26 @@ def read(path, otherwise):
     except (OSError, json.JSONDecodeError):
         return otherwise
 
+def row(*cells):
+    return "| " + " | ".join(" ".join(str(cell).split()).replace("|", "\\|") for cell in cells) + " |"
+
 manifest = read(f"{work}/bundle/manifest.json", read(manifest_path, {}))
+if not isinstance(manifest, dict):
+    manifest = {}
 built, pushed = read(f"{work}/built.json", []), read(f"{work}/pushed.json", {})
 name = "{}@{}".format(manifest.get("name", "the plugin"), manifest.get("version", "?"))
 print(f"### {name}: {doing if status == '0' else f'not {doing} (exit code {status})'}\n")
 if built:
     print("| file | target | gateway | glibc | sha256 |\n|---|---|---|---|---|")
 for library in built:
-    row = [library["path"].rsplit("/", 1)[-1], library["target"], library["gateway_version"] or "any",
-           library["glibc"] or "-", library["sha256"][:12]]
-    print("| " + " | ".join(row) + " |")
+    print(row(library["path"].rsplit("/", 1)[-1], library["target"], library["gateway_version"] or "any",
+              library["glibc"] or "-", library["sha256"][:12]))
 gateways = (pushed.get("deployment") or {}).get("gateways") or []
 if gateways:
     print("\n| gateway | version | state | revision | why |\n|---|---|---|---|---|")
 for gateway in gateways:
     why = "; ".join("{subject}: {message}".format(**reason) for reason in gateway["reasons"])
-    row = [gateway["gateway"], gateway["version"], gateway["state"], str(gateway["revision"]), why]
-    print("| " + " | ".join(row) + " |")
+    print(row(gateway["gateway"], gateway["version"], gateway["state"], gateway["revision"], why))
 if status != "0":
     with open(f"{work}/said") as file:
         print("\n~~~text\n" + "".join(file.readlines()[-20:]).rstrip() + "\n~~~")

@@ -8,8 +8,9 @@ import (
 	"gantry.example/sdk/go/abi"
 )
 
-// Call is what functions at every hook can do. It is good on the goroutine and for the time of the
-// call: after that it reads as empty and changes nothing.
+// Call is what functions at every hook can do. It is good on the goroutine of the call and until the function
+// returns; kept beyond that, it reads as empty and changes nothing. Another goroutine must not use it at all,
+// unless the function is detached and waits for it: copy what it needs before it starts.
 //
 // Reading costs nothing that is not read: values lie in the gateway's memory until they are asked for.
 // Changes are collected and given to the gateway together when the function returns, or before it reads

@@ -24,7 +24,7 @@ impl Repository {
         let source = workspace().join("examples/c-headers/plugin.c");
         fs::copy(source, folder.join("plugin.c")).unwrap();
         let manifest = json!({
-            "name": "tagging", "version": "1.0.0", "file_list": [],
+            "name": "tagging", "version": "1.0.0", "file_list": ["c-headers.so", "lost.so"],
             "custom_middleware": {
                 "driver": "goplugin", "pre": [{"name": "TagRequest", "path": "c-headers.so"}],
             },
@@ -160,6 +160,11 @@ fn script_builds_publishes_deploys_and_waits_and_says_why_it_could_not() {
     let again = repository.deliver(&lab, "1.0.0", "v5.3.0 v5.4.0");
     assert!(again.status.success(), "{}", text(&again.stderr));
     assert_eq!(repository.summary(), summary);
+    let said = text(&again.stderr);
+    assert!(
+        said.contains("file_list names lost.so, which this did not build"),
+        "{said}"
+    );
 
     // A build is missing for a gateway that is there: nothing moves, and the gateway is named.
     let refused = repository.deliver(&lab, "1.1.0", "v5.4.0");
@@ -179,6 +184,20 @@ fn script_builds_publishes_deploys_and_waits_and_says_why_it_could_not() {
         assert!(said.contains("plugin.c:"), "{said}");
     }
     assert!(lab.project.admin.json(&["get", "tagging@1.2.0"]).is_err());
+
+    // A manifest, or a place for the summary, that cannot be used is said before anything is published.
+    let nowhere = [("SUMMARY", "/nowhere/summary.md")];
+    let unwritable = repository.deliver_as(&lab, "1.2.0", "v5.4.0", &nowhere);
+    assert_eq!(unwritable.status.code(), Some(64));
+    assert!(text(&unwritable.stderr).contains("/nowhere/summary.md, which cannot be written"));
+    fs::write(repository.folder.join("manifest.json"), "[]").unwrap();
+    let listed = repository.deliver(&lab, "1.2.0", "v5.4.0");
+    let said = text(&listed.stderr);
+    assert_eq!(listed.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("manifest.json") && !said.contains("Traceback"),
+        "{said}"
+    );
 
     fs::remove_file(repository.folder.join("manifest.json")).unwrap();
     let bare = repository.deliver(&lab, "1.2.0", "v5.4.0");
