@@ -27,7 +27,8 @@ pub(crate) struct ActiveCall<'a> {
 impl Draft {
     /// Takes back what an answer did to the response headers.
     pub(crate) fn withdraw(self, exchange: &mut Exchange) {
-        if let Some((headers, added)) = self.before_answer {
+        if let Some(before) = self.before_answer {
+            let (headers, added) = *before;
             exchange.response_headers = headers;
             exchange.added_headers = added;
         }
@@ -49,7 +50,7 @@ pub(crate) struct Draft {
     answer_status: Option<StatusCode>,
     answer_body: Option<Bytes>,
     /// The response headers as they were before an answer began, and the added ones.
-    before_answer: Option<(HeaderMap, HeaderMap)>,
+    before_answer: Option<Box<(HeaderMap, HeaderMap)>>,
     replaced_body: bool,
 }
 

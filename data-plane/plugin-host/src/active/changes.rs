@@ -162,7 +162,7 @@ impl ActiveCall<'_> {
         }
         let added = self.exchange.added_headers.clone();
         let headers = &mut self.exchange.response_headers;
-        self.draft.before_answer = Some((headers.clone(), added));
+        self.draft.before_answer = Some(Box::new((headers.clone(), added)));
         if self.hook == Hook::Response {
             for name in rules::REPRESENTATION_HEADERS {
                 headers.remove(name);
