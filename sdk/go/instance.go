@@ -122,6 +122,10 @@ func (w *work) conclude(err error) (verdict int32, written int) {
 		err = w.err
 	}
 	switch {
+	case err != nil && w.ctx != nil && w.ctx.Err() != nil:
+		// Clients that leave are no errors; and how it ends, nobody will know.
+		w.backend.Log(abi.LogInfo, err.Error())
+		return abi.Failed, 0
 	case err != nil:
 		w.backend.Log(abi.LogError, err.Error())
 		return abi.Failed, 0

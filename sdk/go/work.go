@@ -86,6 +86,9 @@ func (w *work) bodyOf(part uint32) []byte {
 	if code != abi.OK {
 		if w.err == nil {
 			w.err = refusal("read the body", code)
+			if w.ctx != nil && code == abi.EDeadHandle {
+				w.err = fmt.Errorf("the body does not come, since nobody waits for this call any more: %w", context.Canceled)
+			}
 		}
 		return nil
 	}

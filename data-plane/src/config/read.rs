@@ -169,12 +169,14 @@ fn read_token(
 ) -> Option<Token> {
     const MISSING: &str =
         "an access token with the right gateway: GANTRY_TOKEN, --token-file or --token";
-    if arguments.token.is_some() && arguments.token_file.is_some() {
+    // Where variables come from templates, one that is not meant is there and empty.
+    let given = arguments.token.as_ref().filter(|text| !text.is_empty());
+    if given.is_some() && arguments.token_file.is_some() {
         let expected = "one of token and token file";
         fields.error("token", "FIELD_CONFLICT", expected, "both");
         return None;
     }
-    let text = match (&arguments.token, file) {
+    let text = match (given, file) {
         (Some(token), _) => token.clone(),
         (None, Some(path)) => read_token_file(fields, path)?,
         (None, None) => {

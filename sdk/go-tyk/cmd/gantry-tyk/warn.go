@@ -25,6 +25,9 @@ const (
 	// failing is what ending the process does where os.Exit is caught.
 	failing   = " fails the call with 500, or ends the goroutine that calls it"
 	answering = "answer the request with an error instead"
+	// refusing is what it does before there are calls.
+	refusing = " in init fails the load of the library, in the gateways that it happens in"
+	lasting  = "go on without what is missing, and answer requests with an error until it is there"
 )
 
 // loggers names functions that make a logger whose fatal lines mean to end the process.
@@ -53,6 +56,7 @@ func (r *reader) warned(sources []source) (found []finding) {
 			if ok && declared.Recv == nil && declared.Name.Name == "main" && in.file.Name.Name == "main" {
 				continue
 			}
+			isInit := ok && declared.Recv == nil && declared.Name.Name == "init"
 			ast.Inspect(declaration, func(node ast.Node) bool {
 				switch node := node.(type) {
 				case *ast.GoStmt:
@@ -64,6 +68,10 @@ func (r *reader) warned(sources []source) (found []finding) {
 					warning := in.call(node)
 					if warning == nil {
 						warning = fatalOf(node, own)
+					}
+					if warning != nil && isInit {
+						warning.Message = strings.Replace(warning.Message, failing, refusing, 1)
+						warning.Advice = strings.Replace(warning.Advice, answering, lasting, 1)
 					}
 					if warning != nil {
 						at := r.files.Position(node.Pos())

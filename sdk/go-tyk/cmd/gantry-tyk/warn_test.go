@@ -46,6 +46,19 @@ main.go:21:2 SIGNALS_TAKEN`
 	}
 }
 
+func TestEndOfTheProcessInInitIsToldAsWhatItIsThere(t *testing.T) {
+	answer, _ := plugin(t, map[string]string{"main.go": `package main
+
+import "log"
+
+func init() { log.Fatal("no port") }
+`})
+	want := "log.Fatal in init fails the load of the library, in the gateways that it happens in"
+	if len(answer.Warnings) != 1 || answer.Warnings[0].Message != want || answer.Warnings[0].Advice != lasting {
+		t.Errorf("%+v", answer.Warnings)
+	}
+}
+
 func TestFatalLinesOfOwnLoggersAreWarnedAbout(t *testing.T) {
 	answer, _ := plugin(t, map[string]string{"main.go": `package main
 
