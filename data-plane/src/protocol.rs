@@ -248,10 +248,12 @@ pub enum Report {
         /// The document, JSON.
         session: String,
     },
-    /// A line that a plugin logged.
+    /// A line that a plugin logged, or about a call of it that failed.
     PluginLog {
         /// `error`, `warn`, `info` or `debug`.
         level: String,
+        /// `PLUGIN_LOG`, or why the call failed.
+        code: String,
         /// The text.
         message: String,
         /// The API, where the line belongs to a call.

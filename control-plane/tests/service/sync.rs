@@ -27,7 +27,7 @@ pub(crate) fn profile(id: &str, version: &str) -> v1::GatewayProfile {
         version: version.into(),
         platform: "linux_amd64".into(),
         libc: "2.99".into(),
-        abi: "0.2".into(),
+        abi: format!("{}.{}", gantry_abi::ABI_MAJOR, gantry_abi::ABI_MINOR),
         ..Default::default()
     }
 }

@@ -25,6 +25,7 @@ pub fn log(slot: u32, identity: &Identity, meanings: &Meanings, report: &Report)
     match report {
         Report::PluginLog {
             level,
+            code,
             message,
             api_id,
             function,
@@ -35,7 +36,7 @@ pub fn log(slot: u32, identity: &Identity, meanings: &Meanings, report: &Report)
             let library = logged_at.and_then(|address| meanings.library_at(address));
             let message = one_line(message);
             at_level!(
-                level.as_str(), code = "PLUGIN_LOG", tenant.id = %tenant, worker.slot = slot, api.id = api_id.as_deref(),
+                level.as_str(), code = code.as_str(), tenant.id = %tenant, worker.slot = slot, api.id = api_id.as_deref(),
                 function = function.as_deref(), hook = hook.as_deref(), trace_id = trace_id.as_deref(),
                 plugin.digest = library, "{message}"
             );

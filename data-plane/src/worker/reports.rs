@@ -101,6 +101,7 @@ impl Reporter {
         let origin = line.origin;
         self.offer(Report::PluginLog {
             level: level.to_owned(),
+            code: "PLUGIN_LOG".to_owned(),
             message: line.message.to_owned(),
             api_id: origin.map(|origin| origin.api_id.to_owned()),
             function: origin.map(|origin| origin.function.to_owned()),
@@ -117,11 +118,12 @@ impl Reporter {
         function: &str,
         hook: Hook,
         trace_id: &str,
-        cause: &str,
+        (code, cause): (&str, &str),
     ) {
         self.offer(Report::PluginLog {
             level: "error".to_owned(),
-            message: cause.to_owned(),
+            code: code.to_owned(),
+            message: format!("{code}: {cause}"),
             api_id: Some(api_id.to_owned()),
             function: Some(function.to_owned()),
             hook: Some(hook.as_str().to_owned()),

@@ -170,11 +170,11 @@ fn report_unended(
             more => format!("; {more} more since this was last said"),
         };
         let (name, code) = (function.name(), refusal.code());
-        let cause = format!("{code}: function {name}: {cause}{and_more}");
+        let cause = format!("function {name}: {cause}{and_more}");
         let (api, trace) = (api.api_id.as_str(), trace.trace_id());
         worker
             .reporter
-            .call_failed(api, name, function.hook(), trace, &cause);
+            .call_failed(api, name, function.hook(), trace, (code, &cause));
     }
 }
 
@@ -188,11 +188,14 @@ fn report_failure(
     let kind = HookError::of(failure.code);
     let tables = worker.memory.tables();
     tables.count_hook_error(function.hook(), kind);
-    let cause = format!("{}: {}", failure.code, failure.message);
     let (api, trace) = (exchange.api.api_id.as_str(), exchange.trace.trace_id());
-    worker
-        .reporter
-        .call_failed(api, function.name(), function.hook(), trace, &cause);
+    worker.reporter.call_failed(
+        api,
+        function.name(),
+        function.hook(),
+        trace,
+        (failure.code, &failure.message),
+    );
 }
 
 fn function_answer(mut exchange: Exchange, to_head: bool) -> Response<AnswerBody> {
